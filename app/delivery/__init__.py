@@ -1,0 +1,1 @@
+"""Getting it there: the worker, the retry schedule and the gate before each Cordial account."""

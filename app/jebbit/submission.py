@@ -1,0 +1,168 @@
+"""The envelopes Jebbit's submissions come in, and how their attributes are looked up.
+
+Two shapes are public: test webhooks are an array of ``{"data": {...}, "event": {...}}`` (Jebbit's
+guide), deliveries a flat session object (a partner's page). Whether either comes bare or in an
+array is not said, so all four are read.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+
+MAX_ITEMS = 1_000
+
+
+class UnreadableBody(Exception):
+    """A signed body that is not JSON objects; the message says what it is instead."""
+
+
+class TooManyItems(Exception):
+    """More items in one webhook than we take at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute as found in a submission.
+
+    `trusted` is False where the value may have come from the page's URL, which anyone can write.
+    """
+
+    key: str
+    value: JsonValue
+    trusted: bool
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One person's answers in one experience, as Jebbit sent them."""
+
+    attributes: Mapping[str, JsonValue]
+
+    def find(self, name: str) -> Attribute | None:
+        """Look an attribute up: by its exact key, else ignoring case with spaces as underscores.
+
+        Null and blank values count as absent. Jebbit repeats URL parameters as top-level keys, so
+        a key that also occurs in `url_params` is found but not trusted.
+        """
+        key = name if name in self.attributes else self._folded.get(fold(name))
+        if key is None:
+            return None
+        value = self.attributes[key]
+        if value is None or (isinstance(value, str) and not value.strip()):
+            return None
+        return Attribute(key, value, trusted=fold(key) not in self.url_keys)
+
+    @cached_property
+    def _folded(self) -> dict[str, str]:
+        folded: dict[str, str] = {}
+        for key in self.attributes:
+            folded.setdefault(fold(key), key)
+        return folded
+
+    @cached_property
+    def url_keys(self) -> frozenset[str]:
+        """The folded names of the page's URL parameters."""
+        raw = self.attributes.get(self._folded.get("url_params", ""))
+        if isinstance(raw, Mapping):
+            return frozenset(fold(key) for key in raw)
+        if not isinstance(raw, str):
+            return frozenset()
+        query = raw.strip().removeprefix("?").replace("&amp;", "&")
+        return frozenset(fold(key) for key, _ in parse_qsl(query, keep_blank_values=True))
+
+
+def fold(name: str) -> str:
+    """Return a name as it is compared: `Phone Number` and `phone_number` are the same."""
+    return name.strip().lower().replace(" ", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a webhook: its JSON as received, and the submission read from it.
+
+    `submission` is None where the entry is no object: it is kept all the same, for a person to see.
+    """
+
+    payload: bytes
+    submission: Submission | None
+
+
+def parse(body: bytes) -> list[Item]:
+    """Split a webhook's body into its items, in order.
+
+    Raises:
+        UnreadableBody: not JSON, or neither an object nor an array.
+        TooManyItems: an array of more than `MAX_ITEMS`.
+    """
+    document = _load(body)
+    if isinstance(document, dict):
+        document = [document]
+    if not isinstance(document, list):
+        raise UnreadableBody("The body is JSON, but neither an object nor an array of objects.")
+    if len(document) > MAX_ITEMS:
+        raise TooManyItems(f"The body holds {len(document)} items; at most {MAX_ITEMS} are taken.")
+    return list(_items(document))
+
+
+def read(payload: bytes) -> Submission | None:
+    """Read one item's kept payload again; None where it is no submission."""
+    try:
+        attributes = _attributes(_load(payload))
+    except UnreadableBody:
+        return None
+    return Submission(attributes) if attributes else None
+
+
+def _load(body: bytes) -> JsonValue:
+    try:
+        return _from_json(body)
+    except ValueError:
+        return _load_lenient(body)
+
+
+def _load_lenient(body: bytes) -> JsonValue:
+    """Read what other JSON readers take too: a byte order mark, half of a surrogate pair.
+
+    Half a pair (an emoji cut by a length limit) has no UTF-8 form; it becomes a question mark.
+    """
+    try:
+        text = json.dumps(json.loads(body, parse_constant=_refuse_constant), ensure_ascii=False)
+        return _from_json(text.encode("utf-8", errors="replace"))
+    except (ValueError, RecursionError) as error:
+        raise UnreadableBody(f"The body is not JSON: {error}.") from None
+
+
+def _from_json(body: bytes) -> JsonValue:
+    document: JsonValue = from_json(body, allow_inf_nan=False, cache_strings="keys")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _items(entries: list[JsonValue]) -> Iterator[Item]:
+    for entry in entries:
+        payload = to_json(entry, inf_nan_mode="null")  # 1e999 reads as infinity, which JSON lacks
+        attributes = _attributes(entry)
+        if attributes is None:
+            yield Item(payload, None)
+        elif attributes:  # an envelope without attributes holds no submission
+            yield Item(payload, Submission(attributes))
+
+
+def _attributes(entry: JsonValue) -> dict[str, JsonValue] | None:
+    """Return an entry's attributes, or None where it is not of a known form."""
+    if not isinstance(entry, dict):
+        return None
+    data = entry.get("data")
+    if isinstance(data, dict):
+        return data
+    if "data" in entry and entry.keys() <= {"data", "event"}:
+        return None
+    return entry

@@ -1,0 +1,1 @@
+"""What happened: every submission, attempt and integration, durable in SQLite or PostgreSQL."""

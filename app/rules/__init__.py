@@ -1,0 +1,1 @@
+"""What we decide: integration, mapping, policy, contact body and the plan. Pure, no I/O."""

@@ -1,0 +1,176 @@
+"""Who the contact is, and the body that Cordial's upsert takes.
+
+Source of the body's form: Cordial's description of `POST /v2/contacts`, and its help pages for the
+SMS channel (a status per program, `suppressDOI`) and for `forceSubscribe`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from pydantic import JsonValue
+
+from app.jebbit.submission import Attribute, Submission
+from app.rules.integration import Integration, Sms
+from app.rules.mapping import PlanWarning
+from app.rules.policy import Status, believed, read_country
+
+_LONGEST_ADDRESS = 320  # what no address exceeds is not worth parsing
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The addresses a submission gives its contact; `phone` is E.164, with the plus.
+
+    `untrusted` says that an address was there but may have come from the page's URL.
+    """
+
+    email: str | None
+    phone: str | None
+    untrusted: bool
+    warnings: Sequence[PlanWarning]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is any usable address."""
+        return bool(self.email or self.phone)
+
+
+@dataclass(frozen=True, slots=True)
+class Statuses:
+    """What a contact's channels are asked to become; None leaves one as it is."""
+
+    email: Status | None = None
+    sms: Status | None = None
+    force: bool = False
+
+
+def identify(submission: Submission, integration: Integration) -> Identity:
+    """Read the addresses of a submission, by the rules that name them."""
+    source = integration.jebbit
+    email = _address(submission, integration, integration.cordial.email_channel)
+    phone = _address(submission, integration, integration.sms.channel)
+    country = read_country(submission, source)
+    region = country if country in phonenumbers.SUPPORTED_REGIONS else source.default_phone_country
+    emails = normalize_email(_text(believed(email, source)))
+    phones = normalize_phone(_text(believed(phone, source)), region)
+    return Identity(
+        email=emails,
+        phone=phones,
+        untrusted=any(each and not believed(each, source) for each in (email, phone)),
+        warnings=[
+            _unusable(found, kind)
+            for kind, found, usable in (("email", email, emails), ("phone", phone, phones))
+            if found and not usable
+        ],
+    )
+
+
+def normalize_email(text: str | None) -> str | None:
+    """Return an email address as contacts are compared: trimmed and lower-cased; else None.
+
+    A hash, which Jebbit's `hash_pii` sends in its place, is no address.
+    """
+    if text is None or "@" not in text or len(text) > _LONGEST_ADDRESS:
+        return None
+    try:
+        # test_environment lets a team rehearse with addresses under .test
+        found = validate_email(
+            text.strip().lower(), check_deliverability=False, test_environment=True
+        )
+    except EmailNotValidError:
+        return None
+    return found.normalized.lower()
+
+
+def normalize_phone(text: str | None, region: str) -> str | None:
+    """Return a phone number in E.164, or None where it cannot be one.
+
+    Args:
+        text: as the person typed it.
+        region: ISO 3166 alpha-2, whose national form counts where no country code is given.
+    """
+    if text is None or len(text) > _LONGEST_ADDRESS:
+        return None
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    # Possible, not "valid": Jebbit's own sample is 555-555-5555, and number plans change faster
+    # than the tables that describe them. Too short to be dialled from elsewhere is not possible.
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def contact_body(
+    integration: Integration,
+    identity: Identity,
+    statuses: Statuses,
+    fields: Mapping[str, JsonValue],
+) -> dict[str, JsonValue]:
+    """Build the upsert's body; what is not in it stays in Cordial as it is."""
+    cordial = integration.cordial
+    channels: dict[str, JsonValue] = {}
+    if identity.email:
+        channels[cordial.email_channel] = _email_channel(identity.email, statuses.email)
+    if identity.phone:
+        channels[integration.sms.channel] = _sms_channel(
+            identity.phone, statuses.sms, integration.sms
+        )
+    body: dict[str, JsonValue] = {"channels": channels, **fields}
+    body["suppressTriggers"] = cordial.suppress_triggers
+    if statuses.force:
+        body["forceSubscribe"] = True
+    if cordial.identify_by:
+        body["identifyBy"] = list[JsonValue](cordial.identify_by)
+    return body
+
+
+def _email_channel(address: str, status: Status | None) -> dict[str, JsonValue]:
+    channel: dict[str, JsonValue] = {"address": address}
+    if status:
+        channel["subscribeStatus"] = status.value
+    return channel
+
+
+def _sms_channel(phone: str, status: Status | None, sms: Sms) -> dict[str, JsonValue]:
+    address = phone if sms.address_format == "e164" else phone.removeprefix("+")
+    channel: dict[str, JsonValue] = {"address": address}
+    if status and sms.program:
+        program: dict[str, JsonValue] = {"subscribeStatus": status.value}
+        if sms.keyword:
+            program["keyword"] = sms.keyword
+        if status is Status.SUBSCRIBED:
+            program["suppressDOI"] = sms.suppress_doi
+        channel["programs"] = {sms.program: program}
+    return channel
+
+
+def _address(submission: Submission, integration: Integration, channel: str) -> Attribute | None:
+    name = integration.address_attribute(channel)
+    return submission.find(name) if name else None
+
+
+def _text(attribute: Attribute | None) -> str | None:
+    """Return an address as text; a form may send a phone number as a JSON number."""
+    match attribute.value if attribute else None:
+        case bool():
+            return None
+        case str() as text:
+            return text
+        case int() as number if abs(number) < 10**15:  # E.164 has at most 15 digits
+            return str(number)
+        case _:
+            return None
+
+
+def _unusable(found: Attribute, kind: str) -> PlanWarning:
+    return PlanWarning(
+        code=f"{kind}_not_usable",
+        attribute=found.key,
+        field=None,
+        detail=f"{found.key} holds no {kind} address that can be used and believed.",
+    )

@@ -1,0 +1,252 @@
+"""An integration: one Jebbit webhook source, one Cordial account, a mapping and a policy."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic.functional_validators import AfterValidator
+
+from app.rules.mapping import Rule
+from app.rules.values import Labels, fold_label
+
+OptInRule = Literal["opted_in_only", "opted_in_or_null", "everyone"]
+Resubscribe = Literal["never", "explicit_opt_in"]
+OnOptOut = Literal["leave", "unsubscribe"]
+JebbitRegion = Literal["us", "eu"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or text != text.strip() or not text.isascii():
+        raise ValueError("must be plain ASCII, not empty, without spaces around it")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+
+
+class Sms(_Strict):
+    """The SMS channel of a Cordial account. Its programs and keywords cannot be read by REST."""
+
+    channel: str = Field("sms", min_length=1)
+    program: str | None = Field(
+        None, min_length=1, description="Without it nobody is subscribed to SMS."
+    )
+    keyword: str | None = Field(None, min_length=1, description="The program's join keyword.")
+    suppress_doi: bool = Field(
+        False,
+        description="false: Cordial asks by text whether the person means it (double opt-in).",
+    )
+    address_format: Literal["digits", "e164"] = "digits"
+
+
+class CordialAccount(_Strict):
+    """Where contacts go, and with which key."""
+
+    account_url: str = Field(min_length=1, description="As in the browser when logged in.")
+    api_key: Secret = Field(description="Write-only; shown as its last four characters.")
+    email_channel: str = Field("email", min_length=1)
+    sms: Sms | None = None
+    identify_by: list[str] = Field(default=[], description="Secondary keys to find a contact by.")
+    suppress_triggers: bool = Field(
+        True, description="false: Cordial's attribute-change automations fire."
+    )
+    requests_per_second: float | None = Field(None, gt=0)
+    on_rejected_field: Literal["drop", "dead"] = "drop"
+
+
+class Campaigns(_Strict):
+    """Which campaigns count, by id or name; case does not matter."""
+
+    include: list[str] = []
+    exclude: list[str] = []
+
+
+class AttributeNames(_Strict):
+    """Where the submission keeps what the policy asks for; null where it has no such attribute."""
+
+    opt_in: str | None = "opt_in"
+    sms_opt_in: str | None = None
+    country: str | None = "country_code"
+    region: str | None = "aws_region"
+    session: str | None = "user_session_id"
+    occurred_at: str | None = "experience_date"
+    campaign_id: str | None = "campaign_id"
+    campaign_name: str | None = "campaign_name"
+
+
+class OptInLabels(_Strict):
+    """The customer's own words for yes and no, such as the label of the box."""
+
+    true: list[str] = []
+    false: list[str] = []
+
+    @model_validator(mode="after")
+    def _each_means_one_thing(self) -> Self:
+        both = {fold_label(each) for each in self.true} & {fold_label(each) for each in self.false}
+        if both:
+            raise ValueError(f"{sorted(both)} cannot mean both true and false")
+        return self
+
+    def labels(self) -> Labels:
+        """Return the labels as answers are compared with them."""
+        return Labels(frozenset(map(fold_label, self.true)), frozenset(map(fold_label, self.false)))
+
+
+class JebbitSource(_Strict):
+    """What arrives and how it is read."""
+
+    webhook_secrets: list[Secret] = Field(
+        min_length=1, description="Jebbit's shared secrets; several while they rotate. Write-only."
+    )
+    region: JebbitRegion | None = Field(
+        "us", description="Where people are from if nothing else says; null: unknown."
+    )
+    campaigns: Campaigns = Campaigns()
+    attributes: AttributeNames = AttributeNames()
+    opt_in_labels: OptInLabels = OptInLabels()
+    trusted_url_params: list[str] = Field(
+        default=[], description="URL parameters that may say who somebody is and what they want."
+    )
+    default_phone_country: str = Field("US", pattern=r"^[A-Z]{2}$")
+
+
+class EuPolicy(_Strict):
+    """What differs for EU people, and those whose region is unknown; what is null stays."""
+
+    opt_in: OptInRule | None = None
+    auto_subscribe: bool | None = None
+    resubscribe: Resubscribe | None = None
+    on_opt_out: OnOptOut | None = None
+    null_is_consent: bool = Field(
+        False, description="Take a null opt-in as a yes. Only the customer can know that it is."
+    )
+
+
+class Policy(_Strict):
+    """Whom to send, whom to subscribe."""
+
+    collect: Literal["both", "eu", "non_eu"]
+    opt_in: OptInRule
+    auto_subscribe: bool
+    opt_in_field: str | None = Field(
+        None, min_length=1, description="Field that gets yes, no, null or unclear on every send."
+    )
+    resubscribe: Resubscribe = "never"
+    on_opt_out: OnOptOut = "leave"
+    eu: EuPolicy | None = None
+
+    @model_validator(mode="after")
+    def _everyone_carries_the_status(self) -> Self:
+        rules = (self.opt_in, self.eu.opt_in if self.eu else None)
+        if "everyone" in rules and self.opt_in_field is None:
+            raise ValueError(
+                'opt_in "everyone" needs opt_in_field, the Cordial field that gets the status'
+            )
+        return self
+
+
+class Integration(_Strict):
+    """A named integration, as a customer configures it."""
+
+    name: str = Field(min_length=1, max_length=100)
+    cordial: CordialAccount
+    jebbit: JebbitSource
+    mapping: list[Rule] = Field(
+        default=[Rule(attribute="email", field="channels.email.address")], min_length=1
+    )
+    unmapped: Literal["ignore", "known"] = "ignore"
+    policy: Policy
+
+    @model_validator(mode="after")
+    def _has_a_slug(self) -> Self:
+        if not slug(self.name):
+            raise ValueError("name needs at least one letter a-z or digit, for the address")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_are_filled_once(self) -> Self:
+        fields = Counter(rule.field for rule in self.mapping)
+        fields.update(filter(None, [self.policy.opt_in_field]))
+        if repeated := sorted(field for field, count in fields.items() if count > 1):
+            raise ValueError(f"two rules for one field: {', '.join(repeated)}")
+        geo = {field.partition(".")[0] for field in fields if "." in field}
+        if mixed := sorted(geo & fields.keys()):
+            raise ValueError(f"both a geo attribute and an ordinary field: {', '.join(mixed)}")
+        return self
+
+    @model_validator(mode="after")
+    def _opt_in_field_is_ordinary(self) -> Self:
+        if self.policy.opt_in_field is not None:
+            Rule(field=self.policy.opt_in_field, default="null")
+        return self
+
+    @model_validator(mode="after")
+    def _names_an_address(self) -> Self:
+        known = {self.cordial.email_channel, self.sms.channel}
+        channels = [rule.channel for rule in self.mapping if rule.channel is not None]
+        if unknown := sorted(set(channels) - known):
+            raise ValueError(
+                f"no such channel: {', '.join(unknown)}; cordial.email_channel and "
+                f"cordial.sms.channel name {', '.join(sorted(known))}"
+            )
+        if not channels:
+            raise ValueError(
+                "the mapping names no address; add a rule for channels."
+                f"{self.cordial.email_channel}.address or channels.{self.sms.channel}.address"
+            )
+        return self
+
+    @property
+    def sms(self) -> Sms:
+        """The SMS channel; without one configured, its defaults, which subscribe nobody."""
+        return self.cordial.sms or Sms()
+
+    def address_attribute(self, channel: str) -> str | None:
+        """Return the attribute that holds a channel's address; None where no rule names it."""
+        return next((rule.attribute for rule in self.mapping if rule.channel == channel), None)
+
+
+def slug(name: str) -> str:
+    """Return the id an integration of this name gets: `Spring quiz` becomes `spring-quiz`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+
+
+def merge_patch(
+    document: Mapping[str, JsonValue],
+    patch: Mapping[str, JsonValue],
+    model: type[BaseModel] = Integration,
+) -> dict[str, JsonValue]:
+    """Return `document` changed by a JSON merge patch (RFC 7396).
+
+    A null removes the member, so that its default holds again; only where null is itself a choice
+    (`jebbit.region`, `jebbit.attributes.*` ...) it is kept as the value.
+    """
+    merged = dict(document)
+    for key, value in patch.items():
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        if isinstance(value, Mapping):
+            before = merged.get(key)
+            base = before if isinstance(before, Mapping) else {}
+            merged[key] = merge_patch(base, value, _model_in(annotation))
+        elif value is not None or type(None) in get_args(annotation):
+            merged[key] = value
+        else:
+            merged.pop(key, None)
+    return merged
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    """Return the model an annotation such as `Sms | None` names; a bare one where it names none."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return BaseModel

@@ -1,0 +1,184 @@
+"""The mapping: which Jebbit attribute becomes which Cordial field, as a customer writes it down."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from app.jebbit.submission import Submission, fold
+from app.rules.values import FieldType, Labels, NotConvertible, convert
+
+# Keys of Cordial's contact body that mean something else there than a contact attribute.
+RESERVED_FIELDS = frozenset(
+    ("channels", "suppressTriggers", "forceSubscribe", "identifyBy", "cID", "attributes")
+)
+# What a geo attribute consists of, by Cordial's description of contact attributes.
+GEO_PARTS = frozenset(
+    "street_address street_address2 city state postal_code country countryISO tz loc.lat loc.lon".split()
+)
+# Personal or technical, never meant as an answer: they flow only where a rule names them.
+NEVER_UNMAPPED = frozenset(("ip_address", "user_agent", "page_url", "url_params"))
+
+_CHANNEL_ADDRESS = re.compile(r"channels\.(?P<channel>[^.]+)\.address")
+
+
+class Rule(BaseModel):
+    """One line of the mapping: attribute -> field."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    attribute: str | None = Field(
+        None, min_length=1, description="Jebbit attribute; leave it out for a constant."
+    )
+    field: str = Field(min_length=1, description="Cordial field, case-sensitive.")
+    type: FieldType = Field("string", description="Type of the Cordial field.")
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        description="Splits a string into an array; joins a list into a string (default `, `).",
+    )
+    default: JsonValue = Field(
+        None, description="Sent where the attribute is absent, null or blank."
+    )
+
+    @property
+    def channel(self) -> str | None:
+        """The channel whose address this rule gives; None for an ordinary field."""
+        match = _CHANNEL_ADDRESS.fullmatch(self.field)
+        return match["channel"] if match else None
+
+    @model_validator(mode="after")
+    def _names_a_field_it_can_fill(self) -> Self:
+        if self.channel is None:
+            self._refuse_bad_field()
+        elif self.type != "string" or self.default is not None or self.attribute is None:
+            raise ValueError(
+                f"{self.field} is a person's address: give it an attribute, no type and no default"
+            )
+        if self.attribute is None and self.default is None:
+            raise ValueError(f"the rule for {self.field} needs an attribute, a default, or both")
+        return self
+
+    def _refuse_bad_field(self) -> None:
+        head, _, part = self.field.partition(".")
+        if head in RESERVED_FIELDS:
+            raise ValueError(
+                f"{self.field} is reserved by Cordial; of it a mapping can set only "
+                "channels.<channel>.address"
+            )
+        if self.type == "geo" and part not in GEO_PARTS:
+            raise ValueError(
+                f"a geo field is written attribute.part; {self.field} names none of the parts "
+                + ", ".join(sorted(GEO_PARTS))
+            )
+        if self.type != "geo" and part:
+            raise ValueError(f'{self.field} has a dot; only a field of type "geo" has parts')
+
+    @model_validator(mode="after")
+    def _default_converts(self) -> Self:
+        if self.default is not None:
+            try:
+                convert(self.default, self.type, self.separator)
+            except NotConvertible:
+                raise ValueError(f"the default of {self.field} is no {self.type}") from None
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWarning:
+    """Something that was left out of a contact, named without the person's value."""
+
+    code: str
+    attribute: str | None
+    field: str | None
+    detail: str
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Return the warning as the ledger and the API show it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """How one field came about: its source value and what is sent (None: nothing)."""
+
+    field: str
+    type: FieldType
+    attribute: str | None
+    source: JsonValue
+    value: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What the mapping makes of one submission."""
+
+    fields: Mapping[str, JsonValue]
+    steps: Sequence[MappedField]
+    warnings: Sequence[PlanWarning]
+
+
+def map_fields(
+    submission: Submission,
+    rules: Sequence[Rule],
+    labels: Labels,
+    account_attributes: Mapping[str, FieldType] | None,
+) -> Mapped:
+    """Translate a submission's attributes to contact fields; addresses are not among them.
+
+    Args:
+        submission: what Jebbit sent.
+        rules: the integration's mapping.
+        labels: the integration's own words for yes and no.
+        account_attributes: where unmapped attributes may flow, the attributes that exist in the
+            Cordial account, with their types; else None.
+    """
+    named = [rule for rule in rules if rule.channel is None]
+    flowing = _unmapped(submission, rules, account_attributes or {})
+    steps: list[MappedField] = []
+    warnings: list[PlanWarning] = []
+    for rule in (*named, *flowing):
+        found = submission.find(rule.attribute) if rule.attribute else None
+        source = found.value if found else rule.default
+        value = None
+        if source is not None:
+            try:
+                value = convert(source, rule.type, rule.separator, labels)
+            except NotConvertible:
+                warnings.append(_not_converted(rule))
+        key = found.key if found else rule.attribute
+        steps.append(MappedField(rule.field, rule.type, key, source, value))
+    fields = {step.field: step.value for step in steps if step.value is not None}
+    return Mapped(fields, steps, warnings)
+
+
+def _not_converted(rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code="not_convertible",
+        attribute=rule.attribute,
+        field=rule.field,
+        detail=f"The value of {rule.attribute} is no {rule.type}; {rule.field} was not sent.",
+    )
+
+
+def _unmapped(
+    submission: Submission, rules: Sequence[Rule], account: Mapping[str, FieldType]
+) -> Iterator[Rule]:
+    """Yield a rule for each attribute that no rule names and the account has under that key."""
+    if not account:
+        return
+    sources = {fold(rule.attribute) for rule in rules if rule.attribute}
+    targets = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
+    for key, value in submission.attributes.items():
+        folded = fold(key)
+        if key not in account or key in targets or folded in sources | NEVER_UNMAPPED:
+            continue
+        if account[key] == "geo" or isinstance(value, dict) or _is_nested(value):
+            continue
+        yield Rule.model_construct(attribute=key, field=key, type=account[key])
+
+
+def _is_nested(value: JsonValue) -> bool:
+    return isinstance(value, list) and any(isinstance(item, list | dict) for item in value)
