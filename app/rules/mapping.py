@@ -16,7 +16,8 @@ RESERVED_FIELDS = frozenset(
 )
 # What a geo attribute consists of, by Cordial's description of contact attributes.
 GEO_PARTS = frozenset(
-    "street_address street_address2 city state postal_code country countryISO tz loc.lat loc.lon".split()
+    "street_address street_address2 city state postal_code country countryISO tz "
+    "loc.lat loc.lon".split()
 )
 # Personal or technical, never meant as an answer: they flow only where a rule names them.
 NEVER_UNMAPPED = frozenset(("ip_address", "user_agent", "page_url", "url_params"))

@@ -1,0 +1,176 @@
+"""Cordial's answers, classified by what the caller can do about them.
+
+Sources: Cordial's description of API v2, recorded answers of v1, and what working clients read;
+where these differ, every form is read.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from pydantic import JsonValue
+from pydantic_core import from_json
+
+_LONGEST_MESSAGE = 500
+_LONGEST_WAIT = 3600.0  # however long Cordial asks for, look again after an hour
+
+ACCESS_CAUSES = (
+    "the API key is wrong or was revoked",
+    "this machine's outbound IP address is not on the key's allow list",
+    "the key lacks the permission for this call (POST contacts)",
+    "the account URL belongs to another region or account",
+)
+
+
+class CordialError(Exception):
+    """Cordial did not take the contact. `http_status` is None where there was no answer."""
+
+    def __init__(self, message: str, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.http_status = http_status
+
+
+class Unavailable(CordialError):
+    """Try again: Cordial is down, slow, or gave an answer that cannot be read."""
+
+
+class RateLimited(CordialError):
+    """Wait, with the whole account. `retry_after` is in seconds; None where Cordial did not say."""
+
+    def __init__(self, message: str, http_status: int, retry_after: float | None) -> None:
+        super().__init__(message, http_status)
+        self.retry_after = retry_after
+
+
+class AccessRefused(CordialError):
+    """A person must act: key, allow list, permission or account URL."""
+
+
+class Rejected(CordialError):
+    """Give up: Cordial refuses this contact. `fields` are those its answer names."""
+
+    def __init__(self, message: str, http_status: int, fields: tuple[str, ...] = ()) -> None:
+        super().__init__(message, http_status)
+        self.fields = fields
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """Cordial has the contact; its id may be missing from the answer."""
+
+    http_status: int
+    contact_id: str | None
+
+
+def read_answer(status: int, headers: Mapping[str, str], content: bytes, now: float) -> Upserted:
+    """Read Cordial's answer to an upsert.
+
+    Args:
+        status: the HTTP status.
+        headers: names in any case.
+        content: the body.
+        now: unix seconds, for a `Retry-After` that is a date.
+
+    Raises:
+        CordialError: the subclass says what can be done.
+    """
+    body = _load(content)
+    if 200 <= status < 300:
+        return _read_success(status, body)
+    message = _message(body) or f"HTTP {status}"
+    if status == 429:
+        raise RateLimited(message, status, _retry_after(headers, now))
+    if status in (408, 409, 425) or status >= 500:
+        raise Unavailable(message, status)
+    # A 404 that has an errorKey speaks of a record; without one, of the address we called.
+    names_record = isinstance(body, dict) and "errorKey" in body
+    if status in (401, 403) or status < 400 or (status == 404 and not names_record):
+        causes = "; ".join(ACCESS_CAUSES)
+        raise AccessRefused(f"Cordial answered {status}: {message}. Likely: {causes}.", status)
+    raise Rejected(message, status, tuple(_named_fields(body)))
+
+
+def _read_success(status: int, body: JsonValue) -> Upserted:
+    if not isinstance(body, dict):
+        raise Unavailable(f"HTTP {status} with a body that is no JSON object", status)
+    refused = body.get("success") is False or body.get("accepted") is False
+    if refused or body.get("error") or body.get("errors"):
+        raise Rejected(_message(body) or "success: false", status, tuple(_named_fields(body)))
+    contact_id = body.get("cID")
+    return Upserted(status, _clean(contact_id)[:64] if isinstance(contact_id, str) else None)
+
+
+def _load(content: bytes) -> JsonValue:
+    try:
+        document: JsonValue = from_json(content)
+    except ValueError:
+        return None
+    return document
+
+
+def _message(body: JsonValue) -> str | None:
+    """Return the text of any of the forms in which errors come, without personal data."""
+    if not isinstance(body, dict):
+        return None
+    texts = [text for key in _MESSAGE_KEYS for text in _texts(body.get(key))]
+    if isinstance(body.get("error"), str):
+        texts.append(str(body["error"]))
+    if not texts and isinstance(body.get("errorKey"), str):
+        texts.append(str(body["errorKey"]))
+    return _clean("; ".join(dict.fromkeys(texts)))[:_LONGEST_MESSAGE] or None
+
+
+_MESSAGE_KEYS = ("message", "messages", "validationErrors", "fieldErrors", "errors")
+
+
+def _texts(value: JsonValue, name: str = "") -> Iterator[str]:
+    """Yield the texts in a message of any form: a string, a list, an object of either."""
+    match value:
+        case str():
+            yield f"{name}: {value}" if name else value
+        case list():
+            for item in value:
+                yield from _texts(item, name)
+        case dict():
+            for key, item in value.items():
+                yield from _texts(item, "" if key in _MESSAGE_KEYS else key)
+
+
+def _named_fields(body: JsonValue) -> Iterator[str]:
+    """Yield the fields that a refusal names, wherever its validation errors stand."""
+    if not isinstance(body, dict):
+        return
+    for key, value in body.items():
+        if key in ("validationErrors", "fieldErrors") and isinstance(value, dict):
+            yield from value
+        elif key in _MESSAGE_KEYS:
+            yield from _named_fields(value)
+
+
+# What looks like an address is not kept: Cordial's messages repeat what they refuse.
+_ADDRESS = re.compile(r"[^\s@'\"<>:,;]+@[^\s@'\"<>:,;]+|\+?\d[\d ().-]{6,}\d")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+def _clean(text: str) -> str:
+    return _ADDRESS.sub("[address]", _CONTROL.sub(" ", text)).strip()
+
+
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds to wait, by `Retry-After` or else Cordial's seconds until the reset."""
+    lower = {name.lower(): value.strip() for name, value in headers.items()}
+    for name in ("retry-after", "x-rate-limit-reset"):
+        if name in lower and (seconds := _seconds(lower[name], now)) is not None:
+            return min(max(seconds, 0.0), _LONGEST_WAIT)
+    return None
+
+
+def _seconds(value: str, now: float) -> float | None:
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,310 @@
+"""Accepting webhooks: what is new is committed before anyone is told that we have it."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.ledger.database import Database
+from app.ledger.schema import (
+    DeadReason,
+    SubmissionStatus,
+    contacts,
+    integrations,
+    ready_at,
+    receipts,
+    submissions,
+)
+
+_RACES = 5  # how often a group starts again because another process stored a repeat first
+
+
+class IntegrationGone(Exception):
+    """The integration was deleted while its webhook was on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubmission:
+    """One item of a webhook, as the ledger takes it.
+
+    `content` and `session` are keyed digests; an unreadable item has neither, nor a contact.
+    """
+
+    payload: bytes
+    readable: bool
+    contact_key: str | None = None
+    phone_key: str | None = None
+    content: str | None = None
+    session_key: str | None = None
+    occurred_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One signed webhook.
+
+    `fingerprint` tells the same signature shown again, until `expires_at` (unix seconds), when the
+    signature itself is too old.
+    """
+
+    integration_id: str
+    fingerprint: str
+    expires_at: float
+    received_at: float
+    test: bool
+    items: Sequence[NewSubmission]
+
+
+@dataclass(slots=True)
+class Accepted:
+    """What became of a webhook: ids of what was stored, in order, and the counts."""
+
+    ids: list[str] = field(default_factory=list)
+    pending: int = 0
+    duplicates: int = 0
+    unreadable: int = 0
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A contact's row as it will be: what its newest content is, and since when it is due."""
+
+    newest_content: str | None
+    due_at: float | None
+    exists: bool
+
+
+async def accept(
+    database: Database, arrivals: Sequence[Arrival]
+) -> Sequence[Accepted | IntegrationGone]:
+    """Store a group of webhooks in one transaction; the result is durable when this returns.
+
+    Raises:
+        SQLAlchemyError, OSError, TimeoutError: nothing of the group is stored.
+    """
+    by_integration: dict[str, list[int]] = defaultdict(list)
+    for place, arrival in enumerate(arrivals):
+        by_integration[arrival.integration_id].append(place)
+    for race in range(_RACES):
+        try:
+            results: dict[int, Accepted | IntegrationGone] = {}
+            async with database.write() as connection:
+                for integration_id in sorted(by_integration):
+                    places = by_integration[integration_id]
+                    mine = [arrivals[place] for place in places]
+                    accepted = await _accept_for(connection, integration_id, mine)
+                    results.update(zip(places, accepted, strict=True))
+            return [results[place] for place in range(len(arrivals))]
+        except DBAPIError as error:
+            # On PostgreSQL another replica committed the same signature, session or contact
+            # between our look and our insert: look again, it is there now.
+            if race == _RACES - 1 or not _lost_a_race(error):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _lost_a_race(error: DBAPIError) -> bool:
+    deadlock = getattr(error.orig, "sqlstate", None) == "40P01"
+    return isinstance(error, IntegrityError) or deadlock
+
+
+async def _accept_for(
+    connection: AsyncConnection, integration_id: str, arrivals: Sequence[Arrival]
+) -> Sequence[Accepted | IntegrationGone]:
+    """Gather what is known, decide what is new, write it."""
+    if not await _hold_integration(connection, integration_id):
+        return [IntegrationGone() for _ in arrivals]
+    seen = await _seen_signatures(connection, integration_id, arrivals)
+    sessions = await _seen_sessions(connection, integration_id, arrivals)
+    turns = await _lock_turns(connection, integration_id, arrivals)
+    rows: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    results: list[Accepted | IntegrationGone] = []
+    for arrival in arrivals:
+        if arrival.fingerprint in seen:
+            results.append(Accepted(duplicates=sum(item.readable for item in arrival.items)))
+            continue
+        seen.add(arrival.fingerprint)
+        shown.append(
+            {
+                "integration_id": integration_id,
+                "fingerprint": arrival.fingerprint,
+                "expires_at": arrival.expires_at,
+            }
+        )
+        results.append(_take(arrival, sessions, turns, rows))
+    await _write(connection, integration_id, shown, rows, turns)
+    return results
+
+
+def _take(
+    arrival: Arrival, sessions: set[str], turns: dict[str, _Turn], rows: list[dict[str, Any]]
+) -> Accepted:
+    """Add the rows of what is new in a webhook, and say what became of each of its items."""
+    accepted = Accepted()
+    for item in arrival.items:
+        if item.readable and not arrival.test and _is_repeat(item, sessions, turns):
+            accepted.duplicates += 1
+            continue
+        row = _row(arrival, item)
+        rows.append(row)
+        accepted.ids.append(row["id"])
+        accepted.unreadable += not item.readable
+        if row["status"] == SubmissionStatus.PENDING:
+            accepted.pending += 1
+            _queue(row, item, arrival, turns)
+            if item.session_key:
+                sessions.add(item.session_key)
+    return accepted
+
+
+def _is_repeat(item: NewSubmission, sessions: set[str], turns: dict[str, _Turn]) -> bool:
+    """Tell a repeat: the same session and content or, without a session, nothing new since."""
+    if item.session_key is not None:
+        return item.session_key in sessions
+    turn = turns.get(item.contact_key or "")
+    return turn is not None and turn.newest_content == item.content
+
+
+def _queue(
+    row: dict[str, Any], item: NewSubmission, arrival: Arrival, turns: dict[str, _Turn]
+) -> None:
+    """Put a submission behind the others of its contact, or first where there are none."""
+    turn = turns.setdefault(row["contact_key"], _Turn(None, None, exists=False))
+    turn.newest_content = item.content
+    if turn.due_at is None:
+        turn.due_at = ready_at(arrival.received_at)
+
+
+def _row(arrival: Arrival, item: NewSubmission) -> dict[str, Any]:
+    identifier = new_id(arrival.received_at)
+    if not item.readable:
+        status, reason = SubmissionStatus.DEAD, DeadReason.UNREADABLE
+    else:
+        status, reason = SubmissionStatus.TEST if arrival.test else SubmissionStatus.PENDING, None
+    return {
+        "id": identifier,
+        "integration_id": arrival.integration_id,
+        "status": status,
+        "reason": reason,
+        "test": arrival.test,
+        # Where there is no contact to queue behind, it queues behind itself.
+        "contact_key": item.contact_key or identifier,
+        "phone_key": item.phone_key,
+        "session_key": None if arrival.test else item.session_key,
+        "received_at": arrival.received_at,
+        "occurred_at": item.occurred_at,
+        "settled_at": None if status is SubmissionStatus.PENDING else arrival.received_at,
+        "tries": 0,
+        "forced": False,
+        "payload": item.payload,
+    }
+
+
+def new_id(now: float) -> str:
+    """Return a submission's id: 32 hex digits, in about the order of time."""
+    return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
+
+
+async def _hold_integration(connection: AsyncConnection, integration_id: str) -> bool:
+    """Say whether the integration exists, and keep it from being deleted until the commit."""
+    row = select(integrations.c.id).where(integrations.c.id == integration_id)
+    return await connection.scalar(row.with_for_update(read=True, key_share=True)) is not None
+
+
+async def _seen_signatures(
+    connection: AsyncConnection, integration_id: str, arrivals: Iterable[Arrival]
+) -> set[str]:
+    found = await connection.scalars(
+        select(receipts.c.fingerprint).where(
+            receipts.c.integration_id == integration_id,
+            receipts.c.fingerprint.in_({arrival.fingerprint for arrival in arrivals}),
+        )
+    )
+    return set(found)
+
+
+async def _seen_sessions(
+    connection: AsyncConnection, integration_id: str, arrivals: Iterable[Arrival]
+) -> set[str]:
+    keys = {item.session_key for arrival in arrivals for item in arrival.items} - {None}
+    if not keys:
+        return set()
+    found = await connection.scalars(
+        select(submissions.c.session_key).where(
+            submissions.c.integration_id == integration_id, submissions.c.session_key.in_(keys)
+        )
+    )
+    return set(found)
+
+
+async def _lock_turns(
+    connection: AsyncConnection, integration_id: str, arrivals: Iterable[Arrival]
+) -> dict[str, _Turn]:
+    """Return the known contacts among the arrivals, locked in one order for all replicas.
+
+    Locked, so that a delivery that settles at the same moment either is seen here or sees what is
+    written here: a contact is never left with a pending submission and nothing due.
+    """
+    keys = {
+        item.contact_key for arrival in arrivals if not arrival.test for item in arrival.items
+    } - {None}
+    if not keys:
+        return {}
+    found = await connection.execute(
+        select(contacts.c.contact_key, contacts.c.newest_content, contacts.c.due_at)
+        .where(contacts.c.integration_id == integration_id, contacts.c.contact_key.in_(keys))
+        .order_by(contacts.c.contact_key)
+        .with_for_update()
+    )
+    return {key: _Turn(newest, due_at, exists=True) for key, newest, due_at in found}
+
+
+async def _write(
+    connection: AsyncConnection,
+    integration_id: str,
+    shown: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    turns: Mapping[str, _Turn],
+) -> None:
+    if shown:
+        await connection.execute(insert(receipts), shown)
+    if not rows:
+        return
+    await connection.execute(insert(submissions), rows)
+    queued = {row["contact_key"] for row in rows if row["status"] is SubmissionStatus.PENDING}
+    new = [
+        {
+            "integration_id": integration_id,
+            "contact_key": key,
+            "due_at": turns[key].due_at,
+            "newest_content": turns[key].newest_content,
+        }
+        for key in sorted(queued)
+        if not turns[key].exists
+    ]
+    if new:
+        await connection.execute(insert(contacts), new)
+    known = [
+        {"key": key, "due": turns[key].due_at, "content": turns[key].newest_content}
+        for key in sorted(queued)
+        if turns[key].exists
+    ]
+    if known:
+        await connection.execute(
+            update(contacts)
+            .where(
+                contacts.c.integration_id == integration_id,
+                contacts.c.contact_key == bindparam("key"),
+            )
+            .values(
+                due_at=func.coalesce(contacts.c.due_at, bindparam("due")),
+                newest_content=bindparam("content"),
+            ),
+            known,
+        )

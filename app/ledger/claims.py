@@ -1,0 +1,374 @@
+"""Claims: which submission may be sent next, who holds it, and what became of it.
+
+A claim leases a contact, so that its submissions go out one at a time, in the order received. The
+lease is a random token: whoever does not hold the contact's token any more settles nothing.
+"""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Double, Row, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.ledger.database import Database
+from app.ledger.schema import (
+    GateState,
+    SubmissionStatus,
+    attempts,
+    contacts,
+    integrations,
+    ready_at,
+    receipts,
+    submissions,
+)
+
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A submission that is ours to send until the lease runs out."""
+
+    lease: str
+    seq: int
+    id: str
+    integration_id: str
+    contact_key: str
+    received_at: float
+    occurred_at: float | None
+    tries: int
+    forced: bool
+    payload: bytes
+    delivered_occurred_at: float | None
+    probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to send a submission: when (unix seconds), how long, and what came of it."""
+
+    at: float
+    ms: float
+    http_status: int | None
+    outcome: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of a claim.
+
+    `status` is pending where the submission stays for another try: at `due_at`, or at once.
+    `attempt` is None where none was spent. `rekeyed` gives the contact key and phone key of the
+    contact that it turned out to be of.
+    """
+
+    claim: Claim
+    status: SubmissionStatus
+    due_at: float | None = None
+    reason: str | None = None
+    attempt: Attempt | None = None
+    warnings: Sequence[Mapping[str, Any]] = ()
+    cordial_contact_id: str | None = None
+    rekeyed: tuple[str, str | None] | None = None
+
+
+async def claim(database: Database, now: float, limit: int) -> list[Claim]:
+    """Take up to `limit` contacts that are due and lease the first pending submission of each.
+
+    Integrations take turns, so that the backlog of one does not hold up another. A gate that is
+    closed or blocked lets a single probe by when its time has come.
+    """
+    async with database.read() as connection:
+        due = await _due_integrations(connection, now)
+    claims: list[Claim] = []
+    for place, (integration_id, gate, until) in enumerate(due):
+        share = -(-(limit - len(claims)) // (len(due) - place))
+        if share <= 0:
+            break
+        async with database.write() as connection:
+            if not await _pass_gate(connection, integration_id, gate, until, now):
+                continue
+            probe = gate in (GateState.CLOSED, GateState.BLOCKED)
+            most = 1 if probe else share
+            claims += await _lease(connection, integration_id, now, most, probe)
+    return claims
+
+
+async def _due_integrations(
+    connection: AsyncConnection, now: float
+) -> list[tuple[str, str, float | None]]:
+    waiting = select(contacts.c.contact_key).where(
+        contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= now
+    )
+    found = await connection.execute(
+        select(integrations.c.id, integrations.c.gate, integrations.c.gate_until).where(
+            integrations.c.paused.is_(False),
+            or_(integrations.c.gate_until.is_(None), integrations.c.gate_until <= now),
+            waiting.exists(),
+        )
+    )
+    return [(row.id, row.gate, row.gate_until) for row in found]
+
+
+async def _pass_gate(
+    connection: AsyncConnection, integration_id: str, gate: str, until: float | None, now: float
+) -> bool:
+    """Take the gate's one probe, or find it open; False where another took the probe."""
+    if gate == GateState.OPEN:
+        return True
+    taken = await connection.execute(
+        update(integrations)
+        .where(integrations.c.id == integration_id, integrations.c.gate_until == until)
+        .values(
+            # What was only held is open now; a probe has as long as a lease to tell.
+            gate_until=None if gate == GateState.HELD else now + LEASE_SECONDS,
+            gate=GateState.OPEN if gate == GateState.HELD else gate,
+        )
+    )
+    return taken.rowcount == 1
+
+
+async def _lease(
+    connection: AsyncConnection, integration_id: str, now: float, limit: int, probe: bool
+) -> list[Claim]:
+    due = (
+        select(contacts.c.contact_key)
+        .where(contacts.c.integration_id == integration_id, contacts.c.due_at <= now)
+        .order_by(contacts.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    keys = list(await connection.scalars(due))
+    if not keys:
+        return []
+    lease = secrets.token_hex(8)
+    mine = (contacts.c.integration_id == integration_id) & contacts.c.contact_key.in_(keys)
+    await connection.execute(
+        update(contacts).where(mine).values(due_at=now + LEASE_SECONDS, lease=lease)
+    )
+    first = (
+        select(submissions.c.seq)
+        .where(
+            submissions.c.integration_id == contacts.c.integration_id,
+            submissions.c.contact_key == contacts.c.contact_key,
+            submissions.c.status == SubmissionStatus.PENDING,
+        )
+        .order_by(submissions.c.seq)
+        .limit(1)
+        .correlate(contacts)
+        .scalar_subquery()
+    )
+    found = await connection.execute(
+        select(submissions, contacts.c.delivered_occurred_at)
+        .select_from(contacts.join(submissions, submissions.c.seq == first))
+        .where(mine)
+        .order_by(submissions.c.seq)
+    )
+    claims = [_claim(row, lease, probe) for row in found]
+    await _clear_idle(connection, integration_id, set(keys) - {each.contact_key for each in claims})
+    return claims
+
+
+def _claim(row: Row[tuple[Any, ...]], lease: str, probe: bool) -> Claim:
+    return Claim(
+        lease=lease,
+        seq=row.seq,
+        id=row.id,
+        integration_id=row.integration_id,
+        contact_key=row.contact_key,
+        received_at=row.received_at,
+        occurred_at=row.occurred_at,
+        tries=row.tries,
+        forced=row.forced,
+        payload=row.payload or b"",
+        delivered_occurred_at=row.delivered_occurred_at,
+        probe=probe,
+    )
+
+
+async def _clear_idle(connection: AsyncConnection, integration_id: str, keys: set[str]) -> None:
+    """Stop calling contacts due that have nothing pending (left so by an erasure)."""
+    if keys:
+        await connection.execute(
+            update(contacts)
+            .where(contacts.c.integration_id == integration_id, contacts.c.contact_key.in_(keys))
+            .values(due_at=None, lease=None)
+        )
+
+
+async def renew(database: Database, claims: Iterable[Claim], now: float) -> None:
+    """Extend the leases that are still ours."""
+    async with database.write() as connection:
+        await connection.execute(
+            update(contacts)
+            .where(
+                contacts.c.integration_id == bindparam("integration"),
+                contacts.c.contact_key == bindparam("key"),
+                contacts.c.lease == bindparam("token"),
+            )
+            .values(due_at=now + LEASE_SECONDS),
+            [
+                {"integration": each.integration_id, "key": each.contact_key, "token": each.lease}
+                for each in sorted(claims, key=lambda each: (each.integration_id, each.contact_key))
+            ],
+        )
+
+
+async def settle(database: Database, settlements: Sequence[Settlement], now: float) -> list[bool]:
+    """Write what became of claims; False for each whose lease another has taken meanwhile."""
+    async with database.write() as connection:
+        held = await _still_held(connection, [each.claim for each in settlements])
+        kept = [each for each in settlements if each.claim.seq in held]
+        await _record_attempts(connection, settlements)
+        if kept:
+            await _write_outcomes(connection, kept, now)
+            await _rekey(connection, database, kept, now)
+            await _free_contacts(connection, kept, held, now)
+    return [each.claim.seq in held for each in settlements]
+
+
+async def _still_held(
+    connection: AsyncConnection, claims: Sequence[Claim]
+) -> dict[int, Row[tuple[Any, ...]]]:
+    """Lock the contacts, in one order for all; return those whose lease is still ours, by seq."""
+    by_integration: dict[str, dict[str, Claim]] = defaultdict(dict)
+    for each in claims:
+        by_integration[each.integration_id][each.contact_key] = each
+    held: dict[int, Row[tuple[Any, ...]]] = {}
+    for integration_id in sorted(by_integration):
+        mine = by_integration[integration_id]
+        rows = await connection.execute(
+            select(contacts)
+            .where(contacts.c.integration_id == integration_id, contacts.c.contact_key.in_(mine))
+            .order_by(contacts.c.contact_key)
+            .with_for_update()
+        )
+        for row in rows:
+            if row.lease == mine[row.contact_key].lease:
+                held[mine[row.contact_key].seq] = row
+    return held
+
+
+async def _record_attempts(connection: AsyncConnection, settlements: Sequence[Settlement]) -> None:
+    rows = [
+        {"submission_seq": each.claim.seq, **asdict(each.attempt)}
+        for each in settlements
+        if each.attempt is not None
+    ]
+    if rows:
+        await connection.execute(insert(attempts), rows)
+
+
+async def _write_outcomes(
+    connection: AsyncConnection, settlements: Sequence[Settlement], now: float
+) -> None:
+    await connection.execute(
+        update(submissions)
+        .where(submissions.c.seq == bindparam("row"))
+        .values(
+            status=bindparam("to_status"),
+            reason=bindparam("to_reason"),
+            settled_at=bindparam("at"),
+            tries=bindparam("spent"),
+            warnings=bindparam("noted"),
+            cordial_contact_id=bindparam("contact_id"),
+        ),
+        [
+            {
+                "row": each.claim.seq,
+                "to_status": each.status,
+                "to_reason": each.reason,
+                "at": None if each.status is SubmissionStatus.PENDING else now,
+                "spent": each.claim.tries + (each.attempt is not None),
+                "noted": list(each.warnings) or None,
+                "contact_id": each.cordial_contact_id,
+            }
+            for each in settlements
+        ],
+    )
+
+
+async def _rekey(
+    connection: AsyncConnection, database: Database, settlements: Sequence[Settlement], now: float
+) -> None:
+    """Queue submissions behind the contact they turned out to be of, after a mapping changed."""
+    for each in settlements:
+        if each.rekeyed is None:
+            continue
+        contact_key, phone_key = each.rekeyed
+        await connection.execute(
+            update(submissions)
+            .where(submissions.c.seq == each.claim.seq)
+            .values(contact_key=contact_key, phone_key=phone_key)
+        )
+        row = {"integration_id": each.claim.integration_id, "contact_key": contact_key}
+        await connection.execute(database.insert_or_ignore(contacts), row)
+        await connection.execute(
+            update(contacts)
+            .where(
+                contacts.c.integration_id == each.claim.integration_id,
+                contacts.c.contact_key == contact_key,
+            )
+            .values(due_at=func.coalesce(contacts.c.due_at, ready_at(now)))
+        )
+
+
+async def _free_contacts(
+    connection: AsyncConnection,
+    settlements: Sequence[Settlement],
+    held: Mapping[int, Row[tuple[Any, ...]]],
+    now: float,
+) -> None:
+    """Give the contacts back: due again where more of theirs is pending, else idle."""
+    more = (
+        select(submissions.c.seq)
+        .where(
+            submissions.c.integration_id == contacts.c.integration_id,
+            submissions.c.contact_key == contacts.c.contact_key,
+            submissions.c.status == SubmissionStatus.PENDING,
+        )
+        .correlate(contacts)
+        .exists()
+    )
+    await connection.execute(
+        update(contacts)
+        .where(
+            contacts.c.integration_id == bindparam("integration"),
+            contacts.c.contact_key == bindparam("key"),
+        )
+        .values(
+            lease=None,
+            due_at=case((more, bindparam("due", type_=Double())), else_=None),
+            delivered_seq=bindparam("seq"),
+            delivered_occurred_at=bindparam("occurred"),
+        ),
+        [
+            {
+                "integration": each.claim.integration_id,
+                "key": each.claim.contact_key,
+                "due": each.due_at if each.due_at is not None else ready_at(now),
+                **_newest_delivered(each, held[each.claim.seq]),
+            }
+            for each in settlements
+        ],
+    )
+
+
+def _newest_delivered(settlement: Settlement, contact: Row[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return what is the newest delivered of a contact, with this settlement counted in."""
+    seq, occurred_at = contact.delivered_seq, contact.delivered_occurred_at
+    if settlement.status is SubmissionStatus.DELIVERED:
+        claim = settlement.claim
+        seq = max(claim.seq, seq or 0)
+        occurred_at = max(filter(None, (claim.occurred_at, occurred_at)), default=None)
+    return {"seq": seq, "occurred": occurred_at}
+
+
+async def prune_receipts(database: Database, now: float) -> None:
+    """Forget the signatures that are too old to be shown again."""
+    async with database.write() as connection:
+        await connection.execute(delete(receipts).where(receipts.c.expires_at < now))

@@ -1,0 +1,136 @@
+"""The ledger's database: SQLite or PostgreSQL behind the same few calls."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.ledger.schema import data_keys
+from app.ledger.vault import Pseudonyms, Vault
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_MIGRATION_LOCK = 7_166_214_300  # any number that nobody else on the same PostgreSQL uses
+_BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
+
+LedgerError = SQLAlchemyError | OSError | TimeoutError
+UNAVAILABLE: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, TimeoutError)
+"""What a call to the ledger raises while it cannot be reached or cannot store."""
+
+
+class Database:
+    """Connections to the ledger, and the two kinds of transaction made on them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = async_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        # SQLite has one writer at a time; BEGIN IMMEDIATE takes its place in the queue at once,
+        # where a transaction that reads first and writes later could be refused halfway.
+        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that writes; it is committed, durably, when the block ends."""
+        async with self._writer.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction that only reads, from one snapshot on SQLite."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    def insert_or_ignore(self, table: Any) -> Any:
+        """Return an insert that leaves a row alone where one of its keys exists."""
+        dialect = sqlite if self.is_sqlite else postgresql
+        return dialect.insert(table).on_conflict_do_nothing()
+
+    async def migrate(self) -> None:
+        """Bring the tables to the newest form; safe when several processes start at once."""
+        if self.is_sqlite and self.url.database and self.url.database != ":memory:":
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        async with self.write() as connection:
+            if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                await connection.execute(lock, {"key": _MIGRATION_LOCK})
+            await connection.run_sync(_upgrade)
+
+    async def pseudonyms(self, vault: Vault) -> Pseudonyms:
+        """Return the ledger's pseudonyms, made at its first start.
+
+        Raises:
+            WrongSecretKey: the ledger was written with another `SECRET_KEY`.
+        """
+        async with self.write() as connection:
+            fresh = {"name": "pseudonyms", "value": vault.encrypt(secrets.token_bytes(32))}
+            await connection.execute(self.insert_or_ignore(data_keys), fresh)
+            kept = await connection.scalar(
+                select(data_keys.c.value).where(data_keys.c.name == "pseudonyms")
+            )
+        return Pseudonyms(vault.decrypt(kept or b""))
+
+    async def ping(self) -> None:
+        """Raise where the ledger cannot be reached."""
+        async with self.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def async_url(url: str) -> URL:
+    """Return `DATABASE_URL` with the driver used here.
+
+    Raises:
+        ValueError: neither SQLite nor PostgreSQL.
+    """
+    parsed = make_url(url)
+    backend = parsed.drivername.partition("+")[0]
+    if backend not in _DRIVERS:
+        raise ValueError(f"DATABASE_URL is for {backend}; use sqlite:///path or postgresql://...")
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(dbapi_connection: Any, _: object) -> None:
+        dbapi_connection.isolation_level = None  # transactions are begun below, not guessed
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    # A connection that died with its server is noticed before it is used.
+    return create_async_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,280 @@
+"""Integrations as stored: configuration, encrypted secrets, and whether sending may go on."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.ledger.database import Database
+from app.ledger.schema import (
+    DeadReason,
+    GateState,
+    SubmissionStatus,
+    contacts,
+    integrations,
+    receipts,
+    submissions,
+)
+from app.ledger.vault import Vault
+from app.rules.integration import Integration, slug
+
+State = Literal["active", "paused", "blocked"]
+
+
+class UnknownIntegration(Exception):
+    """No integration has this id."""
+
+
+class NameTaken(Exception):
+    """An integration whose name gives the same id exists."""
+
+
+class StillPending(Exception):
+    """Submissions of the integration are waiting to be sent; `count` says how many."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether submissions may go to the account now, and why not.
+
+    `failures` counts those in a row; times are unix seconds. Nothing is claimed before `until`.
+    """
+
+    state: GateState = GateState.OPEN
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIntegration:
+    """An integration with its place in the ledger."""
+
+    id: str
+    integration: Integration
+    paused: bool
+    paused_reason: str | None
+    gate: Gate
+    created_at: float
+    updated_at: float
+
+    @property
+    def state(self) -> State:
+        """Whether it sends: a person's pause counts before Cordial's refusal."""
+        if self.paused:
+            return "paused"
+        return "blocked" if self.gate.state is GateState.BLOCKED else "active"
+
+    @property
+    def state_reason(self) -> str | None:
+        """Why it does not send."""
+        return self.paused_reason if self.paused else self.gate.reason
+
+
+class Integrations:
+    """The integrations of a ledger."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def create(
+        self, integration: Integration, *, paused_reason: str | None, now: float
+    ) -> StoredIntegration:
+        """Store a new integration, paused where a reason for that is given.
+
+        Raises:
+            NameTaken: its id is in use.
+        """
+        row = {
+            "id": slug(integration.name),
+            **self._columns(integration),
+            "paused": paused_reason is not None,
+            "paused_reason": paused_reason,
+            "gate": GateState.OPEN,
+            "failures": 0,
+            "created_at": now,
+            "updated_at": now,
+        }
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(insert(integrations), row)
+        except IntegrityError:
+            raise NameTaken(row["id"]) from None
+        return await self.get(row["id"])
+
+    async def get(self, integration_id: str) -> StoredIntegration:
+        """Return one integration.
+
+        Raises:
+            UnknownIntegration: there is none.
+        """
+        async with self._database.read() as connection:
+            return self._stored(await _row(connection, integration_id))
+
+    async def list(self) -> list[StoredIntegration]:
+        """Return all integrations by id."""
+        async with self._database.read() as connection:
+            found = await connection.execute(select(integrations).order_by(integrations.c.id))
+            return [self._stored(row) for row in found]
+
+    async def change(
+        self, integration_id: str, change: Callable[[Integration], Integration], *, now: float
+    ) -> StoredIntegration:
+        """Replace the configuration by what `change` makes of it, whole or not at all.
+
+        A changed Cordial account opens a gate that the old one had blocked or closed.
+
+        Raises:
+            UnknownIntegration: there is none.
+            Exception: whatever `change` raises; nothing is stored then.
+        """
+        async with self._database.write() as connection:
+            before = self._stored(await _row(connection, integration_id, lock=True))
+            after = change(before.integration)
+            columns = self._columns(after) | {"updated_at": now}
+            if after.cordial != before.integration.cordial:
+                columns |= _gate_columns(Gate())
+            await _update(connection, integration_id, columns)
+        return await self.get(integration_id)
+
+    async def pause(self, integration_id: str, *, reason: str, now: float) -> StoredIntegration:
+        """Stop sending; webhooks are accepted all the same.
+
+        Raises:
+            UnknownIntegration: there is none.
+        """
+        columns = {"paused": True, "paused_reason": reason, "updated_at": now}
+        return await self._set(integration_id, columns)
+
+    async def resume(self, integration_id: str, *, now: float) -> StoredIntegration:
+        """Send again, through an open gate.
+
+        Raises:
+            UnknownIntegration: there is none.
+        """
+        columns = {"paused": False, "paused_reason": None, "updated_at": now}
+        return await self._set(integration_id, columns | _gate_columns(Gate()))
+
+    async def turn_gate(self, integration_id: str, turn: Callable[[Gate], Gate]) -> Gate | None:
+        """Change the gate by a decision on how it stands; None where the integration is gone."""
+        async with self._database.write() as connection:
+            try:
+                before = _gate(await _row(connection, integration_id, lock=True))
+            except UnknownIntegration:
+                return None
+            after = turn(before)
+            if after != before:
+                await _update(connection, integration_id, _gate_columns(after))
+        return after
+
+    async def delete(self, integration_id: str, *, force: bool, now: float) -> None:
+        """Delete an integration; its submissions stay, those still pending as dead.
+
+        Raises:
+            UnknownIntegration: there is none.
+            StillPending: submissions are waiting and `force` is not set.
+        """
+        async with self._database.write() as connection:
+            await _row(connection, integration_id, lock=True)
+            waiting = (submissions.c.integration_id == integration_id) & (
+                submissions.c.status == SubmissionStatus.PENDING
+            )
+            count = await connection.scalar(select(func.count()).where(waiting)) or 0
+            if count and not force:
+                raise StillPending(count)
+            await connection.execute(
+                update(submissions)
+                .where(waiting)
+                .values(
+                    status=SubmissionStatus.DEAD,
+                    reason=DeadReason.INTEGRATION_DELETED,
+                    settled_at=now,
+                )
+            )
+            for table in (contacts, receipts):
+                await connection.execute(
+                    delete(table).where(table.c.integration_id == integration_id)
+                )
+            await connection.execute(
+                delete(integrations).where(integrations.c.id == integration_id)
+            )
+
+    async def _set(self, integration_id: str, columns: dict[str, Any]) -> StoredIntegration:
+        async with self._database.write() as connection:
+            await _row(connection, integration_id, lock=True)
+            await _update(connection, integration_id, columns)
+        return await self.get(integration_id)
+
+    def _columns(self, integration: Integration) -> dict[str, Any]:
+        document = document_of(integration)
+        secrets = {
+            "api_key": document["cordial"].pop("api_key"),
+            "webhook_secrets": document["jebbit"].pop("webhook_secrets"),
+        }
+        return {"config": document, "secrets": self._vault.encrypt(json.dumps(secrets).encode())}
+
+    def _stored(self, row: Row[tuple[Any, ...]]) -> StoredIntegration:
+        secrets = json.loads(self._vault.decrypt(row.secrets))
+        document = row.config
+        document["cordial"]["api_key"] = secrets["api_key"]
+        document["jebbit"]["webhook_secrets"] = secrets["webhook_secrets"]
+        return StoredIntegration(
+            id=row.id,
+            integration=Integration.model_validate(document),
+            paused=row.paused,
+            paused_reason=row.paused_reason,
+            gate=_gate(row),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+def document_of(integration: Integration) -> dict[str, Any]:
+    """Return an integration as a JSON document, its secrets in the clear: never to be shown."""
+    document = integration.model_dump(mode="json")
+    document["cordial"]["api_key"] = integration.cordial.api_key.get_secret_value()
+    document["jebbit"]["webhook_secrets"] = [
+        secret.get_secret_value() for secret in integration.jebbit.webhook_secrets
+    ]
+    return document
+
+
+async def _row(
+    connection: AsyncConnection, integration_id: str, *, lock: bool = False
+) -> Row[tuple[Any, ...]]:
+    query = select(integrations).where(integrations.c.id == integration_id)
+    found = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
+    if found is None:
+        raise UnknownIntegration(integration_id)
+    return found
+
+
+async def _update(
+    connection: AsyncConnection, integration_id: str, columns: dict[str, Any]
+) -> None:
+    changed = update(integrations).where(integrations.c.id == integration_id).values(columns)
+    await connection.execute(changed)
+
+
+def _gate(row: Row[tuple[Any, ...]]) -> Gate:
+    return Gate(GateState(row.gate), row.gate_reason, row.gate_since, row.gate_until, row.failures)
+
+
+def _gate_columns(gate: Gate) -> dict[str, Any]:
+    return {
+        "gate": gate.state,
+        "gate_reason": gate.reason,
+        "gate_since": gate.since,
+        "gate_until": gate.until,
+        "failures": gate.failures,
+    }

@@ -1,0 +1,14 @@
+"""Alembic's environment: runs on the connection it is given, inside its transaction."""
+
+from alembic import context
+
+from app.ledger.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,189 @@
+"""The ledger's tables, the same on SQLite and PostgreSQL.
+
+Times are unix seconds: one type on both engines, and the arithmetic of due times stays plain.
+"""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite counts rows only in a column that is exactly INTEGER.
+_Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class SubmissionStatus(StrEnum):
+    """Where a submission stands."""
+
+    PENDING = "pending"  # waiting for its turn or its next try
+    DELIVERED = "delivered"  # Cordial has it
+    SKIPPED = "skipped"  # a rule said no; the reason says which
+    DEAD = "dead"  # given up, a person must look; the reason says why
+    TEST = "test"  # a test webhook, never sent
+
+
+class DeadReason(StrEnum):
+    """Why a submission was given up."""
+
+    UNREADABLE = "unreadable"  # signed, but no JSON object
+    REJECTED = "rejected"  # Cordial refused the contact
+    UNAVAILABLE = "unavailable"  # Cordial did not take it in all the tries of the schedule
+    INTEGRATION_DELETED = "integration_deleted"  # its integration was deleted while it waited
+
+
+class GateState(StrEnum):
+    """Whether submissions of an integration may go to Cordial now."""
+
+    OPEN = "open"
+    HELD = "held"  # Cordial said when to come again (429)
+    CLOSED = "closed"  # Cordial failed several times in a row; one probe at a time
+    BLOCKED = "blocked"  # Cordial refuses our access; a person must look, probed meanwhile
+
+
+integrations = Table(
+    "integrations",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("config", JSON, nullable=False),  # without secrets
+    Column("secrets", LargeBinary, nullable=False),  # encrypted by the vault
+    Column("paused", Boolean, nullable=False),
+    Column("paused_reason", Text),
+    Column("gate", String(10), nullable=False),
+    Column("gate_reason", Text),
+    Column("gate_since", Double),
+    Column("gate_until", Double),  # no claim before; a closed or blocked gate lets one probe by
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),  # the order of receipt
+    Column("id", String(32), nullable=False, unique=True),
+    Column("integration_id", String(100), nullable=False),  # kept when the integration is deleted
+    Column("status", String(10), nullable=False),
+    Column("reason", String(40)),
+    Column("test", Boolean, nullable=False),
+    # An HMAC of the address, or the submission's own id where it has none: what it queues behind.
+    Column("contact_key", String(32)),
+    Column("phone_key", String(32)),  # to find a person by phone who is known by email
+    Column("session_key", String(32)),  # an HMAC of session id and content
+    Column("received_at", Double, nullable=False),
+    Column("occurred_at", Double),
+    Column("settled_at", Double),
+    Column("tries", Integer, nullable=False),  # attempts spent since receipt or the last replay
+    Column("forced", Boolean, nullable=False),  # a person wants it sent although newer went before
+    Column("payload", LargeBinary),
+    Column("warnings", JSON(none_as_null=True)),
+    Column("cordial_contact_id", String(64)),
+    Index(
+        "submissions_pending",
+        "integration_id",
+        "contact_key",
+        "seq",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    Index("submissions_by_contact", "contact_key", "seq"),
+    Index(
+        "submissions_by_phone",
+        "phone_key",
+        sqlite_where=text("phone_key IS NOT NULL"),
+        postgresql_where=text("phone_key IS NOT NULL"),
+    ),
+    Index(
+        "submissions_by_session",
+        "integration_id",
+        "session_key",
+        unique=True,
+        sqlite_where=text("session_key IS NOT NULL"),
+        postgresql_where=text("session_key IS NOT NULL"),
+    ),
+    Index("submissions_by_status", "integration_id", "status", "seq"),
+)
+
+# One row for each contact of an integration: whose turn it is. A claim leases the contact, not the
+# submission, so that its submissions can only go out one at a time, in order.
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("integration_id", String(100), primary_key=True),
+    Column("contact_key", String(32), primary_key=True),
+    Column("due_at", Double),  # when its first pending submission may go; none pending: null
+    Column("lease", String(32)),  # who holds it; while held, due_at is when the lease runs out
+    Column("newest_content", String(32)),  # of its newest submission, to tell a repeat
+    Column("delivered_seq", BigInteger),  # the newest one delivered
+    Column("delivered_occurred_at", Double),  # the latest answers delivered
+    Index(
+        "contacts_due",
+        "integration_id",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column(
+        "submission_seq",
+        _Serial,
+        ForeignKey("submissions.seq", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("at", Double, nullable=False),
+    Column("ms", Double, nullable=False),
+    Column("http_status", Integer),
+    Column("outcome", String(20), nullable=False),
+    Column("error", Text),
+)
+
+# The signatures seen, while they could be shown again.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("integration_id", String(100), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+# Keys that the ledger's rows depend on, encrypted by the vault so that its own keys can change.
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+
+_HEAD_START = 2 * 3600.0
+
+
+def ready_at(now: float) -> float:
+    """Return the due time of what may go at once.
+
+    It lies two hours back, so that a clock which jumps back by an hour does not make waiting what
+    is ready; in the order of `due_at` the ready ones stay in the order in which they became so.
+    """
+    return now - _HEAD_START

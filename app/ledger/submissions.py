@@ -1,0 +1,227 @@
+"""Submissions as ops see them: find, list, count, replay."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.ledger.claims import Attempt
+from app.ledger.database import Database
+from app.ledger.schema import (
+    SubmissionStatus,
+    attempts,
+    contacts,
+    integrations,
+    ready_at,
+    submissions,
+)
+
+
+class UnknownSubmission(Exception):
+    """No submission has this id."""
+
+
+class NotReplayable(Exception):
+    """The submission cannot be sent again; the message says why, and what can be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSubmission:
+    """A submission as it stands; times are unix seconds, `payload` None once it was wiped."""
+
+    seq: int
+    id: str
+    integration_id: str
+    status: SubmissionStatus
+    reason: str | None
+    test: bool
+    received_at: float
+    occurred_at: float | None
+    settled_at: float | None
+    payload: bytes | None
+    warnings: Sequence[Mapping[str, Any]]
+    cordial_contact_id: str | None
+    attempts: Sequence[Attempt] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which submissions are meant; None does not narrow. `contact_keys`: any of them."""
+
+    integration_id: str | None = None
+    status: SubmissionStatus | None = None
+    reason: str | None = None
+    contact_keys: Sequence[str] | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Return the filter as conditions on the submissions' table."""
+        column = submissions.c
+        given: list[tuple[Any, ColumnElement[bool]]] = [
+            (self.integration_id, column.integration_id == self.integration_id),
+            (self.status, column.status == self.status),
+            (self.reason, column.reason == self.reason),
+            (self.since, column.received_at >= self.since),
+            (self.until, column.received_at < self.until),
+        ]
+        conditions = [condition for value, condition in given if value is not None]
+        if self.contact_keys is not None:
+            keys = self.contact_keys
+            conditions.append(or_(column.contact_key.in_(keys), column.phone_key.in_(keys)))
+        return conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many submissions of an integration there are by status; age of the oldest pending."""
+
+    integration_id: str
+    by_status: Mapping[str, int]
+    oldest_pending_seconds: float | None
+
+
+async def find(database: Database, submission_id: str) -> StoredSubmission:
+    """Return one submission with its attempts.
+
+    Raises:
+        UnknownSubmission: there is none.
+    """
+    async with database.read() as connection:
+        row = await _row(connection, submission_id)
+        tries = await connection.execute(
+            select(attempts).where(attempts.c.submission_seq == row.seq).order_by(attempts.c.id)
+        )
+        history = [
+            Attempt(each.at, each.ms, each.http_status, each.outcome, each.error) for each in tries
+        ]
+    return _stored(row, history)
+
+
+async def newest(
+    database: Database, wanted: Filter, *, limit: int, before: int | None
+) -> list[StoredSubmission]:
+    """Return submissions, newest first, without payloads' attempts; `before` is a seq."""
+    conditions = wanted.conditions()
+    if before is not None:
+        conditions.append(submissions.c.seq < before)
+    async with database.read() as connection:
+        found = await connection.execute(
+            select(submissions).where(*conditions).order_by(submissions.c.seq.desc()).limit(limit)
+        )
+        return [_stored(row, ()) for row in found]
+
+
+async def replay(database: Database, submission_id: str, *, force: bool, now: float) -> None:
+    """Put a submission back in line, with a fresh schedule of tries.
+
+    Args:
+        database: the ledger.
+        submission_id: which.
+        force: also where a newer one of the contact was delivered, whose answers it overwrites.
+        now: unix seconds.
+
+    Raises:
+        UnknownSubmission: there is none.
+        NotReplayable: pending, a test, wiped, of a deleted integration, or older than delivered.
+    """
+    async with database.write() as connection:
+        row = await _row(connection, submission_id)
+        turn = await _lock_contact(connection, database, row)
+        row = await _row(connection, submission_id)  # as it is now that nobody else can change it
+        _refuse_replay(row)
+        if turn is None:
+            raise NotReplayable("Its integration was deleted; create one of that name first.")
+        if not force and (turn.delivered_seq or 0) > row.seq:
+            raise NotReplayable(
+                "A newer submission of this contact was delivered; sending this one would put "
+                "older answers over newer ones. Add force=true to do that."
+            )
+        await connection.execute(
+            update(submissions)
+            .where(submissions.c.seq == row.seq)
+            .values(
+                status=SubmissionStatus.PENDING, reason=None, settled_at=None, tries=0, forced=force
+            )
+        )
+        await connection.execute(
+            update(contacts)
+            .where(
+                contacts.c.integration_id == row.integration_id,
+                contacts.c.contact_key == row.contact_key,
+            )
+            .values(due_at=func.coalesce(contacts.c.due_at, ready_at(now)))
+        )
+
+
+def _refuse_replay(row: Row[tuple[Any, ...]]) -> None:
+    if row.status == SubmissionStatus.PENDING:
+        raise NotReplayable("It is pending already; it will be sent when its turn comes.")
+    if row.test:
+        raise NotReplayable("It came as a test webhook; those are never sent.")
+    if row.payload is None:
+        raise NotReplayable("Its payload was wiped, there is nothing left to send.")
+
+
+async def _lock_contact(
+    connection: AsyncConnection, database: Database, row: Row[tuple[Any, ...]]
+) -> Row[tuple[Any, ...]] | None:
+    """Return the submission's contact, locked; None where the integration is gone."""
+    known = select(integrations.c.id).where(integrations.c.id == row.integration_id)
+    if await connection.scalar(known.with_for_update(read=True, key_share=True)) is None:
+        return None
+    key = {"integration_id": row.integration_id, "contact_key": row.contact_key}
+    await connection.execute(database.insert_or_ignore(contacts), key)
+    found = await connection.execute(select(contacts).filter_by(**key).with_for_update())
+    return found.one()
+
+
+async def count(database: Database, now: float) -> list[Counts]:
+    """Count submissions by integration and status."""
+    by_integration: dict[str, dict[str, int]] = {}
+    async with database.read() as connection:
+        rows = await connection.execute(
+            select(submissions.c.integration_id, submissions.c.status, func.count()).group_by(
+                submissions.c.integration_id, submissions.c.status
+            )
+        )
+        for integration_id, status, number in rows:
+            by_integration.setdefault(integration_id, {})[status] = number
+        oldest = await connection.execute(
+            select(submissions.c.integration_id, func.min(submissions.c.received_at))
+            .where(submissions.c.status == SubmissionStatus.PENDING)
+            .group_by(submissions.c.integration_id)
+        )
+        since: dict[str, float] = {row[0]: row[1] for row in oldest}
+    return [
+        Counts(each, statuses, now - since[each] if each in since else None)
+        for each, statuses in sorted(by_integration.items())
+    ]
+
+
+async def _row(connection: AsyncConnection, submission_id: str) -> Row[tuple[Any, ...]]:
+    query = select(submissions).where(submissions.c.id == submission_id)
+    found = (await connection.execute(query)).one_or_none()
+    if found is None:
+        raise UnknownSubmission(submission_id)
+    return found
+
+
+def _stored(row: Row[tuple[Any, ...]], history: Sequence[Attempt]) -> StoredSubmission:
+    return StoredSubmission(
+        seq=row.seq,
+        id=row.id,
+        integration_id=row.integration_id,
+        status=SubmissionStatus(row.status),
+        reason=row.reason,
+        test=row.test,
+        received_at=row.received_at,
+        occurred_at=row.occurred_at,
+        settled_at=row.settled_at,
+        payload=row.payload,
+        warnings=row.warnings or (),
+        cordial_contact_id=row.cordial_contact_id,
+        attempts=history,
+    )

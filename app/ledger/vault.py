@@ -1,0 +1,76 @@
+"""Secrets at rest, and the keys by which people are known without their address."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+class WrongSecretKey(Exception):
+    """What is stored was encrypted with none of the keys given in `SECRET_KEY`."""
+
+
+class Vault:
+    """Encrypts with the first of its keys, decrypts with any, so that they can be rotated."""
+
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        """Take the keys, newest first: any strings long enough not to be guessed."""
+        self._fernet = MultiFernet([Fernet(_derive(key)) for key in secret_keys])
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """Encrypt with the newest key."""
+        return self._fernet.encrypt(plain)
+
+    def decrypt(self, token: bytes) -> bytes:
+        """Decrypt with whichever key fits.
+
+        Raises:
+            WrongSecretKey: none does.
+        """
+        try:
+            return self._fernet.decrypt(token)
+        except InvalidToken:
+            raise WrongSecretKey(
+                "SECRET_KEY is not the one this ledger was written with; add the old one to it, "
+                "after a comma"
+            ) from None
+
+
+def _derive(secret_key: str) -> bytes:
+    derived = HKDF(SHA256(), 32, salt=None, info=b"jebbit-cordial-sync vault")
+    return base64.urlsafe_b64encode(derived.derive(secret_key.encode()))
+
+
+class Pseudonyms:
+    """Keyed digests: the same input gives the same key, which says nothing of the input.
+
+    The key is random, kept in the ledger and encrypted by the vault, so that `SECRET_KEY` can
+    change without every person becoming a stranger.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def email(self, address: str) -> str:
+        """Return the contact key of a normalized email address."""
+        return self._digest("email", address.encode())
+
+    def phone(self, number: str) -> str:
+        """Return the contact key of a phone number in E.164."""
+        return self._digest("phone", number.encode())
+
+    def content(self, content: bytes) -> str:
+        """Return the digest by which two equal contents are told."""
+        return self._digest("content", content)
+
+    def session(self, session: str, content: bytes) -> str:
+        """Return the digest of a session's id together with its content."""
+        return self._digest(f"session {len(session)} {session}", content)
+
+    def _digest(self, kind: str, value: bytes) -> str:
+        message = kind.encode() + b"\0" + value
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
