@@ -72,23 +72,37 @@ class CordialClient:
         self._clock = clock
         self._limiter = _limiter(requests_per_second)
 
-    async def upsert(self, body: Mapping[str, JsonValue], *, tries: int = QUICK_TRIES) -> Upserted:
+    async def upsert(
+        self,
+        body: Mapping[str, JsonValue],
+        *,
+        tries: int = QUICK_TRIES,
+        before_try: Callable[[], None] = lambda: None,
+    ) -> Upserted:
         """Create or update a contact; what the body does not name stays as it is.
 
         Args:
             body: as `rules.contact` builds it.
             tries: how often to try within seconds what may pass: no answer, timeout, 5xx.
+            before_try: called before each request; what it raises ends the trying.
 
         Raises:
             CordialError: the subclass says what can be done.
         """
+        content = to_json(body)
+
+        async def once() -> Upserted:
+            before_try()
+            answer = await self._request("POST", "/contacts", content)
+            return read_answer(answer.status_code, answer.headers, answer.content, self._clock())
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
             stop=stop_after_attempt(tries),
             wait=_QUICK_WAIT,
             reraise=True,
         )
-        return await retrying(self._post_contact, to_json(body))
+        return await retrying(once)
 
     async def attributes(self) -> dict[str, FieldType]:
         """Return the contact attributes the account has, with their types.
@@ -100,10 +114,6 @@ class CordialClient:
         if answer.status_code != 200:
             read_answer(answer.status_code, answer.headers, answer.content, self._clock())
         return _attribute_types(answer.content)
-
-    async def _post_contact(self, content: bytes) -> Upserted:
-        answer = await self._request("POST", "/contacts", content)
-        return read_answer(answer.status_code, answer.headers, answer.content, self._clock())
 
     async def _request(self, method: str, path: str, content: bytes) -> httpx.Response:
         if self._limiter is not None:

@@ -85,7 +85,7 @@ async def accept(
     """Store a group of webhooks in one transaction; the result is durable when this returns.
 
     Raises:
-        SQLAlchemyError, OSError, TimeoutError: nothing of the group is stored.
+        Exception: one of `database.UNAVAILABLE`; nothing of the group is stored.
     """
     by_integration: dict[str, list[int]] = defaultdict(list)
     for place, arrival in enumerate(arrivals):

@@ -6,7 +6,7 @@ lease is a random token: whoever does not hold the contact's token any more sett
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,9 +30,14 @@ LEASE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A submission that is ours to send until the lease runs out."""
+    """A submission that is ours to send until the lease runs out.
+
+    `version` is that of the integration as it stands, `probe` whether this one is sent to see if
+    Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
+    """
 
     lease: str
+    leased_until: float
     seq: int
     id: str
     integration_id: str
@@ -43,7 +48,24 @@ class Claim:
     forced: bool
     payload: bytes
     delivered_occurred_at: float | None
+    version: int
     probe: bool
+    troubled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """An integration that has something to send, and how its gate stands."""
+
+    id: str
+    version: int
+    gate: str
+    gate_until: float | None
+    failures: int
+
+    @property
+    def probes(self) -> bool:
+        return self.gate in (GateState.CLOSED, GateState.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,71 +107,67 @@ async def claim(database: Database, now: float, limit: int) -> list[Claim]:
     async with database.read() as connection:
         due = await _due_integrations(connection, now)
     claims: list[Claim] = []
-    for place, (integration_id, gate, until) in enumerate(due):
+    for place, integration in enumerate(due):
         share = -(-(limit - len(claims)) // (len(due) - place))
         if share <= 0:
             break
         async with database.write() as connection:
-            if not await _pass_gate(connection, integration_id, gate, until, now):
-                continue
-            probe = gate in (GateState.CLOSED, GateState.BLOCKED)
-            most = 1 if probe else share
-            claims += await _lease(connection, integration_id, now, most, probe)
+            if await _pass_gate(connection, integration, now):
+                claims += await _lease(connection, integration, now, share)
     return claims
 
 
-async def _due_integrations(
-    connection: AsyncConnection, now: float
-) -> list[tuple[str, str, float | None]]:
+async def _due_integrations(connection: AsyncConnection, now: float) -> list[_Due]:
     waiting = select(contacts.c.contact_key).where(
         contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= now
     )
+    column = integrations.c
     found = await connection.execute(
-        select(integrations.c.id, integrations.c.gate, integrations.c.gate_until).where(
-            integrations.c.paused.is_(False),
-            or_(integrations.c.gate_until.is_(None), integrations.c.gate_until <= now),
+        select(column.id, column.version, column.gate, column.gate_until, column.failures).where(
+            column.paused.is_(False),
+            or_(column.gate_until.is_(None), column.gate_until <= now),
             waiting.exists(),
         )
     )
-    return [(row.id, row.gate, row.gate_until) for row in found]
+    return [_Due(*row) for row in found]
 
 
-async def _pass_gate(
-    connection: AsyncConnection, integration_id: str, gate: str, until: float | None, now: float
-) -> bool:
+async def _pass_gate(connection: AsyncConnection, integration: _Due, now: float) -> bool:
     """Take the gate's one probe, or find it open; False where another took the probe."""
-    if gate == GateState.OPEN:
+    if integration.gate == GateState.OPEN:
         return True
+    if integration.gate == GateState.HELD:  # only a wait, which is over
+        passed = {"gate": GateState.OPEN, "gate_reason": None, "gate_since": None}
+        values: dict[str, Any] = {**passed, "gate_until": None}
+    else:
+        values = {"gate_until": now + LEASE_SECONDS}  # the probe has this long to tell
     taken = await connection.execute(
         update(integrations)
-        .where(integrations.c.id == integration_id, integrations.c.gate_until == until)
-        .values(
-            # What was only held is open now; a probe has as long as a lease to tell.
-            gate_until=None if gate == GateState.HELD else now + LEASE_SECONDS,
-            gate=GateState.OPEN if gate == GateState.HELD else gate,
+        .where(
+            integrations.c.id == integration.id,
+            integrations.c.gate_until == integration.gate_until,
         )
+        .values(values)
     )
     return taken.rowcount == 1
 
 
 async def _lease(
-    connection: AsyncConnection, integration_id: str, now: float, limit: int, probe: bool
+    connection: AsyncConnection, integration: _Due, now: float, share: int
 ) -> list[Claim]:
     due = (
         select(contacts.c.contact_key)
-        .where(contacts.c.integration_id == integration_id, contacts.c.due_at <= now)
+        .where(contacts.c.integration_id == integration.id, contacts.c.due_at <= now)
         .order_by(contacts.c.due_at)
-        .limit(limit)
+        .limit(1 if integration.probes else share)
         .with_for_update(skip_locked=True)
     )
     keys = list(await connection.scalars(due))
     if not keys:
         return []
-    lease = secrets.token_hex(8)
-    mine = (contacts.c.integration_id == integration_id) & contacts.c.contact_key.in_(keys)
-    await connection.execute(
-        update(contacts).where(mine).values(due_at=now + LEASE_SECONDS, lease=lease)
-    )
+    lease, until = secrets.token_hex(8), now + LEASE_SECONDS
+    mine = (contacts.c.integration_id == integration.id) & contacts.c.contact_key.in_(keys)
+    await connection.execute(update(contacts).where(mine).values(due_at=until, lease=lease))
     first = (
         select(submissions.c.seq)
         .where(
@@ -168,14 +186,15 @@ async def _lease(
         .where(mine)
         .order_by(submissions.c.seq)
     )
-    claims = [_claim(row, lease, probe) for row in found]
-    await _clear_idle(connection, integration_id, set(keys) - {each.contact_key for each in claims})
+    claims = [_claim(row, integration, lease, until) for row in found]
+    await _clear_idle(connection, integration.id, set(keys) - {each.contact_key for each in claims})
     return claims
 
 
-def _claim(row: Row[tuple[Any, ...]], lease: str, probe: bool) -> Claim:
+def _claim(row: Row[tuple[Any, ...]], integration: _Due, lease: str, until: float) -> Claim:
     return Claim(
         lease=lease,
+        leased_until=until,
         seq=row.seq,
         id=row.id,
         integration_id=row.integration_id,
@@ -186,7 +205,9 @@ def _claim(row: Row[tuple[Any, ...]], lease: str, probe: bool) -> Claim:
         forced=row.forced,
         payload=row.payload or b"",
         delivered_occurred_at=row.delivered_occurred_at,
-        probe=probe,
+        version=integration.version,
+        probe=integration.probes,
+        troubled=integration.failures > 0 or integration.gate != GateState.OPEN,
     )
 
 
@@ -200,22 +221,26 @@ async def _clear_idle(connection: AsyncConnection, integration_id: str, keys: se
         )
 
 
-async def renew(database: Database, claims: Iterable[Claim], now: float) -> None:
-    """Extend the leases that are still ours."""
+async def renew(database: Database, claims: Sequence[Claim], now: float) -> set[int]:
+    """Extend the leases that are still ours; return the seqs of their submissions."""
     async with database.write() as connection:
-        await connection.execute(
-            update(contacts)
-            .where(
-                contacts.c.integration_id == bindparam("integration"),
-                contacts.c.contact_key == bindparam("key"),
-                contacts.c.lease == bindparam("token"),
+        held = await _still_held(connection, claims)
+        extended = [
+            {"integration": each.integration_id, "key": each.contact_key}
+            for each in claims
+            if each.seq in held
+        ]
+        if extended:
+            await connection.execute(
+                update(contacts)
+                .where(
+                    contacts.c.integration_id == bindparam("integration"),
+                    contacts.c.contact_key == bindparam("key"),
+                )
+                .values(due_at=now + LEASE_SECONDS),
+                extended,
             )
-            .values(due_at=now + LEASE_SECONDS),
-            [
-                {"integration": each.integration_id, "key": each.contact_key, "token": each.lease}
-                for each in sorted(claims, key=lambda each: (each.integration_id, each.contact_key))
-            ],
-        )
+    return set(held)
 
 
 async def settle(database: Database, settlements: Sequence[Settlement], now: float) -> list[bool]:

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.ledger.schema import data_keys
@@ -25,8 +27,14 @@ _DRIVERS = {
 _MIGRATION_LOCK = 7_166_214_300  # any number that nobody else on the same PostgreSQL uses
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
 
-LedgerError = SQLAlchemyError | OSError | TimeoutError
-UNAVAILABLE: tuple[type[Exception], ...] = (SQLAlchemyError, OSError, TimeoutError)
+UNAVAILABLE: tuple[type[Exception], ...] = (
+    DBAPIError,
+    PoolTimeout,
+    asyncpg.PostgresError,  # while connecting, asyncpg's own errors come through
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 """What a call to the ledger raises while it cannot be reached or cannot store."""
 
 
@@ -106,7 +114,7 @@ def async_url(url: str) -> URL:
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(dbapi_connection: Any, _: object) -> None:
@@ -126,7 +134,9 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
 def _postgresql_engine(url: URL) -> AsyncEngine:
     # A connection that died with its server is noticed before it is used.
-    return create_async_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=10)
+    return create_async_engine(
+        url, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True
+    )
 
 
 def _upgrade(connection: Connection) -> None:

@@ -1,6 +1,8 @@
 """Integrations as stored: configuration, encrypted secrets, and whether sending may go on."""
 
 import json
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +23,9 @@ from app.ledger.schema import (
 )
 from app.ledger.vault import Vault
 from app.rules.integration import Integration, slug
+
+_SLUG = re.compile(r"[a-z0-9-]{1,100}")
+_RECENT_SECONDS = 1.0
 
 State = Literal["active", "paused", "blocked"]
 
@@ -61,6 +66,7 @@ class StoredIntegration:
 
     id: str
     integration: Integration
+    version: int
     paused: bool
     paused_reason: str | None
     gate: Gate
@@ -83,9 +89,13 @@ class StoredIntegration:
 class Integrations:
     """The integrations of a ledger."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
         self._vault = vault
+        self._clock = clock
+        self._recent: dict[str, tuple[float, StoredIntegration]] = {}
 
     async def create(
         self, integration: Integration, *, paused_reason: str | None, now: float
@@ -98,6 +108,7 @@ class Integrations:
         row = {
             "id": slug(integration.name),
             **self._columns(integration),
+            "version": 1,
             "paused": paused_reason is not None,
             "paused_reason": paused_reason,
             "gate": GateState.OPEN,
@@ -113,13 +124,27 @@ class Integrations:
         return await self.get(row["id"])
 
     async def get(self, integration_id: str) -> StoredIntegration:
-        """Return one integration.
+        """Return one integration as it is now.
 
         Raises:
             UnknownIntegration: there is none.
         """
+        self._recent.pop(integration_id, None)
         async with self._database.read() as connection:
-            return self._stored(await _row(connection, integration_id))
+            stored = self._stored(await _row(connection, integration_id))
+        self._recent[integration_id] = (self._clock(), stored)
+        return stored
+
+    async def recent(self, integration_id: str) -> StoredIntegration:
+        """Return one integration as it was at most a second ago, without asking each time.
+
+        Raises:
+            UnknownIntegration: there is none.
+        """
+        read_at, stored = self._recent.get(integration_id, (0.0, None))
+        if stored is None or self._clock() - read_at > _RECENT_SECONDS:
+            return await self.get(integration_id)
+        return stored
 
     async def list(self) -> list[StoredIntegration]:
         """Return all integrations by id."""
@@ -141,7 +166,7 @@ class Integrations:
         async with self._database.write() as connection:
             before = self._stored(await _row(connection, integration_id, lock=True))
             after = change(before.integration)
-            columns = self._columns(after) | {"updated_at": now}
+            columns = self._columns(after) | {"version": before.version + 1, "updated_at": now}
             if after.cordial != before.integration.cordial:
                 columns |= _gate_columns(Gate())
             await _update(connection, integration_id, columns)
@@ -231,6 +256,7 @@ class Integrations:
         return StoredIntegration(
             id=row.id,
             integration=Integration.model_validate(document),
+            version=row.version,
             paused=row.paused,
             paused_reason=row.paused_reason,
             gate=_gate(row),
@@ -252,6 +278,8 @@ def document_of(integration: Integration) -> dict[str, Any]:
 async def _row(
     connection: AsyncConnection, integration_id: str, *, lock: bool = False
 ) -> Row[tuple[Any, ...]]:
+    if not _SLUG.fullmatch(integration_id):
+        raise UnknownIntegration(integration_id)
     query = select(integrations).where(integrations.c.id == integration_id)
     found = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if found is None:

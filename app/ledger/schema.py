@@ -62,6 +62,7 @@ integrations = Table(
     Column("id", String(100), primary_key=True),
     Column("config", JSON, nullable=False),  # without secrets
     Column("secrets", LargeBinary, nullable=False),  # encrypted by the vault
+    Column("version", Integer, nullable=False),  # counts the changes of config and secrets
     Column("paused", Boolean, nullable=False),
     Column("paused_reason", Text),
     Column("gate", String(10), nullable=False),

@@ -1,5 +1,6 @@
 """Submissions as ops see them: find, list, count, replay."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from app.ledger.schema import (
     ready_at,
     submissions,
 )
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class UnknownSubmission(Exception):
@@ -60,14 +63,16 @@ class Filter:
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the filter as conditions on the submissions' table."""
         column = submissions.c
-        given: list[tuple[Any, ColumnElement[bool]]] = [
-            (self.integration_id, column.integration_id == self.integration_id),
-            (self.status, column.status == self.status),
-            (self.reason, column.reason == self.reason),
-            (self.since, column.received_at >= self.since),
-            (self.until, column.received_at < self.until),
-        ]
-        conditions = [condition for value, condition in given if value is not None]
+        equal = {
+            column.integration_id: self.integration_id,
+            column.status: self.status,
+            column.reason: self.reason,
+        }
+        conditions = [each == value for each, value in equal.items() if value is not None]
+        if self.since is not None:
+            conditions.append(column.received_at >= self.since)
+        if self.until is not None:
+            conditions.append(column.received_at < self.until)
         if self.contact_keys is not None:
             keys = self.contact_keys
             conditions.append(or_(column.contact_key.in_(keys), column.phone_key.in_(keys)))
@@ -202,6 +207,8 @@ async def count(database: Database, now: float) -> list[Counts]:
 
 
 async def _row(connection: AsyncConnection, submission_id: str) -> Row[tuple[Any, ...]]:
+    if not _ID.fullmatch(submission_id):
+        raise UnknownSubmission(submission_id)
     query = select(submissions).where(submissions.c.id == submission_id)
     found = (await connection.execute(query)).one_or_none()
     if found is None:

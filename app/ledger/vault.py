@@ -63,6 +63,14 @@ class Pseudonyms:
         """Return the contact key of a phone number in E.164."""
         return self._digest("phone", number.encode())
 
+    def keys(self, email: str | None, phone: str | None) -> tuple[str | None, str | None]:
+        """Return the keys of a contact with these addresses: its own, and that of its phone.
+
+        A contact's own key is that of its email address or, without one, of its phone.
+        """
+        phone_key = self.phone(phone) if phone else None
+        return self.email(email) if email else phone_key, phone_key
+
     def content(self, content: bytes) -> str:
         """Return the digest by which two equal contents are told."""
         return self._digest("content", content)

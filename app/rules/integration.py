@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic.functional_validators import AfterValidator
 
 from app.rules.mapping import Rule
@@ -143,6 +151,13 @@ class Policy(_Strict):
     on_opt_out: OnOptOut = "leave"
     eu: EuPolicy | None = None
 
+    @field_validator("opt_in_field")
+    @classmethod
+    def _opt_in_field_is_ordinary(cls, field: str | None) -> str | None:
+        if field is not None:
+            Rule(field=field, default="null")  # raises what a rule for such a field would
+        return field
+
     @model_validator(mode="after")
     def _everyone_carries_the_status(self) -> Self:
         rules = (self.opt_in, self.eu.opt_in if self.eu else None)
@@ -171,21 +186,24 @@ class Integration(_Strict):
             raise ValueError("name needs at least one letter a-z or digit, for the address")
         return self
 
-    @model_validator(mode="after")
-    def _fields_are_filled_once(self) -> Self:
-        fields = Counter(rule.field for rule in self.mapping)
-        fields.update(filter(None, [self.policy.opt_in_field]))
+    @field_validator("mapping")
+    @classmethod
+    def _fields_are_filled_once(cls, mapping: list[Rule]) -> list[Rule]:
+        fields = Counter(rule.field for rule in mapping)
         if repeated := sorted(field for field, count in fields.items() if count > 1):
             raise ValueError(f"two rules for one field: {', '.join(repeated)}")
-        geo = {field.partition(".")[0] for field in fields if "." in field}
+        geo = {rule.field.partition(".")[0] for rule in mapping if rule.type == "geo"}
         if mixed := sorted(geo & fields.keys()):
             raise ValueError(f"both a geo attribute and an ordinary field: {', '.join(mixed)}")
-        return self
+        return mapping
 
     @model_validator(mode="after")
-    def _opt_in_field_is_ordinary(self) -> Self:
-        if self.policy.opt_in_field is not None:
-            Rule(field=self.policy.opt_in_field, default="null")
+    def _opt_in_field_is_free(self) -> Self:
+        field = self.policy.opt_in_field
+        if field in {
+            name for rule in self.mapping for name in (rule.field, rule.field.split(".")[0])
+        }:
+            raise ValueError(f"policy.opt_in_field and the mapping both fill {field}")
         return self
 
     @model_validator(mode="after")

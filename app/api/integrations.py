@@ -1,0 +1,333 @@
+"""Managing integrations."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from app.api.auth import require_token
+from app.api.problems import Place, Problem, documented, invalid
+from app.api.state import CurrentState, State
+from app.api.views import IntegrationView, PlanView, explain, masked
+from app.cordial.account import BadAccountUrl, api_base
+from app.jebbit.submission import TooManyItems, UnreadableBody, parse
+from app.ledger.integrations import (
+    NameTaken,
+    StillPending,
+    StoredIntegration,
+    UnknownIntegration,
+    document_of,
+)
+from app.rules.integration import Integration, Secret, merge_patch
+
+router = APIRouter(
+    prefix="/integrations",
+    tags=["integrations"],
+    dependencies=[Depends(require_token)],
+    responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+_NEW_REASON = "Created paused: look at a preview, then resume."
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Spring quiz",
+    "cordial": {"account_url": "https://admin.cordial.io", "api_key": "the-key-from-cordial"},
+    "jebbit": {"webhook_secrets": ["the-shared-secret-from-jebbit"], "region": "us"},
+    "mapping": [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "first_name", "field": "first_name"},
+        {"attribute": "outcome", "field": "quiz_outcome"},
+    ],
+    "policy": {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True},
+}
+_PATCH_EXAMPLE: dict[str, Any] = {"policy": {"opt_in": "opted_in_or_null"}}
+_JEBBIT_EXAMPLE: list[Any] = [
+    {
+        "data": {"email": "ann@example.com", "opt_in": "true", "outcome": "Bold"},
+        "event": {"event_number": 0},
+    }
+]
+
+
+class NewIntegration(Integration):
+    """An integration to be created, and whether it sends from the start."""
+
+    state: Literal["active", "paused"] = "paused"
+
+
+class NewSecret(BaseModel):
+    """A webhook secret to be added."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    secret: Secret = Field(description="The shared secret from Jebbit. Write-only.")
+
+
+class PreviewAnswer(BaseModel):
+    """What would be done with each submission of a body."""
+
+    submissions: list[PlanView | None] = Field(description="In order; null for what is unreadable.")
+
+
+@router.get("", summary="List the integrations")
+async def list_integrations(request: Request, state: CurrentState) -> list[IntegrationView]:
+    """Every integration with its state; `blocked` ones need somebody, `state_reason` says why."""
+    return [_view(each, request, state) for each in await state.integrations.list()]
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    summary="Create an integration",
+    responses=documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def create_integration(
+    request: Request,
+    state: CurrentState,
+    new: Annotated[NewIntegration, Body(openapi_examples={"email": {"value": EXAMPLE}})],
+) -> IntegrationView:
+    """Create an integration. It is paused unless `state` is `active`.
+
+    While paused, its webhooks are accepted and wait. The id is made from the name and stays.
+    Paste the `webhook_url` of the answer into Jebbit.
+    """
+    integration = Integration.model_validate(new.model_dump(exclude={"state"}))
+    _check_account(integration, state)
+    paused = _NEW_REASON if new.state == "paused" else None
+    try:
+        stored = await state.integrations.create(
+            integration, paused_reason=paused, now=state.clock()
+        )
+    except NameTaken as error:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"An integration has the id {error} already. Choose another name, or change that one "
+            f"with PATCH /integrations/{error}.",
+        ) from None
+    return _view(stored, request, state)
+
+
+async def found(integration_id: str, state: CurrentState) -> StoredIntegration:
+    """Return the integration of the path.
+
+    Raises:
+        Problem: 404.
+    """
+    try:
+        return await state.integrations.get(integration_id)
+    except UnknownIntegration:
+        raise unknown(integration_id) from None
+
+
+def unknown(integration_id: str) -> Problem:
+    """Return the problem of an integration that is not there."""
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        f"No integration has the id {integration_id!r}; GET /integrations lists them.",
+    )
+
+
+Found = Annotated[StoredIntegration, Depends(found)]
+_NOT_FOUND = documented(HTTPStatus.NOT_FOUND)
+
+
+@router.get("/{integration_id}", summary="Show an integration", responses=_NOT_FOUND)
+async def get_integration(request: Request, state: CurrentState, stored: Found) -> IntegrationView:
+    """Its configuration, state and gate. Secrets are shown as their last four characters."""
+    return _view(stored, request, state)
+
+
+@router.patch(
+    "/{integration_id}",
+    summary="Change an integration",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def change_integration(
+    request: Request,
+    state: CurrentState,
+    stored: Found,
+    patch: Annotated[
+        dict[str, JsonValue], Body(openapi_examples={"policy": {"value": _PATCH_EXAMPLE}})
+    ],
+) -> IntegrationView:
+    """Give only what changes (RFC 7396); it holds for everything that is sent from now on.
+
+    Lists are replaced whole. A null puts the default back, except where null is a choice itself,
+    as in `jebbit.region`. A changed Cordial account opens a blocked gate.
+    """
+
+    def change(before: Integration) -> Integration:
+        document = _unmasked(merge_patch(document_of(before), patch), before)
+        after = Integration.model_validate(document)
+        _check_account(after, state)
+        return after
+
+    try:
+        changed = await state.integrations.change(stored.id, change, now=state.clock())
+    except ValidationError as error:
+        raise invalid(error.errors(include_input=False)) from None
+    except UnknownIntegration:
+        raise unknown(stored.id) from None
+    state.wake()
+    return _view(changed, request, state)
+
+
+@router.delete(
+    "/{integration_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Delete an integration",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+async def delete_integration(
+    state: CurrentState,
+    stored: Found,
+    force: Annotated[bool, Query(description="Also with submissions pending.")] = False,
+) -> None:
+    """Refused while submissions are pending; with `force` they become dead and are kept."""
+    try:
+        await state.integrations.delete(stored.id, force=force, now=state.clock())
+    except StillPending as error:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            f"{error.count} submissions are pending. Wait until they are sent, or add "
+            "?force=true: they become dead, reason integration_deleted.",
+        ) from None
+    except UnknownIntegration:
+        raise unknown(stored.id) from None
+
+
+@router.post("/{integration_id}/pause", summary="Stop sending", responses=_NOT_FOUND)
+async def pause_integration(
+    request: Request, state: CurrentState, stored: Found
+) -> IntegrationView:
+    """Webhooks are accepted all the same; what they bring waits."""
+    paused = await state.integrations.pause(
+        stored.id, reason="Paused by a person.", now=state.clock()
+    )
+    return _view(paused, request, state)
+
+
+@router.post("/{integration_id}/resume", summary="Send again", responses=_NOT_FOUND)
+async def resume_integration(
+    request: Request, state: CurrentState, stored: Found
+) -> IntegrationView:
+    """Send what waits, and open a gate that is closed, held or blocked."""
+    resumed = await state.integrations.resume(stored.id, now=state.clock())
+    state.wake()
+    return _view(resumed, request, state)
+
+
+@router.post(
+    "/{integration_id}/preview",
+    summary="Show what would be sent",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST),
+)
+async def preview(
+    state: CurrentState,
+    stored: Found,
+    body: Annotated[JsonValue, Body(openapi_examples={"jebbit": {"value": _JEBBIT_EXAMPLE}})],
+    request: Request,
+) -> PreviewAnswer:
+    """Give any Jebbit body, no signature needed. Nothing is stored or sent.
+
+    The same function decides here and in delivery; the request is the exact one, its key masked.
+    """
+    try:
+        items = parse(await request.body())
+    except (UnreadableBody, TooManyItems) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from None
+    return PreviewAnswer(
+        submissions=[
+            await explain(state, item.submission, stored) if item.submission else None
+            for item in items
+        ]
+    )
+
+
+@router.post(
+    "/{integration_id}/webhook-secrets",
+    summary="Add a webhook secret",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def add_webhook_secret(
+    request: Request, state: CurrentState, stored: Found, new: NewSecret
+) -> IntegrationView:
+    """To rotate: add the new one here, change it at Jebbit, then remove the old one."""
+    added = new.secret.get_secret_value()
+
+    def add(secrets: list[str]) -> list[str]:
+        return secrets if added in secrets else [*secrets, added]
+
+    return _view(await _change_secrets(state, stored.id, add), request, state)
+
+
+@router.delete(
+    "/{integration_id}/webhook-secrets/{last4}",
+    summary="Remove a webhook secret",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+async def remove_webhook_secret(
+    request: Request, state: CurrentState, stored: Found, last4: str
+) -> IntegrationView:
+    """Named by its last four characters. The last secret cannot be removed."""
+
+    def remove(secrets: list[str]) -> list[str]:
+        kept = [each for each in secrets if each[-4:] != last4]
+        if len(kept) == len(secrets):
+            raise Problem(HTTPStatus.NOT_FOUND, f"No webhook secret ends in {last4!r}.")
+        if len(kept) < len(secrets) - 1:
+            raise Problem(HTTPStatus.CONFLICT, f"Several webhook secrets end in {last4!r}.")
+        if not kept:
+            raise Problem(
+                HTTPStatus.CONFLICT, "This is the last webhook secret; add the new one first."
+            )
+        return kept
+
+    return _view(await _change_secrets(state, stored.id, remove), request, state)
+
+
+async def _change_secrets(
+    state: State, integration_id: str, change: Callable[[list[str]], list[str]]
+) -> StoredIntegration:
+    def changed(before: Integration) -> Integration:
+        document = document_of(before)
+        document["jebbit"]["webhook_secrets"] = change(document["jebbit"]["webhook_secrets"])
+        return Integration.model_validate(document)
+
+    try:
+        return await state.integrations.change(integration_id, changed, now=state.clock())
+    except UnknownIntegration:
+        raise unknown(integration_id) from None
+
+
+def _unmasked(document: dict[str, Any], before: Integration) -> dict[str, Any]:
+    """Take a secret that comes back as it was shown for the secret itself."""
+    cordial, jebbit = document.get("cordial"), document.get("jebbit")
+    key = before.cordial.api_key.get_secret_value()
+    if isinstance(cordial, dict) and cordial.get("api_key") == masked(key):
+        cordial["api_key"] = key
+    if isinstance(jebbit, dict) and isinstance(jebbit.get("webhook_secrets"), list):
+        known = [each.get_secret_value() for each in before.jebbit.webhook_secrets]
+        shown = {masked(each): each for each in known}
+        jebbit["webhook_secrets"] = [
+            shown.get(each, each) if isinstance(each, str) else each
+            for each in jebbit["webhook_secrets"]
+        ]
+    return document
+
+
+def _check_account(integration: Integration, state: State) -> None:
+    try:
+        api_base(integration.cordial.account_url, state.settings.cordial_extra_hosts)
+    except BadAccountUrl as error:
+        place = Place(place="cordial.account_url", detail=str(error))
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"{place.place}: {error}", errors=[place]
+        ) from None
+
+
+def _view(stored: StoredIntegration, request: Request, state: State) -> IntegrationView:
+    base = state.settings.public_url or str(request.base_url)
+    return IntegrationView.of(stored, base.rstrip("/"))

@@ -1,0 +1,167 @@
+"""Errors as RFC 9457 problem documents, each saying what to do."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+
+from app.ledger.database import UNAVAILABLE
+from app.telemetry.logs import place_of
+
+log = structlog.get_logger("api")
+
+RETRY_AFTER_SECONDS = 5
+
+
+class Place(BaseModel):
+    """One place in the request that is wrong."""
+
+    place: str = Field(examples=["policy.opt_in"])
+    detail: str = Field(examples=["Input should be 'opted_in_only', 'opted_in_or_null' ..."])
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    type: str = Field("about:blank", examples=["about:blank"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["No integration has the id 'sprng-quiz'; GET /integrations."])
+    errors: list[Place] | None = Field(None, description="For 422: the places that are wrong.")
+
+
+class Problem(Exception):
+    """An answer that says what is wrong and what to do."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        errors: Sequence[Place] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document as a response."""
+
+    media_type = "application/problem+json"
+
+
+def respond(problem: Problem) -> ProblemResponse:
+    """Return the response for a problem."""
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        content["errors"] = [place.model_dump() for place in problem.errors]
+    return ProblemResponse(content, problem.status, headers=dict(problem.headers or {}))
+
+
+def ledger_unavailable() -> Problem:
+    """Return the problem of a ledger that cannot be reached or cannot store."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The ledger cannot be used now; nothing was stored. Try again.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def invalid(errors: Sequence[ErrorDetails]) -> Problem:
+    """Return the problem of a body that does not validate, naming the places, not the values."""
+    places = [Place(place=_place(each["loc"]), detail=_message(each)) for each in errors]
+    detail = "; ".join(f"{each.place}: {each.detail}" for each in places)
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=places)
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    parts = loc[1:] if loc and loc[0] in ("body", "query", "path", "header") else loc
+    return ".".join(map(str, parts)) or "body"
+
+
+def _message(error: ErrorDetails) -> str:
+    return error["msg"].removeprefix("Value error, ")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the application with a problem document."""
+
+    @app.exception_handler(Problem)
+    async def on_problem(_: Request, problem: Problem) -> ProblemResponse:
+        return respond(problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
+        return respond(invalid(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(_: Request, error: HTTPException) -> ProblemResponse:
+        status = HTTPStatus(error.status_code)
+        return respond(Problem(status, str(error.detail), headers=error.headers))
+
+    async def on_unavailable(_: Request, error: Exception) -> ProblemResponse:
+        log.warning("ledger_unavailable", error=place_of(error))
+        return respond(ledger_unavailable())
+
+    for kind in UNAVAILABLE:
+        app.add_exception_handler(kind, on_unavailable)
+
+    @app.exception_handler(Exception)
+    async def on_defect(_: Request, error: Exception) -> ProblemResponse:
+        log.error("defect", error=place_of(error))
+        detail = "A defect of this service; its log says where."
+        return respond(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of these problem answers."""
+    return {
+        status.value: {
+            "description": status.phrase,
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": "#/components/schemas/ProblemDocument"}
+                }
+            },
+        }
+        for status in statuses
+    }
+
+
+def describe(app: FastAPI) -> None:
+    """Let the OpenAPI description say what `install` does: every error is a problem document."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        schema = described()  # kept by FastAPI, and so completed once
+        schemas = schema["components"]["schemas"]
+        problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(problem.pop("$defs"))
+        schemas["ProblemDocument"] = problem
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        for path in schema["paths"].values():
+            for operation in path.values():
+                if "422" in operation["responses"]:
+                    operation["responses"]["422"] = documented(HTTPStatus.UNPROCESSABLE_ENTITY)[422]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,207 @@
+"""Finding, explaining and replaying submissions."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from app.api.auth import require_token
+from app.api.problems import Problem, documented
+from app.api.state import CurrentState, State
+from app.api.views import (
+    AttemptView,
+    CountsView,
+    PlanView,
+    SubmissionSummary,
+    SubmissionView,
+    explain,
+    moment,
+    show_payload,
+)
+from app.jebbit.submission import read
+from app.ledger import submissions as ledger
+from app.ledger.integrations import UnknownIntegration
+from app.ledger.schema import SubmissionStatus
+from app.ledger.submissions import (
+    Filter,
+    NotReplayable,
+    StoredSubmission,
+    UnknownSubmission,
+)
+from app.rules.contact import normalize_email, normalize_phone
+
+router = APIRouter(
+    tags=["submissions"],
+    dependencies=[Depends(require_token)],
+    responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+_CODE = r"^[a-z0-9_-]+$"
+
+
+class SubmissionPage(BaseModel):
+    """A page of submissions, newest first."""
+
+    submissions: list[SubmissionSummary]
+    cursor: str | None = Field(description="Give it as `cursor` for the next page; null: no more.")
+
+
+@router.get(
+    "/submissions",
+    summary="List submissions",
+    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def list_submissions(
+    state: CurrentState,
+    integration: Annotated[str | None, Query(pattern=_CODE, examples=["spring-quiz"])] = None,
+    status: SubmissionStatus | None = None,
+    reason: Annotated[str | None, Query(pattern=_CODE, examples=["rejected"])] = None,
+    contact: Annotated[
+        str | None, Query(description="An email address or phone number.", max_length=320)
+    ] = None,
+    since: Annotated[datetime | None, Query(description="Received at or after.")] = None,
+    until: Annotated[datetime | None, Query(description="Received before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+) -> SubmissionPage:
+    """Newest first. Start with `status=dead` when woken: `reason` says what a person must do."""
+    wanted = Filter(
+        integration_id=integration,
+        status=status,
+        reason=reason,
+        contact_keys=_contact_keys(state, contact) if contact is not None else None,
+        since=_seconds(since),
+        until=_seconds(until),
+    )
+    before = _read_cursor(cursor) if cursor else None
+    found = await ledger.newest(state.database, wanted, limit=limit + 1, before=before)
+    page = found[:limit]
+    more = _cursor(page[-1]) if len(found) > limit else None
+    return SubmissionPage(submissions=[SubmissionSummary.of(each) for each in page], cursor=more)
+
+
+@router.get(
+    "/submissions/{submission_id}",
+    summary="Show and explain a submission",
+    responses=documented(HTTPStatus.NOT_FOUND),
+)
+async def get_submission(submission_id: str, state: CurrentState) -> SubmissionView:
+    """Everything known of it: history, payload, and the plan as it would be made now."""
+    try:
+        stored = await ledger.find(state.database, submission_id)
+    except UnknownSubmission:
+        raise _unknown(submission_id) from None
+    return await _view(state, stored)
+
+
+@router.post(
+    "/submissions/{submission_id}/replay",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Send a submission again",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
+async def replay_submission(
+    submission_id: str,
+    state: CurrentState,
+    force: Annotated[
+        bool, Query(description="Also over newer answers of the same contact.")
+    ] = False,
+) -> SubmissionView:
+    """Put it back in line, with the integration as it is now and a fresh schedule of tries.
+
+    Use it for dead ones after the cause is mended, and for skipped ones after a rule was changed.
+    """
+    try:
+        await ledger.replay(state.database, submission_id, force=force, now=state.clock())
+        stored = await ledger.find(state.database, submission_id)
+    except UnknownSubmission:
+        raise _unknown(submission_id) from None
+    except NotReplayable as error:
+        raise Problem(HTTPStatus.CONFLICT, str(error)) from None
+    state.wake()
+    return await _view(state, stored)
+
+
+@router.get("/stats", summary="Count submissions")
+async def stats(state: CurrentState) -> list[CountsView]:
+    """Counts by status and the age of the oldest pending, for each integration."""
+    return [CountsView.of(each) for each in await ledger.count(state.database, state.clock())]
+
+
+async def _view(state: State, stored: StoredSubmission) -> SubmissionView:
+    attempts = [
+        AttemptView(
+            at=moment(each.at) or "",
+            ms=round(each.ms, 1),
+            http_status=each.http_status,
+            outcome=each.outcome,
+            error=each.error,
+        )
+        for each in stored.attempts
+    ]
+    return SubmissionView.of(
+        stored,
+        attempts=attempts,
+        payload=show_payload(stored.payload),
+        plan=await _plan(state, stored),
+    )
+
+
+async def _plan(state: State, stored: StoredSubmission) -> PlanView | None:
+    submission = read(stored.payload) if stored.payload is not None else None
+    if submission is None:
+        return None
+    try:
+        integration = await state.integrations.get(stored.integration_id)
+    except UnknownIntegration:
+        return None
+    return await explain(state, submission, integration)
+
+
+def _contact_keys(state: State, address: str) -> list[str]:
+    """Return the keys under which a person's submissions are kept.
+
+    Raises:
+        Problem: 422 where it is no address.
+    """
+    email = normalize_email(address)
+    phone = None if email else normalize_phone(address, "US")
+    keys = [key for key in state.pseudonyms.keys(email, phone) if key]
+    if not keys:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "contact: give an email address, or a phone number with its country code (+1...).",
+        )
+    return keys
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _cursor(last: StoredSubmission) -> str:
+    return urlsafe_b64encode(str(last.seq).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> int:
+    try:
+        seq = int(urlsafe_b64decode(cursor))
+    except ValueError:
+        seq = -1
+    if not 0 <= seq < 2**63:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "cursor: give it as the page before gave it."
+        )
+    return seq
+
+
+def _unknown(submission_id: str) -> Problem:
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        f"No submission has the id {submission_id!r}; GET /submissions lists them.",
+    )

@@ -1,0 +1,260 @@
+"""What the ops API shows: the ledger's values as JSON, without secrets."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, JsonValue
+from pydantic_core import from_json
+
+from app.api.state import State
+from app.cordial.account import BadAccountUrl
+from app.cordial.errors import CordialError
+from app.jebbit.submission import Submission
+from app.ledger.integrations import StoredIntegration, document_of
+from app.ledger.schema import SubmissionStatus
+from app.ledger.submissions import Counts, StoredSubmission
+from app.rules.plan import Plan, Skip, plan
+
+_SHOWN = 4  # characters of a secret
+
+
+def masked(secret: str) -> str:
+    """Return what is shown of a secret: its last four characters, of a short one less."""
+    return "****" + (secret[-_SHOWN:] if len(secret) >= 2 * _SHOWN else "")
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return unix seconds as ISO 8601 in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+class GateView(BaseModel):
+    """Whether sending to the account goes on, shared by all replicas."""
+
+    state: Literal["open", "held", "closed", "blocked"]
+    reason: str | None
+    since: str | None
+    until: str | None = Field(description="Nothing is sent before; then one probe (held: all).")
+    failures: int = Field(description="In a row.")
+
+
+class IntegrationView(BaseModel):
+    """An integration as configured, with its place in the service."""
+
+    id: str = Field(examples=["spring-quiz"])
+    name: str
+    state: Literal["active", "paused", "blocked"]
+    state_reason: str | None
+    webhook_url: str = Field(description="The address to paste into Jebbit.")
+    gate: GateView
+    cordial: dict[str, JsonValue]
+    jebbit: dict[str, JsonValue]
+    mapping: list[dict[str, JsonValue]]
+    unmapped: str
+    policy: dict[str, JsonValue]
+    created_at: str
+    updated_at: str
+
+    @classmethod
+    def of(cls, stored: StoredIntegration, base_url: str) -> Self:
+        """Return the view; secrets are shown as their last four characters."""
+        document = document_of(stored.integration)
+        document["cordial"]["api_key"] = masked(document["cordial"]["api_key"])
+        document["jebbit"]["webhook_secrets"] = list(
+            map(masked, document["jebbit"]["webhook_secrets"])
+        )
+        gate = stored.gate
+        return cls(
+            id=stored.id,
+            state=stored.state,
+            state_reason=stored.state_reason,
+            webhook_url=f"{base_url}/webhooks/jebbit/{stored.id}",
+            gate=GateView(
+                state=gate.state.value,
+                reason=gate.reason,
+                since=moment(gate.since),
+                until=moment(gate.until),
+                failures=gate.failures,
+            ),
+            created_at=moment(stored.created_at) or "",
+            updated_at=moment(stored.updated_at) or "",
+            **document,
+        )
+
+
+class AttemptView(BaseModel):
+    """One try to send."""
+
+    at: str
+    ms: float
+    http_status: int | None
+    outcome: str
+    error: str | None
+
+
+class SubmissionSummary(BaseModel):
+    """A submission in a list."""
+
+    id: str
+    integration: str
+    status: SubmissionStatus
+    reason: str | None
+    received_at: str
+    occurred_at: str | None
+    settled_at: str | None
+    warnings: list[dict[str, JsonValue]]
+    cordial_contact_id: str | None
+
+    @classmethod
+    def of(cls, stored: StoredSubmission, **more: Any) -> Self:
+        """Return the view of a stored submission."""
+        return cls(
+            id=stored.id,
+            integration=stored.integration_id,
+            status=stored.status,
+            reason=stored.reason,
+            received_at=moment(stored.received_at) or "",
+            occurred_at=moment(stored.occurred_at),
+            settled_at=moment(stored.settled_at),
+            warnings=[dict(each) for each in stored.warnings],
+            cordial_contact_id=stored.cordial_contact_id,
+            **more,
+        )
+
+
+class RegionView(BaseModel):
+    """A person's region and what decided it."""
+
+    region: str
+    decided_by: str
+    attribute: str | None
+    value: JsonValue
+
+
+class OptInView(BaseModel):
+    """What a person answered and where it was read."""
+
+    answer: str
+    attribute: str | None
+    value: JsonValue
+    trusted: bool = Field(description="false: it may have come from the page's URL.")
+
+
+class MappedView(BaseModel):
+    """How one field came about."""
+
+    attribute: str | None
+    source: JsonValue
+    field: str
+    type: str
+    value: JsonValue = Field(description="null: nothing is sent for it.")
+
+
+class RequestView(BaseModel):
+    """The request to Cordial, its key masked."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: dict[str, JsonValue]
+
+
+class PlanView(BaseModel):
+    """What would be done with a submission now, and why."""
+
+    decision: Literal["upsert", "skip"]
+    reason: str | None = Field(None, description="Of a skip.")
+    region: RegionView
+    opt_in: OptInView
+    sms_opt_in: OptInView
+    fields: list[MappedView]
+    warnings: list[dict[str, JsonValue]]
+    request: RequestView | None = None
+    note: str | None = Field(None, description="What could not be found out for this plan.")
+
+
+class SubmissionView(SubmissionSummary):
+    """A submission with its history and what would be done with it now."""
+
+    attempts: list[AttemptView]
+    payload: JsonValue = Field(description="As Jebbit sent it; null once it was wiped.")
+    plan: PlanView | None
+
+
+class CountsView(BaseModel):
+    """How much there is of an integration."""
+
+    integration: str
+    by_status: dict[str, int]
+    oldest_pending_seconds: float | None
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self:
+        """Return the view of the counts."""
+        return cls(
+            integration=counts.integration_id,
+            by_status={status: counts.by_status.get(status, 0) for status in SubmissionStatus},
+            oldest_pending_seconds=counts.oldest_pending_seconds,
+        )
+
+
+def show_payload(payload: bytes | None) -> JsonValue:
+    """Return a payload as JSON; one that is none as text."""
+    if payload is None:
+        return None
+    try:
+        document: JsonValue = from_json(payload, allow_inf_nan=False)
+    except ValueError:
+        return payload.decode("utf-8", errors="replace")
+    return document
+
+
+async def explain(state: State, submission: Submission, stored: StoredIntegration) -> PlanView:
+    """Return the plan that delivery would make now, with the exact request."""
+    note = None
+    try:
+        attributes = await state.accounts.attributes(stored)
+    except (CordialError, BadAccountUrl) as error:
+        attributes, note = None, f"Unmapped attributes are not shown: {error}"
+    decided = plan(
+        submission,
+        stored.integration,
+        eu_countries=state.settings.eu_countries,
+        account_attributes=attributes,
+    )
+    return _plan_view(decided, stored, state, note)
+
+
+def _plan_view(
+    decided: Plan, stored: StoredIntegration, state: State, note: str | None
+) -> PlanView:
+    evidence = decided.evidence
+    view = PlanView(
+        decision="skip",
+        region=RegionView.model_validate(evidence.region, from_attributes=True),
+        opt_in=OptInView.model_validate(evidence.opt_in, from_attributes=True),
+        sms_opt_in=OptInView.model_validate(evidence.sms_opt_in, from_attributes=True),
+        fields=[MappedView.model_validate(each, from_attributes=True) for each in evidence.mapped],
+        warnings=[],
+        note=note,
+    )
+    if isinstance(decided, Skip):
+        return view.model_copy(update={"reason": decided.reason.value})
+    sent = {
+        "decision": "upsert",
+        "warnings": [warning.as_json() for warning in decided.warnings],
+        "request": _request_view(dict(decided.body), stored, state),
+    }
+    return view.model_copy(update=sent)
+
+
+def _request_view(
+    body: dict[str, JsonValue], stored: StoredIntegration, state: State
+) -> RequestView:
+    try:
+        url = state.accounts.base(stored) + "/contacts"
+    except BadAccountUrl as error:
+        url = str(error)
+    key = masked(stored.integration.cordial.api_key.get_secret_value())
+    headers = {"Authorization": f"Basic {key}:", "Content-Type": "application/json"}
+    return RequestView(method="POST", url=url, headers=headers, body=body)

@@ -1,0 +1,245 @@
+"""Receiving Jebbit's webhooks."""
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
+
+from app.api.problems import Problem, documented, ledger_unavailable
+from app.api.state import State, state_of
+from app.jebbit import signature
+from app.jebbit.submission import Item, TooManyItems, UnreadableBody, parse
+from app.ledger.accepting import Accepted, Arrival, IntegrationGone, NewSubmission
+from app.ledger.database import UNAVAILABLE
+from app.ledger.group_commit import TooManyWaiting
+from app.ledger.integrations import StoredIntegration, UnknownIntegration
+from app.rules.integration import Integration
+from app.rules.plan import facts
+from app.telemetry.logs import place_of
+
+log = structlog.get_logger("webhooks")
+
+_READ_SECONDS = 30.0  # a webhook that takes longer to arrive is cut off
+_STORE_SECONDS = 10.0
+
+router = APIRouter(tags=["webhooks"])
+
+
+class WebhookAnswer(BaseModel):
+    """What became of a webhook. What is counted is on disk."""
+
+    accepted: int = Field(description="Submissions now pending.")
+    duplicates: int = Field(description="Submissions that we had already; not stored again.")
+    unreadable: int = Field(description="Items that are no objects; kept as dead.")
+    test: bool = Field(description="A test webhook: stored, never sent.")
+    submissions: list[str] = Field(description="Ids of all that was stored, in order.")
+
+
+@router.post(
+    "/webhooks/jebbit/{integration_id}",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Receive a signed webhook from Jebbit",
+    description=(
+        "The address to register at Jebbit. The signature is checked over the raw bytes, with any "
+        "of the integration's secrets; 202 is answered when everything is on disk. On 401, compare "
+        "the integration's webhook secret with Jebbit's shared secret, and this machine's clock."
+    ),
+    responses={
+        HTTPStatus.ACCEPTED: {"model": WebhookAnswer, "description": "Stored."},
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.UNAUTHORIZED,
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.REQUEST_TIMEOUT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+    openapi_extra={
+        "parameters": [
+            {
+                "name": signature.HEADER,
+                "in": "header",
+                "required": True,
+                "schema": {"type": "string"},
+                "example": "t=1700000000,v1=U0eHcQjggqv6WJKmzZItnxEbnu/2pYMGbq+c1hqGLJE=",
+            },
+            {
+                "name": signature.TEST_HEADER,
+                "in": "header",
+                "description": "Present on test webhooks.",
+                "schema": {"type": "string"},
+            },
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {},
+                    "example": [{"data": {"email": "ann@example.com", "opt_in": "true"}}],
+                }
+            },
+        },
+    },
+)
+async def receive(integration_id: str, request: Request) -> Response:
+    """Take a webhook: size, integration, signature, parse, store, answer, in this order."""
+    state = state_of(request)
+    body = await _read(request, state.settings.webhook_max_bytes)
+    now = state.clock()
+    stored, signed_at = await _signed_by(state, integration_id, request, body, now)
+    items, unreadable = _read_items(state, stored.integration, body, now)
+    arrival = Arrival(
+        integration_id=stored.id,
+        fingerprint=hashlib.sha256(b"%d.%b" % (signed_at, body)).hexdigest(),
+        expires_at=signed_at + state.settings.webhook_tolerance_seconds,
+        received_at=now,
+        test=signature.TEST_HEADER in request.headers,
+        items=items,
+    )
+    accepted = await _store(state, arrival)
+    if accepted.pending:
+        state.wake()
+    if unreadable is not None:
+        kept = f"as the dead submission {accepted.ids[0]}" if accepted.ids else "already"
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{unreadable} It is kept {kept}.")
+    answer = {
+        "accepted": accepted.pending,
+        "duplicates": accepted.duplicates,
+        "unreadable": accepted.unreadable,
+        "test": arrival.test,
+        "submissions": accepted.ids,
+    }
+    return JSONResponse(answer, HTTPStatus.ACCEPTED)
+
+
+async def _read(request: Request, most: int) -> bytes:
+    """Read the body, counted as it comes: a Content-Length may be missing or lie."""
+    too_large = Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"A webhook may hold {most} bytes; WEBHOOK_MAX_BYTES sets that.",
+    )
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > most:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise too_large
+    except TimeoutError:
+        raise Problem(
+            HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {_READ_SECONDS:g} s."
+        ) from None
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole.") from None
+    return bytes(body)
+
+
+async def _signed_by(
+    state: State, integration_id: str, request: Request, body: bytes, now: float
+) -> tuple[StoredIntegration, int]:
+    """Return the integration whose secret the webhook was signed with, and when."""
+    header = ",".join(request.headers.getlist(signature.HEADER)) or None
+    try:
+        stored = await state.integrations.recent(integration_id)
+        try:
+            return stored, _verify(state, stored, header, body, now)
+        except signature.InvalidSignature:
+            # The secret may have been added a moment ago, through another replica.
+            stored = await state.integrations.get(integration_id)
+            return stored, _verify(state, stored, header, body, now)
+    except UnknownIntegration:
+        raise _unknown(integration_id) from None
+    except signature.InvalidSignature as error:
+        log.warning("webhook_refused", integration=integration_id, reason=error.reason)
+        raise Problem(  # the same for every cause: it tells a forger nothing
+            HTTPStatus.UNAUTHORIZED,
+            "The signature does not hold. Check the shared secret and the sender's clock.",
+        ) from None
+
+
+def _verify(
+    state: State, stored: StoredIntegration, header: str | None, body: bytes, now: float
+) -> int:
+    return signature.verify(
+        header=header,
+        body=body,
+        secrets=[each.get_secret_value() for each in stored.integration.jebbit.webhook_secrets],
+        now=now,
+        tolerance=state.settings.webhook_tolerance_seconds,
+    )
+
+
+def _unknown(integration_id: str) -> Problem:
+    return Problem(
+        HTTPStatus.NOT_FOUND,
+        f"No integration has the id {integration_id!r}. Its webhook_url says where to post.",
+    )
+
+
+def _read_items(
+    state: State, integration: Integration, body: bytes, now: float
+) -> tuple[list[NewSubmission], UnreadableBody | None]:
+    """Split the body; one that cannot be read is kept whole, as one item."""
+    try:
+        items = parse(body)
+    except TooManyItems as error:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
+    except UnreadableBody as error:
+        return [NewSubmission(body, readable=False)], error
+    received_at = datetime.fromtimestamp(now, UTC)
+    return [_new(state, integration, item, received_at) for item in items], None
+
+
+def _new(
+    state: State, integration: Integration, item: Item, received_at: datetime
+) -> NewSubmission:
+    if item.submission is None:
+        return NewSubmission(item.payload, readable=False)
+    known = facts(item.submission, integration, received_at)
+    keys = state.pseudonyms.keys(known.identity.email, known.identity.phone)
+    content = to_json(dict(sorted(item.submission.attributes.items())))
+    return NewSubmission(
+        payload=item.payload,
+        readable=True,
+        contact_key=keys[0],
+        phone_key=keys[1],
+        content=state.pseudonyms.content(content),
+        session_key=state.pseudonyms.session(known.session, content) if known.session else None,
+        occurred_at=known.occurred_at.timestamp() if known.occurred_at else None,
+    )
+
+
+async def _store(state: State, arrival: Arrival) -> Accepted:
+    """Return when the arrival is on disk; anything else is a 503, so that it is sent again."""
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            accepted = await state.accepting.submit(arrival)
+    except TooManyWaiting:
+        log.warning("too_many_waiting")
+        raise ledger_unavailable() from None
+    except UNAVAILABLE as error:
+        log.warning("ledger_unavailable", error=place_of(error))
+        raise ledger_unavailable() from None
+    if isinstance(accepted, IntegrationGone):
+        raise _unknown(arrival.integration_id)
+    log.info(
+        "webhook",
+        integration=arrival.integration_id,
+        accepted=accepted.pending,
+        duplicates=accepted.duplicates,
+        unreadable=accepted.unreadable,
+        test=arrival.test,
+        submissions=accepted.ids[:10],
+    )
+    return accepted

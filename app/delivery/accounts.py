@@ -1,0 +1,75 @@
+"""The Cordial accounts of the integrations: a client for each, and what is known of it."""
+
+import time
+from collections.abc import Callable, Mapping, Set
+
+import httpx
+
+from app.cordial.account import api_base
+from app.cordial.client import CordialClient
+from app.ledger.integrations import StoredIntegration
+from app.rules.values import FieldType
+
+_KNOWN_FOR = 300.0  # seconds; an attribute made in Cordial flows after this at the latest
+
+
+class Accounts:
+    """Keeps a client for each integration, made anew when the integration changes."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        timeout: float,
+        extra_hosts: Set[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the shared pool, an answer's longest time (s) and hosts besides Cordial's own."""
+        self._http = http
+        self._timeout = timeout
+        self._extra_hosts = extra_hosts
+        self._clock = clock
+        self._clients: dict[str, tuple[int, CordialClient]] = {}
+        self._attributes: dict[str, tuple[int, float, Mapping[str, FieldType]]] = {}
+
+    def base(self, stored: StoredIntegration) -> str:
+        """Return the API address of an integration's account.
+
+        Raises:
+            BadAccountUrl: its host is not, or no longer, one the key may go to.
+        """
+        return api_base(stored.integration.cordial.account_url, self._extra_hosts)
+
+    def client(self, stored: StoredIntegration) -> CordialClient:
+        """Return the client for an integration as it is now.
+
+        Raises:
+            BadAccountUrl: see `base`.
+        """
+        version, client = self._clients.get(stored.id, (None, None))
+        if client is None or version != stored.version:
+            account = stored.integration.cordial
+            client = CordialClient(
+                self._http,
+                self.base(stored),
+                account.api_key.get_secret_value(),
+                timeout=self._timeout,
+                requests_per_second=account.requests_per_second,
+            )
+            self._clients[stored.id] = (stored.version, client)
+        return client
+
+    async def attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
+        """Return the attributes the account has, where unmapped ones may flow; else None.
+
+        Raises:
+            CordialError: the account does not tell.
+            BadAccountUrl: see `base`.
+        """
+        if stored.integration.unmapped != "known":
+            return None
+        version, until, known = self._attributes.get(stored.id, (None, 0.0, {}))
+        if version != stored.version or self._clock() >= until:
+            known = await self.client(stored).attributes()
+            self._attributes[stored.id] = (stored.version, self._clock() + _KNOWN_FOR, known)
+        return known

@@ -1,0 +1,59 @@
+"""The gate before each Cordial account: pure decisions on whether sending goes on.
+
+One gate for an integration, kept in the ledger and so shared by all replicas. While it is not
+open nothing is claimed, and so nothing that waits spends an attempt; a closed or blocked one lets
+a single probe by when its time has come.
+"""
+
+from dataclasses import replace
+
+from app.ledger.integrations import Gate
+from app.ledger.schema import GateState
+
+CLOSES_AFTER = 5  # failures in a row
+SHORTEST = 5.0  # seconds
+LONGEST = 300.0
+BLOCKED_PROBE = 300.0  # an allow list is mended on Cordial's side, so we look by ourselves
+
+
+def succeeded(_: Gate) -> Gate:
+    """Cordial took a contact: whatever was wrong is over."""
+    return Gate()
+
+
+def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:
+    """Cordial did not answer, or with 5xx.
+
+    Failures of what was under way when the gate closed tell nothing new; a failed probe doubles
+    the time until the next.
+    """
+    if gate.state is not GateState.OPEN and not probe:
+        return gate
+    failures = gate.failures + 1
+    if failures < CLOSES_AFTER and gate.state is GateState.OPEN:
+        return replace(gate, failures=failures)
+    since = gate.since if gate.state is GateState.CLOSED else now
+    until = now + _doubled(failures - CLOSES_AFTER)
+    return Gate(GateState.CLOSED, reason, since, until, failures)
+
+
+def rate_limited(gate: Gate, *, retry_after: float | None, now: float) -> Gate:
+    """Cordial answered 429: hold for as long as it says, or for a time that doubles."""
+    if retry_after is None and gate.state is GateState.HELD:
+        return gate  # the wait that another answer of the same burst has begun
+    failures = gate.failures + (retry_after is None)
+    wait = _doubled(failures - 1) if retry_after is None else retry_after
+    held = gate.state is GateState.HELD
+    until = max(now + wait, (gate.until or 0.0) if held else 0.0)
+    since = gate.since if held else now
+    return Gate(GateState.HELD, "Cordial answered 429, too many requests", since, until, failures)
+
+
+def refused(gate: Gate, *, reason: str, now: float) -> Gate:
+    """Cordial refuses our access: blocked until a person mends it, probed meanwhile."""
+    since = gate.since if gate.state is GateState.BLOCKED else now
+    return Gate(GateState.BLOCKED, reason, since, now + BLOCKED_PROBE, gate.failures)
+
+
+def _doubled(times: int) -> float:
+    return min(SHORTEST * 2.0 ** min(max(times, 0), 16), LONGEST)

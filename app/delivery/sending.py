@@ -1,0 +1,208 @@
+"""Sending one claimed submission, and judging what came of it.
+
+Everything is decided anew at the time of sending, from the integration as it is then: a mended
+mapping holds for what still waits.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from functools import partial
+
+from app.cordial.account import BadAccountUrl
+from app.cordial.client import QUICK_TRIES
+from app.cordial.errors import (
+    AccessRefused,
+    CordialError,
+    RateLimited,
+    Rejected,
+    Upserted,
+)
+from app.delivery import gate
+from app.delivery.accounts import Accounts
+from app.delivery.schedule import DELAYS, next_delay
+from app.jebbit.submission import Submission, read
+from app.ledger.claims import Attempt, Claim, Settlement
+from app.ledger.integrations import Gate, StoredIntegration
+from app.ledger.schema import DeadReason, SubmissionStatus
+from app.ledger.vault import Pseudonyms
+from app.rules.contact import identify, without_fields
+from app.rules.mapping import PlanWarning
+from app.rules.plan import Skip, plan
+from app.rules.policy import SkipReason
+
+Turn = Callable[[Gate], Gate]
+
+
+class LeaseLost(Exception):
+    """The claim may be another's by now: nothing more is sent for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a claim; `turn` is what it says of the integration's gate, if anything."""
+
+    settlement: Settlement
+    turn: Turn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    upserted: Upserted
+    warnings: Sequence[PlanWarning]
+
+
+class Sender:
+    """Plans a submission and sends it to its account."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        pseudonyms: Pseudonyms,
+        *,
+        eu_countries: Set[str],
+        delays: Sequence[float] = DELAYS,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Take the accounts, the schedule of retries (s) and whose people EU rules protect."""
+        self._accounts = accounts
+        self._pseudonyms = pseudonyms
+        self._eu_countries = eu_countries
+        self._delays = delays
+        self._clock = clock
+        self._chance = chance
+
+    async def send(
+        self, claim: Claim, stored: StoredIntegration, before_try: Callable[[], None]
+    ) -> Outcome:
+        """Send a claimed submission, or find that it is not to be sent.
+
+        Args:
+            claim: the submission, leased to us.
+            stored: its integration as it is now.
+            before_try: called before each request; raises `LeaseLost` to stop.
+
+        Raises:
+            LeaseLost: nothing is to be settled.
+        """
+        submission = read(claim.payload)
+        if submission is None:
+            return Outcome(Settlement(claim, SubmissionStatus.DEAD, reason=DeadReason.UNREADABLE))
+        if rekeyed := self._rekeyed(claim, submission, stored):
+            return Outcome(Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed))
+        if _is_stale(claim):
+            return Outcome(_skipped(claim, SkipReason.STALE))
+        at, clock = self._clock(), time.perf_counter()
+        try:
+            sent = await self._plan_and_upsert(claim, submission, stored, before_try)
+        except (CordialError, BadAccountUrl) as error:
+            return self._judge(claim, error, at, (time.perf_counter() - clock) * 1000)
+        if isinstance(sent, Skip):
+            return Outcome(_skipped(claim, sent.reason))
+        ms = (time.perf_counter() - clock) * 1000
+        settlement = Settlement(
+            claim,
+            SubmissionStatus.DELIVERED,
+            attempt=Attempt(at, ms, sent.upserted.http_status, "delivered"),
+            warnings=[warning.as_json() for warning in sent.warnings],
+            cordial_contact_id=sent.upserted.contact_id,
+        )
+        return Outcome(settlement, gate.succeeded)
+
+    def _rekeyed(
+        self, claim: Claim, submission: Submission, stored: StoredIntegration
+    ) -> tuple[str, str | None] | None:
+        """Return other keys than the claim's, where the mapping has changed whom it is of."""
+        identity = identify(submission, stored.integration)
+        contact_key, phone_key = self._pseudonyms.keys(identity.email, identity.phone)
+        contact_key = contact_key or claim.id
+        return None if contact_key == claim.contact_key else (contact_key, phone_key)
+
+    async def _plan_and_upsert(
+        self,
+        claim: Claim,
+        submission: Submission,
+        stored: StoredIntegration,
+        before_try: Callable[[], None],
+    ) -> Skip | _Sent:
+        decided = plan(
+            submission,
+            stored.integration,
+            eu_countries=self._eu_countries,
+            account_attributes=await self._accounts.attributes(stored),
+        )
+        if isinstance(decided, Skip):
+            return decided
+        client = self._accounts.client(stored)
+        tries = 1 if claim.probe else QUICK_TRIES
+        try:
+            upserted = await client.upsert(decided.body, tries=tries, before_try=before_try)
+            return _Sent(upserted, decided.warnings)
+        except Rejected as error:
+            drop = stored.integration.cordial.on_rejected_field == "drop"
+            reduced = without_fields(decided.body, error.fields) if drop else None
+            if reduced is None or error.http_status != 422:
+                raise
+            # Cordial refuses the whole contact for one field: send once more without it.
+            upserted = await client.upsert(reduced, tries=tries, before_try=before_try)
+            dropped = [_dropped(field) for field in decided.body if field not in reduced]
+            return _Sent(upserted, [*decided.warnings, *dropped])
+
+    def _judge(
+        self, claim: Claim, error: CordialError | BadAccountUrl, at: float, ms: float
+    ) -> Outcome:
+        """Say what follows from a send that failed: wait, block, give up or try again."""
+        now, reason = self._clock(), str(error)
+        match error:
+            case AccessRefused() | BadAccountUrl():
+                turn: Turn = partial(gate.refused, reason=reason, now=now)
+                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn)
+            case RateLimited():
+                turn = partial(gate.rate_limited, retry_after=error.retry_after, now=now)
+                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn)
+            case Rejected():
+                attempt = Attempt(at, ms, error.http_status, "rejected", reason)
+                dead = Settlement(
+                    claim, SubmissionStatus.DEAD, reason=DeadReason.REJECTED, attempt=attempt
+                )
+                return Outcome(dead, gate.succeeded)  # it answers, for others it may say yes
+            case _:
+                attempt = Attempt(at, ms, error.http_status, "unavailable", reason)
+                turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
+                return Outcome(self._retry(claim, attempt, now), turn)
+
+    def failed(self, claim: Claim, error: str) -> Outcome:
+        """Return the outcome of a send that our own defect ended: another try, then a person."""
+        now = self._clock()
+        return Outcome(self._retry(claim, Attempt(now, 0.0, None, "defect", error), now))
+
+    def _retry(self, claim: Claim, attempt: Attempt, now: float) -> Settlement:
+        delay = next_delay(claim.tries + 1, self._chance(), self._delays)
+        if delay is None:
+            return Settlement(
+                claim, SubmissionStatus.DEAD, reason=DeadReason.UNAVAILABLE, attempt=attempt
+            )
+        return Settlement(claim, SubmissionStatus.PENDING, due_at=now + delay, attempt=attempt)
+
+
+def _skipped(claim: Claim, reason: SkipReason) -> Settlement:
+    return Settlement(claim, SubmissionStatus.SKIPPED, reason=reason)
+
+
+def _is_stale(claim: Claim) -> bool:
+    """Whether later answers of the contact were delivered: a backfill never overwrites them."""
+    if claim.forced or claim.occurred_at is None or claim.delivered_occurred_at is None:
+        return False
+    return claim.occurred_at < claim.delivered_occurred_at
+
+
+def _dropped(field: str) -> PlanWarning:
+    return PlanWarning(
+        code="field_rejected",
+        attribute=None,
+        field=field,
+        detail=f"Cordial does not take {field}; the contact was sent without it. Create the "
+        "attribute or list in Cordial, or mend the mapping, then replay.",
+    )

@@ -1,0 +1,153 @@
+"""Settings: the only reader of the environment."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.delivery.schedule import DELAYS
+from app.rules.policy import EU_COUNTRIES
+from app.telemetry.logs import LogFormat
+
+_SHORTEST_KEY = 32
+
+
+class Settings(BaseSettings):
+    """What can be set from outside; every one has a line in `.env.example`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    database_url: str = "sqlite:///data/ledger.db"
+    secret_key: SecretStr | None = None
+    ops_token: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    public_url: str | None = None
+    run_worker: bool = True
+    delivery_concurrency: int = Field(50, ge=1)
+    retry_delays_seconds: Annotated[tuple[float, ...], NoDecode] = DELAYS
+    webhook_max_bytes: int = Field(1024 * 1024, ge=1024)
+    webhook_tolerance_seconds: float = Field(300.0, gt=0)
+    cordial_extra_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    cordial_timeout_seconds: float = Field(10.0, gt=0)
+    retention_days: float = Field(30.0, ge=0)
+    skipped_retention_days: float = Field(7.0, ge=0)
+    eu_countries: Annotated[frozenset[str], NoDecode] = EU_COUNTRIES
+    log_format: LogFormat = "console"
+    log_level: str = "INFO"
+    data_dir: Path = Path("data")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object, info: object) -> object:
+        """Take `NAME=` in an env file as not given."""
+        name = getattr(info, "field_name", "")
+        return cls.model_fields[name].default if value == "" else value
+
+    @field_validator("cordial_extra_hosts", "eu_countries", "retry_delays_seconds", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator("eu_countries")
+    @classmethod
+    def _are_codes(cls, value: frozenset[str]) -> frozenset[str]:
+        codes = frozenset(each.upper() for each in value)
+        if wrong := sorted(code for code in codes if len(code) != 2 or not code.isalpha()):
+            raise ValueError(f"not ISO 3166 alpha-2: {', '.join(wrong)}")
+        return codes
+
+    @field_validator("cordial_extra_hosts")
+    @classmethod
+    def _are_hosts(cls, value: frozenset[str]) -> frozenset[str]:
+        if wrong := sorted(each for each in value if not each.rpartition(":")[2].isdigit()):
+            raise ValueError(f"write host:port, not {', '.join(wrong)}")
+        return frozenset(each.lower() for each in value)
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, value: str) -> str:
+        level = value.upper()
+        if level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("use DEBUG, INFO, WARNING or ERROR")
+        return level
+
+    @model_validator(mode="after")
+    def _keys_are_long_enough(self) -> Self:
+        short = [key for key in self.secret_keys if len(key) < _SHORTEST_KEY]
+        if short:
+            raise ValueError(f"SECRET_KEY needs at least {_SHORTEST_KEY} characters; {_MAKE_ONE}")
+        return self
+
+    @cached_property
+    def secret_keys(self) -> list[str]:
+        """The keys of `SECRET_KEY`, newest first; empty where none is given."""
+        given = self.secret_key.get_secret_value() if self.secret_key else ""
+        return [key.strip() for key in given.split(",") if key.strip()]
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the ledger is the embedded one."""
+        return self.database_url.startswith("sqlite")
+
+
+class MissingSecret(Exception):
+    """A secret is needed that only the person who deploys can give."""
+
+
+_MAKE_ONE = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The secrets in force, and where those are kept that were made here."""
+
+    secret_keys: list[str]
+    ops_token: str
+    kept_in: dict[str, Path]
+
+
+def load_secrets(settings: Settings) -> Secrets:
+    """Return the secrets; with SQLite, missing ones are made once and kept in `DATA_DIR`.
+
+    Raises:
+        MissingSecret: with PostgreSQL, whose replicas must all be given the same.
+    """
+    token = settings.ops_token.get_secret_value() if settings.ops_token else ""
+    missing = [
+        name
+        for name, given in (("SECRET_KEY", settings.secret_keys), ("OPS_TOKEN", token))
+        if not given
+    ]
+    if missing and not settings.is_sqlite:
+        raise MissingSecret(f"Set {' and '.join(missing)}, the same on every replica; {_MAKE_ONE}")
+    kept = {name: settings.data_dir / name.lower() for name in missing}
+    made = {name: _kept(path) for name, path in kept.items()}
+    return Secrets(settings.secret_keys or [made["SECRET_KEY"]], token or made["OPS_TOKEN"], kept)
+
+
+def _kept(path: Path) -> str:
+    """Return the secret kept in a file that only we may read, made where there is none.
+
+    It is written whole under another name and then linked, so that of several processes that
+    start at once all read the same.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip()
