@@ -129,6 +129,7 @@ class RegionView(BaseModel):
     decided_by: str
     attribute: str | None
     value: JsonValue
+    doubtful: bool = Field(description="A country is named that is not believed or understood.")
 
 
 class OptInView(BaseModel):

@@ -99,7 +99,12 @@ def _read_success(status: int, body: JsonValue) -> Upserted:
     if refused or body.get("error") or body.get("errors"):
         raise Rejected(_message(body) or "success: false", status, tuple(_named_fields(body)))
     contact_id = body.get("cID")
-    return Upserted(status, _clean(contact_id)[:64] if isinstance(contact_id, str) else None)
+    if isinstance(contact_id, str) and _CONTACT_ID.fullmatch(contact_id):
+        return Upserted(status, contact_id)
+    return Upserted(status, None)
+
+
+_CONTACT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # 24 hex digits today
 
 
 def _load(content: bytes) -> JsonValue:

@@ -7,9 +7,10 @@ array is not said, so all four are read.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
@@ -66,14 +67,30 @@ class Submission:
 
     @cached_property
     def url_keys(self) -> frozenset[str]:
-        """The folded names of the page's URL parameters."""
-        raw = self.attributes.get(self._folded.get("url_params", ""))
-        if isinstance(raw, Mapping):
-            return frozenset(fold(key) for key in raw)
-        if not isinstance(raw, str):
-            return frozenset()
-        query = raw.strip().removeprefix("?").replace("&amp;", "&")
-        return frozenset(fold(key) for key, _ in parse_qsl(query, keep_blank_values=True))
+        """The folded names of the page's URL parameters, under any spelling of `url_params`."""
+        given = (value for key, value in self.attributes.items() if fold(key) == "url_params")
+        return frozenset(fold(name) for value in given for name in _parameter_names(value))
+
+
+def _parameter_names(value: JsonValue) -> Iterator[str]:
+    """Yield the names in a query string, whole or as part of a URL, or in an object.
+
+    Jebbit documents a query-string encoded text; the other forms are read too, since a name that is
+    missed here is a name that is believed.
+    """
+    match value:
+        case dict():
+            yield from value
+        case list():
+            for item in value:
+                yield from _parameter_names(item)
+        case str() if value.lstrip().startswith("{"):
+            with suppress(ValueError):
+                yield from _parameter_names(_from_json(value.encode()))
+        case str():
+            text = value if "=" in value else unquote(value)  # encoded once more, as a whole
+            query = text.rpartition("?")[2].strip().replace("&amp;", "&")
+            yield from (name for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def fold(name: str) -> str:
@@ -132,13 +149,13 @@ def _load_lenient(body: bytes) -> JsonValue:
     """
     try:
         text = json.dumps(json.loads(body, parse_constant=_refuse_constant), ensure_ascii=False)
-        return _from_json(text.encode("utf-8", errors="replace"))
+        return _from_json(text.encode("utf-8", errors="replace"), infinity=True)
     except (ValueError, RecursionError) as error:
         raise UnreadableBody(f"The body is not JSON: {error}.") from None
 
 
-def _from_json(body: bytes) -> JsonValue:
-    document: JsonValue = from_json(body, allow_inf_nan=False, cache_strings="keys")
+def _from_json(body: bytes, *, infinity: bool = False) -> JsonValue:
+    document: JsonValue = from_json(body, allow_inf_nan=infinity, cache_strings="keys")
     return document
 
 
@@ -148,8 +165,9 @@ def _refuse_constant(name: str) -> None:
 
 def _items(entries: list[JsonValue]) -> Iterator[Item]:
     for entry in entries:
-        payload = to_json(entry, inf_nan_mode="null")  # 1e999 reads as infinity, which JSON lacks
-        attributes = _attributes(entry)
+        # 1e999 reads as infinity, which JSON cannot say: from here on it is a word.
+        payload = to_json(entry, inf_nan_mode="strings")
+        attributes = _attributes(_from_json(payload) if b'Infinity"' in payload else entry)
         if attributes is None:
             yield Item(payload, None)
         elif attributes:  # an envelope without attributes holds no submission
@@ -162,7 +180,11 @@ def _attributes(entry: JsonValue) -> dict[str, JsonValue] | None:
         return None
     data = entry.get("data")
     if isinstance(data, dict):
-        return data
-    if "data" in entry and entry.keys() <= {"data", "event"}:
+        beside = {key: value for key, value in entry.items() if key not in _ENVELOPE}
+        return {**beside, **data}
+    if "data" in entry and entry.keys() <= _ENVELOPE:
         return None
     return entry
+
+
+_ENVELOPE = frozenset(("data", "event"))

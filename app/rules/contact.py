@@ -159,10 +159,10 @@ def _sms_channel(phone: str, status: Status | None, sms: Sms) -> dict[str, JsonV
     channel: dict[str, JsonValue] = {"address": address}
     if status and sms.program:
         program: dict[str, JsonValue] = {"subscribeStatus": status.value}
-        if sms.keyword:
-            program["keyword"] = sms.keyword
         if status is Status.SUBSCRIBED:
             program["suppressDOI"] = sms.suppress_doi
+            if sms.keyword:
+                program["keyword"] = sms.keyword
         channel["programs"] = {sms.program: program}
     return channel
 
@@ -179,7 +179,7 @@ def _text(attribute: Attribute | None) -> str | None:
             return None
         case str() as text:
             return text
-        case int() as number if abs(number) < 10**15:  # E.164 has at most 15 digits
+        case int() as number if 0 < number < 10**15:  # E.164 has at most 15 digits
             return str(number)
         case _:
             return None

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,7 +18,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import AfterValidator
 
-from app.rules.mapping import Rule
+from app.rules.mapping import Rule, check_field
 from app.rules.values import Labels, fold_label
 
 OptInRule = Literal["opted_in_only", "opted_in_or_null", "everyone"]
@@ -47,7 +48,7 @@ class Sms(_Strict):
     program: str | None = Field(
         None, min_length=1, description="Without it nobody is subscribed to SMS."
     )
-    keyword: str | None = Field(None, min_length=1, description="The program's join keyword.")
+    keyword: str | None = Field("join", min_length=1, description="The program's join keyword.")
     suppress_doi: bool = Field(
         False,
         description="false: Cordial asks by text whether the person means it (double opt-in).",
@@ -123,7 +124,16 @@ class JebbitSource(_Strict):
     trusted_url_params: list[str] = Field(
         default=[], description="URL parameters that may say who somebody is and what they want."
     )
-    default_phone_country: str = Field("US", pattern=r"^[A-Z]{2}$")
+    default_phone_country: str = Field(
+        "US", description="ISO 3166 alpha-2; whose national form a phone number without + has."
+    )
+
+    @field_validator("default_phone_country")
+    @classmethod
+    def _has_phone_numbers(cls, country: str) -> str:
+        if country not in SUPPORTED_REGIONS:
+            raise ValueError("give a country as ISO 3166 alpha-2 in capitals, such as US or GB")
+        return country
 
 
 class EuPolicy(_Strict):
@@ -155,7 +165,7 @@ class Policy(_Strict):
     @classmethod
     def _opt_in_field_is_ordinary(cls, field: str | None) -> str | None:
         if field is not None:
-            Rule(field=field, default="null")  # raises what a rule for such a field would
+            check_field(field, "string")
         return field
 
     @model_validator(mode="after")
@@ -209,6 +219,8 @@ class Integration(_Strict):
     @model_validator(mode="after")
     def _names_an_address(self) -> Self:
         known = {self.cordial.email_channel, self.sms.channel}
+        if len(known) == 1:
+            raise ValueError("cordial.email_channel and cordial.sms.channel must differ")
         channels = [rule.channel for rule in self.mapping if rule.channel is not None]
         if unknown := sorted(set(channels) - known):
             raise ValueError(

@@ -53,7 +53,7 @@ class Rule(BaseModel):
     @model_validator(mode="after")
     def _names_a_field_it_can_fill(self) -> Self:
         if self.channel is None:
-            self._refuse_bad_field()
+            check_field(self.field, self.type)
         elif self.type != "string" or self.default is not None or self.attribute is None:
             raise ValueError(
                 f"{self.field} is a person's address: give it an attribute, no type and no default"
@@ -62,29 +62,33 @@ class Rule(BaseModel):
             raise ValueError(f"the rule for {self.field} needs an attribute, a default, or both")
         return self
 
-    def _refuse_bad_field(self) -> None:
-        head, _, part = self.field.partition(".")
-        if head in RESERVED_FIELDS:
-            raise ValueError(
-                f"{self.field} is reserved by Cordial; of it a mapping can set only "
-                "channels.<channel>.address"
-            )
-        if self.type == "geo" and part not in GEO_PARTS:
-            raise ValueError(
-                f"a geo field is written attribute.part; {self.field} names none of the parts "
-                + ", ".join(sorted(GEO_PARTS))
-            )
-        if self.type != "geo" and part:
-            raise ValueError(f'{self.field} has a dot; only a field of type "geo" has parts')
-
     @model_validator(mode="after")
     def _default_converts(self) -> Self:
+        if self.default == "":
+            raise ValueError(f"the default of {self.field} is blank; leave it out instead")
         if self.default is not None:
             try:
                 convert(self.default, self.type, self.separator)
             except NotConvertible:
                 raise ValueError(f"the default of {self.field} is no {self.type}") from None
         return self
+
+
+def check_field(field: str, kind: FieldType) -> None:
+    """Raise ValueError where `field` is none that a value of this type can be sent to."""
+    head, _, part = field.partition(".")
+    if head in RESERVED_FIELDS:
+        raise ValueError(
+            f"{field} is reserved by Cordial; of it a mapping can set only "
+            "channels.<channel>.address"
+        )
+    if kind == "geo" and part not in GEO_PARTS:
+        raise ValueError(
+            f"a geo field is written attribute.part; {field} names none of the parts "
+            + ", ".join(sorted(GEO_PARTS))
+        )
+    if kind != "geo" and part:
+        raise ValueError(f'{field} has a dot; only a field of type "geo" has parts')
 
 
 @dataclass(frozen=True, slots=True)

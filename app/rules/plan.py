@@ -119,7 +119,7 @@ def _refuse_identity(identity: Identity) -> SkipReason | None:
 def _statuses(
     integration: Integration, identity: Identity, held: Terms, evidence: Evidence
 ) -> Statuses:
-    email = email_status(evidence.opt_in, held, evidence.region.region) if identity.email else None
+    email = email_status(evidence.opt_in, held, evidence.region) if identity.email else None
     sms = (
         sms_status(evidence.sms_opt_in, held)
         if identity.phone and integration.sms.program

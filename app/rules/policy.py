@@ -69,6 +69,11 @@ _COUNTRY_NAMES = {
             "SE": ("SWE", "SWEDEN"),
             "SI": ("SVN", "SLOVENIA"),
             "SK": ("SVK", "SLOVAKIA"),
+            "AU": ("AUS", "AUSTRALIA"),
+            "CA": ("CAN", "CANADA"),
+            "MX": ("MEX", "MEXICO"),
+            "NZ": ("NZL", "NEW ZEALAND"),
+            "US": ("USA", "UNITED STATES", "UNITED STATES OF AMERICA"),
         }.items()
         for name in names
     },
@@ -116,12 +121,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegionReading:
-    """A person's region and what decided it."""
+    """A person's region and what decided it.
+
+    `doubtful` where the submission names a country that may come from the page's URL, or that is
+    not understood: it decides nothing, but then nobody is taken for consenting by saying nothing.
+    """
 
     region: Region
     decided_by: Literal["country", "region", "integration", "nothing"]
     attribute: str | None = None
     value: JsonValue = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +190,14 @@ def read_region(
         eu = country in eu_countries or country == "EU"
         region = Region.EU if eu else Region.NON_EU
         return RegionReading(region, "country", source.attributes.country, country)
+    doubtful = _find(submission, source.attributes.country) is not None
     found = believed(_find(submission, source.attributes.region), source)
     if found and (named := _region_named(found.value)):
-        return RegionReading(named, "region", found.key, found.value)
+        return RegionReading(named, "region", found.key, found.value, doubtful)
     if source.region is not None:
-        return RegionReading(_REGIONS[source.region], "integration", value=source.region)
-    return RegionReading(Region.UNKNOWN, "nothing")
+        region = _REGIONS[source.region]
+        return RegionReading(region, "integration", value=source.region, doubtful=doubtful)
+    return RegionReading(Region.UNKNOWN, "nothing", doubtful=doubtful)
 
 
 _REGIONS = {"eu": Region.EU, "us": Region.NON_EU}
@@ -274,9 +286,10 @@ _REFUSED: Mapping[OptInRule, Mapping[Answer, SkipReason]] = {
 }
 
 
-def email_status(opt_in: OptInReading, terms: Terms, region: Region) -> Status | None:
+def email_status(opt_in: OptInReading, terms: Terms, reading: RegionReading) -> Status | None:
     """Decide the email channel's status; None leaves it as it is in Cordial."""
-    null_counts = not region.strict or terms.null_is_consent
+    elsewhere = not reading.region.strict and not reading.doubtful
+    null_counts = elsewhere or terms.null_is_consent
     if opt_in.trusted and opt_in.answer is Answer.NULL and null_counts and terms.auto_subscribe:
         return Status.SUBSCRIBED
     return _answered_status(opt_in, terms)

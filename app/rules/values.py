@@ -62,8 +62,8 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
             return Answer.NULL
         case bool():
             return Answer.YES if value else Answer.NO
-        case int() | float():
-            return Answer.YES if value == 1 else Answer.NO if value == 0 else Answer.UNCLEAR
+        case int() | float() if abs(value) < 2**63:
+            return _word(f"{value + 0:g}", labels)  # + 0: -0.0 is 0
         case str():
             return _word(value, labels)
         case list():
@@ -178,6 +178,8 @@ def _zone(text: str | None) -> timezone:
     if text is None or text[0] not in "+-":
         return UTC
     digits = text[1:].replace(":", "").ljust(4, "0")
+    if digits[2:] > "59":
+        raise NotConvertible
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if text[0] == "-" else offset)
 
@@ -243,7 +245,7 @@ _CONVERTERS: Mapping[FieldType, _Converter] = {
 def _chosen(value: list[JsonValue] | dict[str, JsonValue], labels: Labels) -> list[JsonValue]:
     """Return what was chosen of a multi-select: a list's items, or an object's ticked keys."""
     if isinstance(value, list):
-        return [item for item in value if item is not None]
+        return [item for item in value if item is not None and item != ""]
     flags = {key: answer(flag, labels) for key, flag in value.items()}
     if Answer.UNCLEAR in flags.values():
         raise NotConvertible
@@ -256,7 +258,9 @@ def _scalar(value: JsonValue) -> str:
             return value
         case bool():
             return "true" if value else "false"
-        case int() | float():
+        case int() if abs(value) < 10**40:  # an id may well be longer than 64 bits
+            return str(value)
+        case float():
             return str(_bounded(value))
         case _:
             raise NotConvertible

@@ -1,0 +1,45 @@
+# Needs Python 3.11+ and make; everything else is installed into .venv from uv.lock.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+export UV_LINK_MODE := copy
+export UV_PYTHON_DOWNLOADS := never
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo run test check format bench lock clean
+
+demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
+	$(BIN)/python -m app demo $(ARGS)
+
+run: $(READY) ## the service, with its data in ./data
+	$(BIN)/python -m app serve
+
+test: $(READY) ## all tests, PostgreSQL included; ARGS are pytest's
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## style, types, directions of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## what a plan costs
+	$(BIN)/python -m tests.load.bench_plan
+
+lock: $(READY) ## newest versions that pyproject.toml allows
+	$(BIN)/uv lock --upgrade
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml uv.lock Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv sync --quiet --locked
+	touch $@

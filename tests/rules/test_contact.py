@@ -1,0 +1,225 @@
+"""Who the contact is, and the body of the upsert."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.jebbit.submission import Submission
+from app.rules.contact import (
+    Identity,
+    Statuses,
+    contact_body,
+    identify,
+    normalize_email,
+    normalize_phone,
+)
+from app.rules.policy import Status
+
+Make = Callable[..., Any]
+BOTH = [
+    {"attribute": "email", "field": "channels.email.address"},
+    {"attribute": "phone_number", "field": "channels.sms.address"},
+]
+ADA = "ada@example.com"
+SUBSCRIBED, UNSUBSCRIBED = Status.SUBSCRIBED, Status.UNSUBSCRIBED
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (ADA, ADA),
+        (" Ada@Example.COM\n", ADA),
+        ("ada+quiz@mail.example.co.uk", "ada+quiz@mail.example.co.uk"),
+        ("o'neil@example.com", "o'neil@example.com"),
+        *((text, None) for text in (None, "", "ada", "ada@", "@example.com", "ada@example")),
+        *((text, None) for text in ("a@b@c", "ada@example..com", "ada @example.com")),
+        *((text, None) for text in ("Ada <ada@example.com>", "ada@example.com, bob@example.com")),
+        *((("0123456789abcdef" * 4)[:length], None) for length in (32, 40, 64)),
+        ("a" * 10_000 + "@example.com", None),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_email(text: str | None, address: str | None) -> None:
+    """An address is trimmed and lower-cased; a hash, a fragment or a list of them is none."""
+    assert normalize_email(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("555-555-5555", "US", "+15555555555"),
+        ("(617) 555-0123", "US", "+16175550123"),
+        ("16175550123", "US", "+16175550123"),
+        ("+1 617 555 0123", "DE", "+16175550123"),
+        ("030 1234567", "DE", "+49301234567"),
+        ("0049 30 1234567", "DE", "+49301234567"),
+        ("020 7946 0018", "GB", "+442079460018"),
+        ("01 23 45 67 89", "FR", "+33123456789"),
+        *((text, "US", None) for text in (None, "", "n/a", "12", "555-5555")),
+        *((text, "US", None) for text in ("1" * 20, "+", "+999 1")),
+        ("5" * 10_000, "US", None),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_phone(text: str | None, region: str, number: str | None) -> None:
+    """A number is read in the form of its country, or with its country code, or not at all."""
+    assert normalize_phone(text, region) == number
+
+
+@given(st.text(), st.sampled_from(["US", "DE", "GB"]))
+def test_any_text_is_an_address_or_none(text: str, region: str) -> None:
+    """No text raises anything, and an address that was made is made of itself again."""
+    for made in (normalize_email(text), normalize_email(f"{text}@example.com")):
+        assert made is None or normalize_email(made) == made
+    number = normalize_phone(text, region)
+    assert number is None or normalize_phone(number, region) == number
+
+
+@pytest.mark.parametrize(
+    ("attributes", "email", "phone", "untrusted", "warned"),
+    [
+        ({"email": ADA, "phone_number": "617-555-0123"}, ADA, "+16175550123", False, []),
+        ({"Email": ADA, "Phone Number": "617-555-0123"}, ADA, "+16175550123", False, []),
+        ({"email": ADA}, ADA, None, False, []),
+        ({"phone_number": 6175550123}, None, "+16175550123", False, []),
+        ({}, None, None, False, []),
+        ({"email": "", "phone_number": None}, None, None, False, []),
+        ({"email": ADA, "phone_number": "12"}, ADA, None, False, ["phone_not_usable"]),
+        ({"email": "a" * 32}, None, None, False, ["email_not_usable"]),
+        ({"email": [ADA]}, None, None, False, ["email_not_usable"]),
+        ({"email": True, "phone_number": True}, None, None, False, None),
+        ({"email": 7, "phone_number": 1.5}, None, None, False, None),
+        ({"email": {}, "phone_number": {}}, None, None, False, None),
+        ({"email": ADA, "phone_number": 10**30}, ADA, None, False, ["phone_not_usable"]),
+        ({"email": ADA, "url_params": "email=x"}, None, None, True, ["email_not_usable"]),
+        ({"phone_number": "020 7946 0018", "country_code": "UK"}, None, "+442079460018", False, []),
+        ({"phone_number": "617-555-0123", "country_code": "EU"}, None, "+16175550123", False, []),
+        ({"phone_number": "617-555-0123", "country_code": "??"}, None, "+16175550123", False, []),
+    ],
+)
+def test_identify(
+    make_integration: Make,
+    attributes: dict[str, Any],
+    email: str | None,
+    phone: str | None,
+    untrusted: bool,
+    warned: list[str] | None,
+) -> None:
+    """Addresses are read by the rules that name them; one there but of no use is a warning."""
+    made = identify(Submission(attributes), make_integration(mapping=BOTH))
+    assert (made.email, made.phone, made.untrusted) == (email, phone, untrusted)
+    assert made.known is bool(email or phone)
+    both = ["email_not_usable", "phone_not_usable"]
+    assert [each.code for each in made.warnings] == (both if warned is None else warned)
+
+
+def test_trusted_url_param(make_integration: Make) -> None:
+    """An address in the URL counts where the integration says that it may."""
+    submission = Submission({"Email": ADA, "url_params": "Email=ada%40example.com"})
+    integration = make_integration(jebbit={"trusted_url_params": ["email"]})
+    assert identify(submission, integration) == Identity(ADA, None, untrusted=False, warnings=[])
+
+
+def test_warning_names_the_attribute_not_the_address(make_integration: Make) -> None:
+    """A warning can be shown and logged: it holds no person's value."""
+    submission = Submission({"E-Mail": "ada at example", "phone_number": "617-555-0123"})
+    mapping = [{"attribute": "e-mail", "field": "channels.email.address"}, BOTH[1]]
+    (warning,) = identify(submission, make_integration(mapping=mapping)).warnings
+    assert (warning.attribute, warning.field) == ("E-Mail", None)
+    assert "ada" not in str(warning.as_json())
+
+
+@pytest.mark.parametrize(
+    ("sms", "statuses", "channels"),
+    [
+        (None, Statuses(), {"email": {"address": ADA}, "sms": {"address": "16175550123"}}),
+        (
+            {"address_format": "e164"},
+            Statuses(SUBSCRIBED, None),
+            {
+                "email": {"address": ADA, "subscribeStatus": "subscribed"},
+                "sms": {"address": "+16175550123"},
+            },
+        ),
+        (
+            {"program": "main", "keyword": "join"},
+            Statuses(None, SUBSCRIBED),
+            {
+                "email": {"address": ADA},
+                "sms": {
+                    "address": "16175550123",
+                    "programs": {
+                        "main": {
+                            "subscribeStatus": "subscribed",
+                            "keyword": "join",
+                            "suppressDOI": False,
+                        }
+                    },
+                },
+            },
+        ),
+        (
+            {"channel": "text", "program": "vip", "suppress_doi": True},
+            Statuses(UNSUBSCRIBED, SUBSCRIBED),
+            {
+                "email": {"address": ADA, "subscribeStatus": "unsubscribed"},
+                "text": {
+                    "address": "16175550123",
+                    "programs": {
+                        "vip": {
+                            "subscribeStatus": "subscribed",
+                            "keyword": "join",
+                            "suppressDOI": True,
+                        }
+                    },
+                },
+            },
+        ),
+        (
+            {"program": "main"},
+            Statuses(None, UNSUBSCRIBED),
+            {
+                "email": {"address": ADA},
+                "sms": {
+                    "address": "16175550123",
+                    "programs": {"main": {"subscribeStatus": "unsubscribed"}},
+                },
+            },
+        ),
+        (
+            {},
+            Statuses(None, SUBSCRIBED),
+            {"email": {"address": ADA}, "sms": {"address": "16175550123"}},
+        ),
+    ],
+)
+def test_channels(make_integration: Make, sms: Any, statuses: Statuses, channels: Any) -> None:
+    """A channel carries its address, and a status only where one is asked for; SMS has it by
+    program."""
+    channel = (sms or {}).get("channel", "sms")
+    mapping = [BOTH[0], {"attribute": "phone_number", "field": f"channels.{channel}.address"}]
+    integration = make_integration(cordial={"sms": sms}, mapping=mapping)
+    identity = Identity(ADA, "+16175550123", untrusted=False, warnings=[])
+    body = contact_body(integration, identity, statuses, {})
+    assert body == {"channels": channels, "suppressTriggers": True}
+
+
+def test_options_of_the_account(make_integration: Make) -> None:
+    """Triggers, secondary keys and force are sent as configured and asked for."""
+    integration = make_integration(
+        cordial={"suppress_triggers": False, "identify_by": ["uid"], "email_channel": "mail"},
+        mapping=[{"attribute": "email", "field": "channels.mail.address"}],
+    )
+    identity = Identity(ADA, None, untrusted=False, warnings=[])
+    statuses = Statuses(SUBSCRIBED, None, force=True)
+    assert contact_body(integration, identity, statuses, {"uid": "c-1", "home.city": "Bonn"}) == {
+        "channels": {"mail": {"address": ADA, "subscribeStatus": "subscribed"}},
+        "uid": "c-1",
+        "home.city": "Bonn",
+        "suppressTriggers": False,
+        "forceSubscribe": True,
+        "identifyBy": ["uid"],
+    }

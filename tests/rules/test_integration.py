@@ -1,0 +1,359 @@
+"""Integrations: what is refused and where, what the rest defaults to, and how a patch merges."""
+
+import copy
+import json
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from app.rules.integration import Integration, merge_patch, slug
+
+Make = Callable[..., Any]
+EMAIL = {"attribute": "email", "field": "channels.email.address"}
+
+
+def refusals(body: Any) -> list[tuple[str, str]]:
+    """Return the places and messages a body is refused with."""
+    with pytest.raises(ValidationError) as refused:
+        Integration.model_validate(body)
+    return [(".".join(map(str, each["loc"])), each["msg"]) for each in refused.value.errors()]
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("name", "cordial", "cordial.account_url", "cordial.api_key"),
+        *("jebbit", "jebbit.webhook_secrets"),
+        *("policy", "policy.collect", "policy.opt_in", "policy.auto_subscribe"),
+    ],
+)
+def test_required(make_body: Make, place: str) -> None:
+    """Whom to send and subscribe has no lawful default: each must be said, and is named."""
+    body = make_body()
+    section, _, key = place.partition(".")
+    if key:
+        del body[section][key]
+    else:
+        del body[section]
+    assert refusals(body) == [(place, "Field required")]
+
+
+@pytest.mark.parametrize(
+    ("extra", "place"),
+    [
+        ({"campaign": "x"}, "campaign"),
+        ({"cordial": {"key": "x"}}, "cordial.key"),
+        ({"cordial": {"sms": {"programme": "x"}}}, "cordial.sms.programme"),
+        ({"jebbit": {"secret": "x"}}, "jebbit.secret"),
+        ({"jebbit": {"attributes": {"optin": "x"}}}, "jebbit.attributes.optin"),
+        ({"jebbit": {"campaigns": {"only": []}}}, "jebbit.campaigns.only"),
+        ({"jebbit": {"opt_in_labels": {"yes": []}}}, "jebbit.opt_in_labels.yes"),
+        ({"policy": {"null_is_consent": True}}, "policy.null_is_consent"),
+        ({"policy": {"eu": {"collect": "eu"}}}, "policy.eu.collect"),
+        ({"mapping": [EMAIL | {"to": "x"}]}, "mapping.0.to"),
+    ],
+)
+def test_unknown_key(make_body: Make, extra: dict[str, Any], place: str) -> None:
+    """A key that nothing reads is refused where it stands: a typing error must not pass as set."""
+    assert refusals(make_body(**extra)) == [(place, "Extra inputs are not permitted")]
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["channels", "suppressTriggers", "forceSubscribe", "identifyBy", "cID", "attributes"],
+)
+def test_reserved_field(make_body: Make, field: str) -> None:
+    """A key that Cordial's body gives a meaning of its own is no field, for the opt-in neither."""
+    ((place, message),) = refusals(make_body(mapping=[EMAIL, {"attribute": "a", "field": field}]))
+    assert place == "mapping.1"
+    assert f"{field} is reserved" in message
+    ((_, message),) = refusals(make_body(policy={"opt_in_field": field}))
+    assert f"{field} is reserved" in message
+
+
+@pytest.mark.parametrize(
+    ("mapping", "opt_in_field"),
+    [
+        ([EMAIL, {"attribute": "a", "field": "x"}, {"attribute": "b", "field": "x"}], None),
+        ([EMAIL, {"attribute": "a", "field": "x"}, {"attribute": "a", "field": "x"}], None),
+        ([EMAIL, {"attribute": "a", "field": "x"}], "x"),
+        ([EMAIL, {"attribute": "x", "field": "channels.email.address"}], None),
+    ],
+)
+def test_two_rules_for_one_field(make_body: Make, mapping: Any, opt_in_field: str | None) -> None:
+    """A field is filled by one rule, the opt-in's own included; the message names it."""
+    ((_, message),) = refusals(make_body(mapping=mapping, policy={"opt_in_field": opt_in_field}))
+    assert message.endswith(mapping[-1]["field"])
+
+
+def test_fields_that_differ_in_case_are_two(make_integration: Make) -> None:
+    """Cordial's keys are case-sensitive."""
+    rules = [EMAIL, {"attribute": "a", "field": "x"}, {"attribute": "a", "field": "X"}]
+    assert len(make_integration(mapping=rules).mapping) == 3
+
+
+@pytest.mark.parametrize("policy", [{"opt_in": "everyone"}, {"eu": {"opt_in": "everyone"}}])
+def test_everyone_needs_the_status_as_data(make_body: Make, policy: dict[str, Any]) -> None:
+    """Who sends people whatever they said must tell Cordial what they said."""
+    ((place, message),) = refusals(make_body(policy=policy))
+    assert place == "policy"
+    assert "opt_in_field" in message
+    Integration.model_validate(make_body(policy=policy | {"opt_in_field": "jebbit_opt_in"}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "place", "message"),
+    [
+        ({"name": ""}, "name", "at least 1 character"),
+        ({"name": "!!!"}, "", "letter a-z or digit"),
+        ({"cordial": {"api_key": ""}}, "cordial.api_key", "not empty"),
+        ({"cordial": {"api_key": " key"}}, "cordial.api_key", "without spaces"),
+        ({"cordial": {"api_key": "k\u00e9y"}}, "cordial.api_key", "ASCII"),
+        ({"cordial": {"requests_per_second": 0}}, "cordial.requests_per_second", "greater than 0"),
+        ({"cordial": {"on_rejected_field": "retry"}}, "cordial.on_rejected_field", "'drop' or"),
+        (
+            {"cordial": {"sms": {"address_format": "national"}}},
+            "cordial.sms.address_format",
+            "'digits' or 'e164'",
+        ),
+        ({"jebbit": {"webhook_secrets": []}}, "jebbit.webhook_secrets", "at least 1 item"),
+        ({"jebbit": {"webhook_secrets": [""]}}, "jebbit.webhook_secrets.0", "not empty"),
+        ({"jebbit": {"region": "uk"}}, "jebbit.region", "'us' or 'eu'"),
+        ({"jebbit": {"default_phone_country": "us"}}, "jebbit.default_phone_country", "alpha-2"),
+        ({"jebbit": {"default_phone_country": "UK"}}, "jebbit.default_phone_country", "alpha-2"),
+        ({"cordial": {"email_channel": "sms"}}, "", "must differ"),
+        (
+            {"jebbit": {"opt_in_labels": {"true": ["OK  then"], "false": ["ok then"]}}},
+            "jebbit.opt_in_labels",
+            "cannot mean both",
+        ),
+        ({"mapping": []}, "mapping", "at least 1 item"),
+        ({"mapping": [{"attribute": "a", "field": "x"}]}, "", "names no address"),
+        ({"mapping": [{"attribute": "a", "field": "channels.fax.address"}]}, "", "fax"),
+        ({"unmapped": "all"}, "unmapped", "'ignore' or 'known'"),
+        ({"policy": {"collect": "us"}}, "policy.collect", "'both', 'eu' or 'non_eu'"),
+        ({"policy": {"opt_in": "all"}}, "policy.opt_in", "'opted_in_only'"),
+        ({"policy": {"auto_subscribe": "yes"}}, "policy.auto_subscribe", "valid boolean"),
+        ({"policy": {"resubscribe": "always"}}, "policy.resubscribe", "'explicit_opt_in'"),
+        ({"policy": {"on_opt_out": "delete"}}, "policy.on_opt_out", "'unsubscribe'"),
+    ],
+)
+def test_refused_value(make_body: Make, sections: Any, place: str, message: str) -> None:
+    """A value that cannot hold is refused, naming where and what would."""
+    ((where, what),) = refusals(make_body(**sections))
+    assert where == place
+    assert message in what
+
+
+def test_secrets_do_not_show(make_body: Make, make_integration: Make) -> None:
+    """Neither an integration as text nor a refusal shows a key or secret."""
+    shown = repr(make_integration())
+    with pytest.raises(ValidationError) as refused:
+        Integration.model_validate(make_body(cordial={"api_key": "cordial-key-0001 "}))
+    for text in (shown, str(refused.value)):
+        assert "cordial-key" not in text
+        assert "jebbit-secret" not in text
+
+
+# --- defaults
+
+
+def test_defaults(make_integration: Make) -> None:
+    """What a body leaves out is as published."""
+    integration = make_integration()
+    assert integration.model_dump(
+        exclude={
+            "name": True,
+            "cordial": {"account_url", "api_key"},
+            "jebbit": {"webhook_secrets"},
+            "policy": {"collect", "opt_in", "auto_subscribe"},
+        },
+        exclude_unset=False,
+    ) == {
+        "cordial": {
+            "email_channel": "email",
+            "sms": None,
+            "identify_by": [],
+            "suppress_triggers": True,
+            "requests_per_second": None,
+            "on_rejected_field": "drop",
+        },
+        "jebbit": {
+            "region": "us",
+            "campaigns": {"include": [], "exclude": []},
+            "attributes": {
+                "opt_in": "opt_in",
+                "sms_opt_in": None,
+                "country": "country_code",
+                "region": "aws_region",
+                "session": "user_session_id",
+                "occurred_at": "experience_date",
+                "campaign_id": "campaign_id",
+                "campaign_name": "campaign_name",
+            },
+            "opt_in_labels": {"true": [], "false": []},
+            "trusted_url_params": [],
+            "default_phone_country": "US",
+        },
+        "mapping": [
+            {
+                "attribute": "email",
+                "field": "channels.email.address",
+                "type": "string",
+                "separator": None,
+                "default": None,
+            }
+        ],
+        "unmapped": "ignore",
+        "policy": {
+            "opt_in_field": None,
+            "resubscribe": "never",
+            "on_opt_out": "leave",
+            "eu": None,
+        },
+    }
+
+
+def test_part_of_an_object_keeps_the_rest(make_integration: Make) -> None:
+    """An object given in part has the defaults of its other keys, null being a choice."""
+    names = make_integration(
+        jebbit={"attributes": {"opt_in": "newsletter", "country": None}}
+    ).jebbit.attributes
+    assert (names.opt_in, names.country, names.region) == ("newsletter", None, "aws_region")
+    eu = make_integration(policy={"eu": {"auto_subscribe": False}}).policy.eu
+    assert (eu.opt_in, eu.auto_subscribe, eu.null_is_consent) == (None, False, False)
+
+
+def test_sms_in_part(make_integration: Make) -> None:
+    """An SMS channel given in part asks by text and sends digits; without program it is silent."""
+    sms = make_integration(cordial={"sms": {}}).sms
+    assert (sms.channel, sms.program, sms.suppress_doi) == ("sms", None, False)
+    assert sms.address_format == "digits"
+    assert make_integration().sms == sms
+
+
+def test_address_attribute(make_integration: Make) -> None:
+    """The mapping tells which attribute holds a channel's address."""
+    integration = make_integration(mapping=[{"attribute": "Mail", "field": EMAIL["field"]}])
+    assert integration.address_attribute("email") == "Mail"
+    assert integration.address_attribute("sms") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Spring quiz", "spring-quiz"),
+        ("  Spring -- Quiz!  ", "spring-quiz"),
+        ("Frühling 2024", "fruhling-2024"),
+        ("Spring/Quiz_1", "spring-quiz-1"),
+        ("春", ""),
+    ],
+)
+def test_slug(name: str, expected: str) -> None:
+    """The id is fit for an address."""
+    assert slug(name) == expected
+
+
+# --- merge patch
+
+
+@pytest.mark.parametrize(
+    ("before", "patch", "after"),
+    [
+        ({"name": "a"}, {"name": "b"}, {"name": "b"}),
+        ({"name": "a"}, {}, {"name": "a"}),
+        ({"unmapped": "known"}, {"unmapped": None}, {}),
+        (
+            {"policy": {"collect": "eu", "opt_in": "opted_in_only"}},
+            {"policy": {"collect": "both"}},
+            {"policy": {"collect": "both", "opt_in": "opted_in_only"}},
+        ),
+        ({"mapping": [1, 2]}, {"mapping": [3]}, {"mapping": [3]}),
+        ({}, {"unmapped": None, "name": "b"}, {"name": "b"}),
+        (
+            {"policy": {"on_opt_out": "unsubscribe"}},
+            {"policy": {"on_opt_out": None}},
+            {"policy": {}},
+        ),
+        ({"mapping": [1]}, {"mapping": None}, {}),
+        (
+            {"jebbit": {"attributes": {"opt_in": "a", "country": "b"}}},
+            {"jebbit": {"attributes": {"opt_in": "c"}}},
+            {"jebbit": {"attributes": {"opt_in": "c", "country": "b"}}},
+        ),
+    ],
+)
+def test_merge_patch(before: Any, patch: Any, after: Any) -> None:
+    """A patch changes what it names and nothing else; objects merge, lists are replaced, null
+    takes away."""
+    kept = copy.deepcopy(before)
+    assert merge_patch(before, patch) == after
+    assert before == kept
+
+
+@pytest.mark.parametrize(
+    ("before", "patch"),
+    [
+        ({}, {"jebbit": {"campaigns": {"include": ["a"]}}}),
+        ({"jebbit": {"region": "eu"}}, {"jebbit": {"region": None}}),
+        ({"jebbit": {}}, {"jebbit": {"attributes": {"country": None}}}),
+        ({"policy": {"eu": {"opt_in": "everyone"}}}, {"policy": {"eu": None}}),
+        ({"cordial": {"sms": {"program": "main"}}}, {"cordial": {"sms": None}}),
+        ({"cordial": {"sms": None}}, {"cordial": {"sms": {"program": "main"}}}),
+    ],
+)
+def test_merge_patch_keeps_a_null_that_is_a_choice(before: Any, patch: Any) -> None:
+    """Where null is a value of its own it stays, else the default would come back."""
+    assert merge_patch(before, patch) == patch
+
+
+@pytest.mark.parametrize(
+    ("patch", "place", "value"),
+    [
+        ({"jebbit": {"region": None}}, "jebbit.region", None),
+        ({"jebbit": {"attributes": {"country": None}}}, "jebbit.attributes.country", None),
+        ({"jebbit": {"default_phone_country": None}}, "jebbit.default_phone_country", "US"),
+        ({"jebbit": {"campaigns": None}}, "jebbit.campaigns.include", []),
+        ({"policy": {"resubscribe": None}}, "policy.resubscribe", "never"),
+        ({"policy": {"eu": {"opt_in": None}}}, "policy.eu.on_opt_out", "unsubscribe"),
+        ({"cordial": {"suppress_triggers": None}}, "cordial.suppress_triggers", True),
+        ({"unmapped": None}, "unmapped", "ignore"),
+    ],
+)
+def test_merged_integration(make_body: Make, patch: Any, place: str, value: Any) -> None:
+    """After a patch by null an integration is unknown where that is a choice, else at default."""
+    body = make_body(
+        cordial={"suppress_triggers": False},
+        jebbit={
+            "region": "eu",
+            "default_phone_country": "DE",
+            "campaigns": {"include": ["a"]},
+            "attributes": {"country": "land"},
+        },
+        unmapped="known",
+        policy={
+            "resubscribe": "explicit_opt_in",
+            "eu": {"opt_in": "opted_in_only", "on_opt_out": "unsubscribe"},
+        },
+    )
+    patched = Integration.model_validate(merge_patch(body, patch))
+    assert attrgetter(place)(patched) == value
+
+
+@pytest.mark.parametrize("place", ["jebbit.webhook_secrets", "cordial.api_key", "policy.collect"])
+def test_required_cannot_be_patched_away(make_body: Make, place: str) -> None:
+    """A null for what is required is refused like its absence."""
+    section, _, key = place.partition(".")
+    assert refusals(merge_patch(make_body(), {section: {key: None}})) == [(place, "Field required")]
+
+
+def test_merged_body_is_json(make_body: Make) -> None:
+    """What is merged can be stored as it is."""
+    merged = merge_patch(make_body(), {"jebbit": {"region": None}, "unmapped": "known"})
+    assert json.loads(json.dumps(merged)) == merged

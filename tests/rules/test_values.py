@@ -1,0 +1,265 @@
+"""Values: what an answer says, and what a value becomes by type."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.rules.values import Labels, NotConvertible, answer, convert, parse_date
+
+NONE = Labels()
+TYPES = ("string", "number", "date", "array", "geo", "list")
+
+# --- answers
+
+
+@pytest.mark.parametrize(
+    ("said", "values"),
+    [
+        ("yes", [True, 1, 1.0, "true", "1", "yes", "y", "on", "opted_in"]),
+        ("yes", ["TRUE", " Yes ", "Y", "On", "Opted In", "OPTED_IN", "opted  in", "\tyes\n"]),
+        ("no", [False, 0, 0.0, -0.0, "false", "0", "no", "n", "off", "opted_out"]),
+        ("no", ["FALSE", " No ", "N", "Off", "Opted Out", "OPTED_OUT"]),
+        ("null", [None, "", "  ", "null", "none", "NULL", " None "]),
+        ("unclear", ["maybe", "Yes, sign me up", "yes please", "2", "1.0", "truee", "undefined"]),
+        ("unclear", [2, -1, 0.5, 10**30, {}, {"yes": True}, {"opt_in": "yes"}]),
+    ],
+)
+def test_answers(said: str, values: list[Any]) -> None:
+    """Every usual word, in any case and spacing, says the same; what is not known is unclear."""
+    assert {repr(value): answer(value, NONE).value for value in values} == dict.fromkeys(
+        map(repr, values), said
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (["yes"], "yes"),
+        (["no", "yes"], "yes"),
+        (["hm", None, 1], "yes"),
+        (["no", ["off", True]], "yes"),
+        (["no"], "no"),
+        ([False, 0, "off"], "no"),
+        (["no", "hm"], "unclear"),
+        (["no", None], "unclear"),
+        ([None], "unclear"),
+        ([""], "unclear"),
+        ([], "unclear"),
+    ],
+)
+def test_answers_of_a_list(value: Any, said: str) -> None:
+    """A list is yes if one of its items is, no if all are; anything else is unclear."""
+    assert answer(value, NONE) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("Yes, sign me up", "yes"),
+        ("  yes,   SIGN me UP", "yes"),
+        ("Not now", "no"),
+        (["Not now", "Yes, sign me up"], "yes"),
+        ("no", "yes"),
+        ("Yes", "no"),
+        ("none", "no"),
+        ("true", "yes"),
+        ("off", "no"),
+        (True, "yes"),
+        ("sign me up", "unclear"),
+    ],
+)
+def test_own_labels_count_first(value: Any, said: str) -> None:
+    """The integration's labels come before the usual words, which still hold beside them."""
+    labels = Labels(frozenset({"yes, sign me up", "no"}), frozenset({"not now", "yes", "none"}))
+    assert answer(value, labels) == said
+
+
+# --- conversion
+
+
+def refused(value: Any, kind: Any, separator: str | None = None) -> None:
+    with pytest.raises(NotConvertible):
+        convert(value, kind, separator)
+
+
+@pytest.mark.parametrize(
+    ("value", "separator", "text"),
+    [
+        ("Explorer", None, "Explorer"),
+        (True, None, "true"),
+        (False, None, "false"),
+        (42, None, "42"),
+        (7.5, None, "7.5"),
+        (["red", "blue"], None, "red, blue"),
+        (["red", "blue"], "|", "red|blue"),
+        (["red", None, True, 1], "|", "red|true|1"),
+        ([], None, None),
+        ({"red": True, "green": "no", "blue": 1}, "|", "red|blue"),
+        ("red|blue", "|", "red|blue"),
+    ],
+)
+def test_string(value: Any, separator: str | None, text: str | None) -> None:
+    """A string stays, a list is joined, a boolean becomes a word, ticked keys are joined."""
+    assert convert(value, "string", separator) == text
+
+
+@pytest.mark.parametrize("value", [[["red"]], [{}], {"red": "perhaps"}, {"q": {"a": 1}}])
+def test_no_string(value: Any) -> None:
+    """What is nested has no text of its own."""
+    refused(value, "string")
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        *((34, 34), (7.5, 7.5), (0, 0), (-3, -3), ("34", 34), (" 34 ", 34), ("+34", 34)),
+        *(("-7.5", -7.5), (".5", 0.5), ("5.", 5.0), ("007", 7), ("1e3", 1000.0), ("2E-1", 0.2)),
+        (2**63 - 1, 2**63 - 1),
+    ],
+)
+def test_number(value: Any, number: float) -> None:
+    """Numbers and their text become numbers, a whole one an integer."""
+    made = convert(value, "number")
+    assert (made, type(made)) == (number, type(number))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(True, False, [], [1], {}, "thirty", "1,5", "1 000", "1_000", "0x10", "$5", "5%", "--1"),
+        *("nan", "inf", "-Infinity", "1e999", "9" * 40, 10**30, math.inf, -math.inf, "\u0663"),
+    ],
+)
+def test_no_number(value: Any) -> None:
+    """Booleans, words, other notations, and numbers that no reader of JSON would take."""
+    refused(value, "number")
+
+
+@pytest.mark.parametrize(
+    ("value", "iso"),
+    [
+        ("2024-05-01", "2024-05-01T00:00:00+00:00"),
+        ("2024-05-01 10:20:30", "2024-05-01T10:20:30+00:00"),
+        ("2024-05-01 10:20:30 UTC", "2024-05-01T10:20:30+00:00"),
+        (" 2024-05-01 10:20:30 UTC ", "2024-05-01T10:20:30+00:00"),
+        ("2024-05-01T10:20:30", "2024-05-01T10:20:30+00:00"),
+        ("2024-05-01T10:20:30Z", "2024-05-01T10:20:30+00:00"),
+        ("2024-05-01T10:20:30.123Z", "2024-05-01T10:20:30.123000+00:00"),
+        ("2024-05-01T10:20:30+00:00", "2024-05-01T10:20:30+00:00"),
+        ("2024-05-01T10:20:30+0000", "2024-05-01T10:20:30+00:00"),
+        ("2024-05-01T10:20:30.5+0530", "2024-05-01T10:20:30.500000+05:30"),
+        ("2024-05-01T10:20:30-08:00", "2024-05-01T10:20:30-08:00"),
+        (1700000000, "2023-11-14T22:13:20+00:00"),
+        ("1700000000", "2023-11-14T22:13:20+00:00"),
+        (1700000000000, "2023-11-14T22:13:20+00:00"),
+        ("1700000000000", "2023-11-14T22:13:20+00:00"),
+        (1700000000.5, "2023-11-14T22:13:20.500000+00:00"),
+        ("2024-02-29", "2024-02-29T00:00:00+00:00"),
+    ],
+)
+def test_date(value: Any, iso: str) -> None:
+    """Every form seen from Jebbit becomes ISO 8601 with an explicit offset; no zone means UTC."""
+    assert convert(value, "date") == iso
+    assert parse_date(value).isoformat() == iso
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("tomorrow", "05/01/2024", "01.05.2024", "2024-5-1", "2024-13-01", "2023-02-29", "0000"),
+        *("0000-01-01", "2024-05-01T25:00:00", "2024-05-01T10:60:00", "2024-05-01T10:20:30+25:00"),
+        *("2024-05-01 10:20:30 PST", "2024-05-01 and on", "20240501", "2024", True, [], {}),
+        *(-1, 10**18, 10**30, math.inf, "9" * 13 + "9", ["2024-05-01"]),
+    ],
+)
+def test_no_date(value: Any) -> None:
+    """What is not clearly one date is none."""
+    refused(value, "date")
+
+
+@pytest.mark.parametrize(
+    ("value", "separator", "items"),
+    [
+        (["red", "blue"], None, ["red", "blue"]),
+        (["red|blue"], "|", ["red|blue"]),
+        ([1, 2.5, True, None], None, [1, 2.5, "true"]),
+        ("red|blue", "|", ["red", "blue"]),
+        (" red ; blue;;", ";", ["red", "blue"]),
+        ("red, blue", None, ["red, blue"]),
+        ("red", "|", ["red"]),
+        (7, "|", [7]),
+        ({"red": True, "green": False, "blue": "on"}, None, ["red", "blue"]),
+        ([], None, None),
+        ([""], None, None),
+        ("|", "|", None),
+        ({"red": False}, None, None),
+    ],
+)
+def test_array(value: Any, separator: str | None, items: Any) -> None:
+    """A list stays, a string is split only by a separator given; nothing chosen sends nothing."""
+    assert convert(value, "array", separator) == items
+
+
+@pytest.mark.parametrize("value", [[["red"]], [{}], [math.inf], [10**30], {"red": "perhaps"}])
+def test_no_array(value: Any) -> None:
+    """An array's items are scalars that JSON can carry."""
+    refused(value, "array")
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        ("yes", True),
+        (1, True),
+        (["no", "on"], True),
+        ("Off", False),
+        (False, False),
+        ("none", None),
+    ],
+)
+def test_list(value: Any, member: bool | None) -> None:
+    """List membership is read by the words of an opt-in; null leaves the list alone."""
+    assert convert(value, "list") is member
+
+
+@pytest.mark.parametrize("value", ["weekly", 2, {}, []])
+def test_no_list(value: Any) -> None:
+    """An unclear answer is no membership."""
+    refused(value, "list")
+
+
+def test_list_by_own_labels() -> None:
+    """The integration's labels hold for lists too."""
+    labels = Labels(frozenset({"count me in"}), frozenset({"yes"}))
+    assert convert("Count me  in", "list", labels=labels) is True
+    assert convert("yes", "list", labels=labels) is False
+
+
+def test_geo_parts_are_strings() -> None:
+    """A part of a geo attribute is sent as text, a postal code keeps its zeros."""
+    assert convert("02134", "geo") == "02134"
+    assert convert(53111, "geo") == "53111"
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6
+)
+
+
+@given(values, st.sampled_from(TYPES), st.sampled_from([None, "|", ", "]))
+def test_any_value_converts_to_json_or_not_at_all(
+    value: Any, kind: Any, separator: str | None
+) -> None:
+    """No value raises anything else, and what comes out is of the type and fit for JSON."""
+    try:
+        made = convert(value, kind, separator)
+    except NotConvertible:
+        return
+    expected = {"number": int | float, "array": list, "list": bool}.get(kind, str)
+    assert made is None or isinstance(made, expected)
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
