@@ -5,7 +5,6 @@ import json
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +13,12 @@ import typer
 from pydantic import ValidationError
 
 from app.cordial.sandbox import create_sandbox
-from app.demo import SAMPLES, run_demo
+from app.demo import run_demo
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import Database
 from app.ledger.vault import WrongSecretKey
 from app.main import create_app, run_worker
+from app.samples import SAMPLES
 from app.serving import DrainingServer
 from app.settings import MissingSecret, Settings, load_secrets
 from app.telemetry import logs
@@ -114,8 +114,7 @@ def demo(
 ) -> None:
     """Show every situation on a service and a sandbox of its own, over real HTTP."""
     logs.configure("console", "ERROR")
-    with suppress(KeyboardInterrupt):
-        raise typer.Exit(asyncio.run(run_demo(once=once)))
+    raise typer.Exit(run_demo(once=once))
 
 
 def _settings() -> Settings:

@@ -1,6 +1,10 @@
 """Serving over HTTP, and ending well."""
 
-from collections.abc import Awaitable, Callable
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -40,3 +44,32 @@ class DrainingServer(uvicorn.Server):
         """Stop on a signal, without raising it again at the end as uvicorn would."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+@contextmanager
+def serving(app: Starlette, port: int = 0) -> Iterator[str]:
+    """Serve `app` on this machine from a thread, and yield its address; port 0 takes a free one."""
+    server = DrainingServer(app, "127.0.0.1", port or free_port(), log_level="ERROR")
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise OSError(f"the server on port {server.config.port} did not start")
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.config.port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def free_port(preferred: int = 0) -> int:
+    """Return the preferred port where nobody listens on it, else one that is free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            return free_port()
+        port: int = probe.getsockname()[1]
+        return port
