@@ -8,13 +8,19 @@ export UV_PYTHON_DOWNLOADS := never
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo run test check format bench lock clean
+.PHONY: demo run sandbox test check format bench lock clean
 
 demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
 	$(BIN)/python -m app demo $(ARGS)
 
-run: $(READY) ## the service, with its data in ./data
+ifeq ($(wildcard .env),)
+run: export CORDIAL_EXTRA_HOSTS ?= 127.0.0.1:9100,localhost:9100
+endif
+run: $(READY) ## the service, with its data in ./data; without .env, the sandbox's port is allowed
 	$(BIN)/python -m app serve
+
+sandbox: $(READY) ## a local Cordial on port 9100
+	$(BIN)/python -m app sandbox
 
 test: $(READY) ## all tests, PostgreSQL included; ARGS are pytest's
 	$(BIN)/python -m pytest $(ARGS)

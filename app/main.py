@@ -18,9 +18,11 @@ from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
 from app.ledger.database import Database
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations
+from app.ledger.retention import Retention
 from app.ledger.vault import Pseudonyms, Vault
 from app.settings import Secrets, Settings, load_secrets
 
+_DAY = 86_400.0
 _GROUP_BYTES = 4 * 1024 * 1024  # of payload in one commit
 _WAITING_BYTES = 64 * 1024 * 1024  # of payload waiting for one, before webhooks are turned away
 _ARRIVAL_BYTES = 512  # what an arrival weighs besides its payload
@@ -69,7 +71,15 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
                 clock=clock,
             )
             worker = Worker(
-                database, stored, sender, concurrency=settings.delivery_concurrency, clock=clock
+                database,
+                stored,
+                sender,
+                concurrency=settings.delivery_concurrency,
+                retention=Retention(
+                    delivered=settings.retention_days * _DAY,
+                    skipped=settings.skipped_retention_days * _DAY,
+                ),
+                clock=clock,
             )
             yield Parts(database, stored, pseudonyms, accounts, worker)
     finally:

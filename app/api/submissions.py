@@ -1,12 +1,13 @@
 """Finding, explaining and replaying submissions."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import require_token
 from app.api.problems import Problem, documented
@@ -22,6 +23,7 @@ from app.api.views import (
     show_payload,
 )
 from app.jebbit.submission import read
+from app.ledger import retention
 from app.ledger import submissions as ledger
 from app.ledger.integrations import UnknownIntegration
 from app.ledger.schema import SubmissionStatus
@@ -49,6 +51,29 @@ class SubmissionPage(BaseModel):
     cursor: str | None = Field(description="Give it as `cursor` for the next page; null: no more.")
 
 
+class Erasure(BaseModel):
+    """Who is to be erased."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    email: str | None = Field(None, max_length=320, examples=["ann@example.com"])
+    phone: str | None = Field(None, max_length=40, examples=["+15555550101"])
+
+
+class Erased(BaseModel):
+    """What an erasure did."""
+
+    erased: int = Field(description="Submissions of which nothing personal is left.")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """How the ledger knows a person: contact keys, and the address as it may stand in a text."""
+
+    keys: list[str]
+    texts: list[str]
+
+
 @router.get(
     "/submissions",
     summary="List submissions",
@@ -72,7 +97,7 @@ async def list_submissions(
         integration_id=integration,
         status=status,
         reason=reason,
-        contact_keys=_contact_keys(state, contact) if contact is not None else None,
+        contact_keys=(await _person(state, contact, contact)).keys if contact is not None else None,
         since=_seconds(since),
         until=_seconds(until),
     )
@@ -125,6 +150,22 @@ async def replay_submission(
     return await _view(state, stored)
 
 
+@router.post(
+    "/erasures",
+    summary="Erase a person",
+    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def erase_person(state: CurrentState, erasure: Erasure) -> Erased:
+    """Wipe a person's payloads and keys from the ledger; what is pending is not sent any more.
+
+    The rows stay for the counts, and nothing in them tells whose they were. Cordial is not told:
+    erase the contact there too.
+    """
+    person = await _person(state, erasure.email, erasure.phone)
+    erased = await retention.erase(state.database, person.keys, person.texts, state.clock())
+    return Erased(erased=erased)
+
+
 @router.get("/stats", summary="Count submissions")
 async def stats(state: CurrentState) -> list[CountsView]:
     """Counts by status and the age of the oldest pending, for each integration."""
@@ -161,21 +202,28 @@ async def _plan(state: State, stored: StoredSubmission) -> PlanView | None:
     return await explain(state, submission, integration)
 
 
-def _contact_keys(state: State, address: str) -> list[str]:
-    """Return the keys under which a person's submissions are kept.
+async def _person(state: State, email: str | None, phone: str | None) -> Person:
+    """Return how the ledger knows a person.
+
+    A phone number without a country code is read as each integration would read it.
 
     Raises:
-        Problem: 422 where it is no address.
+        Problem: 422 where neither is an address.
     """
-    email = normalize_email(address)
-    phone = None if email else normalize_phone(address, "US")
-    keys = [key for key in state.pseudonyms.keys(email, phone) if key]
-    if not keys:
+    stored = await state.integrations.list() if phone else []
+    regions = {"US", *(each.integration.jebbit.default_phone_country for each in stored)}
+    numbers = {normalize_phone(phone, region) for region in regions} - {None}
+    address = normalize_email(email)
+    if not numbers and not address:
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            "contact: give an email address, or a phone number with its country code (+1...).",
+            "Give an email address, or a phone number, best with its country code (+1...).",
         )
-    return keys
+    keys = [state.pseudonyms.phone(number) for number in numbers if number]
+    texts = [number.removeprefix("+") for number in numbers if number]
+    if address:
+        return Person([*keys, state.pseudonyms.email(address)], [*texts, address])
+    return Person(keys, texts)
 
 
 def _seconds(moment: datetime | None) -> float | None:

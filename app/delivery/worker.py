@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,13 +16,13 @@ from app.ledger.claims import (
     Claim,
     Settlement,
     claim,
-    prune_receipts,
     renew,
     settle,
 )
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations, StoredIntegration, UnknownIntegration
+from app.ledger.retention import Retention, prune_receipts, wipe_payloads
 from app.ledger.schema import GateState, SubmissionStatus
 from app.telemetry.logs import place_of
 
@@ -69,13 +69,15 @@ class Worker:
         sender: Sender,
         *,
         concurrency: int,
+        retention: Retention,
         clock: Callable[[], float],
     ) -> None:
-        """Take the ledger, what sends, and how many may be under way at once."""
+        """Take the ledger, what sends, how many at once, and how long payloads are kept."""
         self._database = database
         self._integrations = integrations
         self._sender = sender
         self._concurrency = concurrency
+        self._retention = retention
         self._clock = clock
         self._known: dict[str, StoredIntegration] = {}
         self._troubled: set[str] = set()  # integrations whose gate may have failures on record
@@ -144,7 +146,7 @@ class Worker:
         try:
             outcome = await self._send(flight)
             await self._turn_gate(each, outcome.turn)
-            held = await self._settle(flight, outcome.settlement)
+            held = await self._settle(flight, self._kept(outcome.settlement))
         except _LEFT:
             held = False
         if not held:
@@ -202,6 +204,14 @@ class Worker:
                     return False
                 await asyncio.sleep(POLL_SECONDS)
 
+    def _kept(self, settlement: Settlement) -> Settlement:
+        """Wipe the payload at once where it is to be kept for no time."""
+        seconds = {
+            SubmissionStatus.DELIVERED: self._retention.delivered,
+            SubmissionStatus.SKIPPED: self._retention.skipped,
+        }
+        return replace(settlement, wiped=seconds.get(settlement.status) == 0)
+
     async def _renew(self) -> None:
         flights = list(self._flights.values())
         if not flights:
@@ -213,6 +223,7 @@ class Worker:
 
     async def _prune(self) -> None:
         await prune_receipts(self._database, time.time())
+        await wipe_payloads(self._database, self._retention, self._clock())
 
     async def _every(self, seconds: float, keep: Callable[[], Awaitable[None]]) -> None:
         while True:

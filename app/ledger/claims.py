@@ -10,7 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Double, Row, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Boolean,
+    Double,
+    Row,
+    bindparam,
+    case,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -21,7 +33,6 @@ from app.ledger.schema import (
     contacts,
     integrations,
     ready_at,
-    receipts,
     submissions,
 )
 
@@ -85,7 +96,7 @@ class Settlement:
 
     `status` is pending where the submission stays for another try: at `due_at`, or at once.
     `attempt` is None where none was spent. `rekeyed` gives the contact key and phone key of the
-    contact that it turned out to be of.
+    contact that it turned out to be of; `wiped` says that the payload is not kept.
     """
 
     claim: Claim
@@ -96,6 +107,7 @@ class Settlement:
     warnings: Sequence[Mapping[str, Any]] = ()
     cordial_contact_id: str | None = None
     rekeyed: tuple[str, str | None] | None = None
+    wiped: bool = False
 
 
 async def claim(database: Database, now: float, limit: int) -> list[Claim]:
@@ -301,6 +313,9 @@ async def _write_outcomes(
             tries=bindparam("spent"),
             warnings=bindparam("noted"),
             cordial_contact_id=bindparam("contact_id"),
+            payload=case(
+                (bindparam("wiped", type_=Boolean()), null()), else_=submissions.c.payload
+            ),
         ),
         [
             {
@@ -311,6 +326,7 @@ async def _write_outcomes(
                 "spent": each.claim.tries + (each.attempt is not None),
                 "noted": list(each.warnings) or None,
                 "contact_id": each.cordial_contact_id,
+                "wiped": each.wiped,
             }
             for each in settlements
         ],
@@ -391,9 +407,3 @@ def _newest_delivered(settlement: Settlement, contact: Row[tuple[Any, ...]]) -> 
         seq = max(claim.seq, seq or 0)
         occurred_at = max(filter(None, (claim.occurred_at, occurred_at)), default=None)
     return {"seq": seq, "occurred": occurred_at}
-
-
-async def prune_receipts(database: Database, now: float) -> None:
-    """Forget the signatures that are too old to be shown again."""
-    async with database.write() as connection:
-        await connection.execute(delete(receipts).where(receipts.c.expires_at < now))

@@ -118,6 +118,13 @@ submissions = Table(
         sqlite_where=text("session_key IS NOT NULL"),
         postgresql_where=text("session_key IS NOT NULL"),
     ),
+    Index(
+        "submissions_with_payload",
+        "status",
+        "settled_at",
+        sqlite_where=text("payload IS NOT NULL"),
+        postgresql_where=text("payload IS NOT NULL"),
+    ),
     Index("submissions_by_status", "integration_id", "status", "seq"),
 )
 
