@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
 from fastapi import FastAPI
 
 from app.api import health, integrations, problems, submissions, webhooks
 from app.api.state import State
 from app.cordial.client import open_http
 from app.delivery.accounts import Accounts
+from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
 from app.delivery.worker import SteadyClock, Worker
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
@@ -81,9 +83,28 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
                 ),
                 clock=clock,
             )
-            yield Parts(database, stored, pseudonyms, accounts, worker)
+            async with _notifying(settings, database, http, clock):
+                yield Parts(database, stored, pseudonyms, accounts, worker)
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def _notifying(
+    settings: Settings, database: Database, http: httpx.AsyncClient, clock: Callable[[], float]
+) -> AsyncIterator[None]:
+    """Tell of notices meanwhile, where somebody wants to be told."""
+    if settings.notify_url is None:
+        yield
+        return
+    ops_url = (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
+    url = settings.notify_url.get_secret_value()
+    task = asyncio.create_task(Notifier(database, http, url, ops_url, clock).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:

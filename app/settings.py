@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     retention_days: float = Field(30.0, ge=0)
     skipped_retention_days: float = Field(7.0, ge=0)
     eu_countries: Annotated[frozenset[str], NoDecode] = EU_COUNTRIES
+    notify_url: SecretStr | None = None
     log_format: LogFormat = "console"
     log_level: str = "INFO"
     data_dir: Path = Path("data")

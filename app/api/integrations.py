@@ -12,6 +12,8 @@ from app.api.problems import Place, Problem, documented, invalid
 from app.api.state import CurrentState, State
 from app.api.views import IntegrationView, PlanView, explain, masked
 from app.cordial.account import BadAccountUrl, api_base
+from app.cordial.preflight import Finding, Level, check
+from app.delivery.gate import succeeded
 from app.jebbit.submission import TooManyItems, UnreadableBody, parse
 from app.ledger.integrations import (
     NameTaken,
@@ -20,6 +22,7 @@ from app.ledger.integrations import (
     UnknownIntegration,
     document_of,
 )
+from app.ledger.schema import GateState
 from app.rules.integration import Integration, Secret, merge_patch
 
 router = APIRouter(
@@ -69,6 +72,22 @@ class PreviewAnswer(BaseModel):
     """What would be done with each submission of a body."""
 
     submissions: list[PlanView | None] = Field(description="In order; null for what is unreadable.")
+
+
+class FindingView(BaseModel):
+    """One thing the check found."""
+
+    level: Level = Field(description="error: contacts go wrong; warning: they may; note: know it.")
+    place: str = Field(examples=["mapping.1"])
+    problem: str = Field(examples=["Cordial has First_Name, the mapping says first_name."])
+    remedy: str = Field(examples=["Write First_Name."])
+
+
+class CheckAnswer(BaseModel):
+    """The check of an integration; `ok` where nothing is an error."""
+
+    ok: bool
+    findings: list[FindingView]
 
 
 @router.get("", summary="List the integrations")
@@ -209,14 +228,77 @@ async def pause_integration(
     return _view(paused, request, state)
 
 
-@router.post("/{integration_id}/resume", summary="Send again", responses=_NOT_FOUND)
+@router.post(
+    "/{integration_id}/check",
+    summary="Check against the Cordial account",
+    responses=_NOT_FOUND,
+)
+async def check_integration(
+    state: CurrentState,
+    stored: Found,
+    create_missing: Annotated[
+        bool, Query(description="Create attributes and lists that Cordial does not have.")
+    ] = False,
+) -> CheckAnswer:
+    """Ask the account itself: key, host, permissions, every mapped field, lists, SMS, legal notes.
+
+    Each finding says where in the configuration, what is wrong and what to do. Without errors, a
+    gate that Cordial's refusal had blocked is opened.
+    """
+    answer = await _check(state, stored, create_missing=create_missing)
+    if answer.ok and stored.gate.state is GateState.BLOCKED:
+        await state.integrations.turn_gate(stored.id, succeeded, now=state.clock())
+        state.wake()
+    return answer
+
+
+@router.post(
+    "/{integration_id}/resume",
+    summary="Send again",
+    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+)
 async def resume_integration(
-    request: Request, state: CurrentState, stored: Found
+    request: Request,
+    state: CurrentState,
+    stored: Found,
+    force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
 ) -> IntegrationView:
-    """Send what waits, and open a gate that is closed, held or blocked."""
+    """Send what waits, and open a gate that is closed, held or blocked.
+
+    The check is made first; with errors the answer is 409 with its findings, unless `force`.
+    """
+    checked = CheckAnswer(ok=True, findings=[]) if force else await _check(state, stored)
+    if not checked.ok:
+        places = [
+            Place(place=each.place, detail=f"{each.problem} {each.remedy}")
+            for each in checked.findings
+            if each.level == "error"
+        ]
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "The check finds errors; mend them, or add ?force=true. "
+            + " ".join(f"{each.place}: {each.detail}" for each in places),
+            errors=places,
+        )
     resumed = await state.integrations.resume(stored.id, now=state.clock())
     state.wake()
     return _view(resumed, request, state)
+
+
+async def _check(
+    state: State, stored: StoredIntegration, *, create_missing: bool = False
+) -> CheckAnswer:
+    try:
+        client = state.accounts.client(stored)
+    except BadAccountUrl as error:
+        remedy = "Change cordial.account_url, or list the host in CORDIAL_EXTRA_HOSTS."
+        findings = [Finding("error", "cordial.account_url", str(error), remedy)]
+    else:
+        findings = await check(client, stored.integration, create_missing=create_missing)
+    return CheckAnswer(
+        ok=all(each.level != "error" for each in findings),
+        findings=[FindingView.model_validate(each, from_attributes=True) for each in findings],
+    )
 
 
 @router.post(

@@ -4,7 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +49,26 @@ class SubmissionPage(BaseModel):
 
     submissions: list[SubmissionSummary]
     cursor: str | None = Field(description="Give it as `cursor` for the next page; null: no more.")
+
+
+class ReplayFilter(BaseModel):
+    """Which submissions are to be sent again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    integration: str = Field(pattern=_CODE, examples=["spring-quiz"])
+    status: Literal["dead", "skipped", "delivered"] = Field(examples=["dead"])
+    reason: str | None = Field(None, pattern=_CODE, examples=["rejected"])
+    since: datetime | None = Field(None, description="Received at or after.")
+    until: datetime | None = Field(None, description="Received before.")
+
+
+class ReplayedView(BaseModel):
+    """What a replay of many did, or with `dry_run` would do."""
+
+    dry_run: bool
+    replayed: int
+    refused: int
 
 
 class Erasure(BaseModel):
@@ -148,6 +168,39 @@ async def replay_submission(
         raise Problem(HTTPStatus.CONFLICT, str(error)) from None
     state.wake()
     return await _view(state, stored)
+
+
+@router.post(
+    "/submissions/replay",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Send many submissions again",
+    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
+)
+async def replay_submissions(
+    state: CurrentState,
+    wanted: ReplayFilter,
+    dry_run: Annotated[bool, Query(description="Only count; do this first.")] = False,
+    force: Annotated[
+        bool, Query(description="Also over newer answers of the same contact.")
+    ] = False,
+) -> ReplayedView:
+    """Put all that match back in line, the oldest first; `status` and `integration` are needed.
+
+    Refused are those of whose contact a newer one was delivered (unless `force`), and those whose
+    integration is gone.
+    """
+    matching = Filter(
+        integration_id=wanted.integration,
+        status=SubmissionStatus(wanted.status),
+        reason=wanted.reason,
+        since=_seconds(wanted.since),
+        until=_seconds(wanted.until),
+    )
+    done = await ledger.replay_all(
+        state.database, matching, force=force, dry_run=dry_run, now=state.clock()
+    )
+    state.wake()
+    return ReplayedView(dry_run=dry_run, replayed=done.replayed, refused=done.refused)
 
 
 @router.post(

@@ -4,7 +4,9 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import httpx
@@ -19,8 +21,23 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from app.cordial.errors import Unavailable, Upserted, read_answer
+from app.cordial.errors import Rejected, Unavailable, Upserted, read_answer
 from app.rules.values import FieldType
+
+
+@dataclass(frozen=True, slots=True)
+class AccountAttribute:
+    """A contact attribute of an account.
+
+    `longest` is the validator's maximum: characters of a string (of each value of an array), the
+    value of a number.
+    """
+
+    key: str
+    type: FieldType
+    longest: float | None = None
+    required: bool = False
+
 
 QUICK_TRIES = 3
 _QUICK_WAIT = wait_random_exponential(multiplier=0.25, max=2)  # seconds, up to
@@ -104,18 +121,58 @@ class CordialClient:
         )
         return await retrying(once)
 
-    async def attributes(self) -> dict[str, FieldType]:
-        """Return the contact attributes the account has, with their types.
+    async def attributes(self) -> list[AccountAttribute]:
+        """Return the contact attributes the account has.
 
         Raises:
             CordialError: the subclass says what can be done.
         """
-        answer = await self._request("GET", "/accountcontactattributes", b"")
-        if answer.status_code != 200:
-            read_answer(answer.status_code, answer.headers, answer.content, self._clock())
-        return _attribute_types(answer.content)
+        return _read_attributes(await self._call("GET", "/accountcontactattributes"))
 
-    async def _request(self, method: str, path: str, content: bytes) -> httpx.Response:
+    async def lists(self) -> frozenset[str]:
+        """Return the names of the account's lists.
+
+        Raises:
+            CordialError: the subclass says what can be done.
+        """
+        answer = await self._request("GET", "/accountlists")
+        if answer.status_code == 404:  # Cordial's answer where there are none
+            return frozenset()
+        entries = _load(_checked(answer, self._clock()))
+        named = (each.get("name") for each in entries if isinstance(each, dict))
+        return frozenset(name for name in named if isinstance(name, str))
+
+    async def may_write_contacts(self) -> None:
+        """Return if the key may write contacts, by a write that no account can take.
+
+        Raises:
+            CordialError: it may not, or Cordial does not answer.
+        """
+        nobody: dict[str, JsonValue] = {"channels": {"email": {"address": ""}}}
+        with suppress(Rejected):
+            await self.upsert(nobody, tries=1)
+
+    async def create_attribute(self, key: str, kind: FieldType) -> None:
+        """Create a contact attribute.
+
+        Raises:
+            CordialError: the subclass says what can be done.
+        """
+        body = {"key": key, "name": key, "type": kind}
+        await self._call("POST", "/accountcontactattributes", to_json(body))
+
+    async def create_list(self, name: str) -> None:
+        """Create a list.
+
+        Raises:
+            CordialError: the subclass says what can be done.
+        """
+        await self._call("POST", "/accountlists", to_json({"name": name}))
+
+    async def _call(self, method: str, path: str, content: bytes = b"") -> bytes:
+        return _checked(await self._request(method, path, content), self._clock())
+
+    async def _request(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
         if self._limiter is not None:
             await self._limiter.acquire()
         try:
@@ -138,21 +195,47 @@ def _limiter(requests_per_second: float | None) -> AsyncLimiter | None:
     return AsyncLimiter(requests_per_second, 1)
 
 
-def _attribute_types(content: bytes) -> dict[str, FieldType]:
-    """Read the attributes; Cordial describes an array, working clients read an object by key."""
+def _checked(answer: httpx.Response, now: float) -> bytes:
+    """Return the body of an answer that is a success; raise what else it means."""
+    if not answer.is_success:
+        read_answer(answer.status_code, answer.headers, answer.content, now)
+    return answer.content
+
+
+def _load(content: bytes) -> list[Any]:
+    """Read a list of entries; working clients also read an object of them by key."""
     try:
         document = from_json(content)
     except ValueError:
-        raise Unavailable("the account's attributes cannot be read", 200) from None
+        raise Unavailable("the answer cannot be read") from None
     if isinstance(document, dict):
-        document = [
-            {"key": key, **each} for key, each in document.items() if isinstance(each, dict)
-        ]
-    entries = document if isinstance(document, list) else []
-    types = {each.get("key"): each.get("type") for each in entries if isinstance(each, dict)}
-    return {
-        key: _TYPES[kind] for key, kind in types.items() if isinstance(key, str) and kind in _TYPES
-    }
+        return [{"key": key, **each} for key, each in document.items() if isinstance(each, dict)]
+    return document if isinstance(document, list) else []
+
+
+def _read_attributes(content: bytes) -> list[AccountAttribute]:
+    attributes = []
+    for entry in _load(content):
+        key, kind = (entry.get("key"), entry.get("type")) if isinstance(entry, dict) else (None, 0)
+        if isinstance(key, str) and kind in _TYPES:
+            given = entry.get("validators")
+            validators = given if isinstance(given, dict) else {}
+            attributes.append(
+                AccountAttribute(
+                    key=key,
+                    type=_TYPES[kind],
+                    longest=_number(validators.get("max")),
+                    required=validators.get("required") in (True, 1, "1", "true"),
+                )
+            )
+    return attributes
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
 
 
 _TYPES: dict[object, FieldType] = {

@@ -70,6 +70,7 @@ class Accounts:
             return None
         version, until, known = self._attributes.get(stored.id, (None, 0.0, {}))
         if version != stored.version or self._clock() >= until:
-            known = await self.client(stored).attributes()
+            found = await self.client(stored).attributes()
+            known = {each.key: each.type for each in found}
             self._attributes[stored.id] = (stored.version, self._clock() + _KNOWN_FOR, known)
         return known

@@ -22,6 +22,7 @@ from app.ledger.claims import (
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations, StoredIntegration, UnknownIntegration
+from app.ledger.notices import prune_notices
 from app.ledger.retention import Retention, prune_receipts, wipe_payloads
 from app.ledger.schema import GateState, SubmissionStatus
 from app.telemetry.logs import place_of
@@ -183,7 +184,7 @@ class Worker:
         if turn is None or (turn is gate.succeeded and not troubled):
             return
         try:
-            turned = await self._integrations.turn_gate(integration_id, turn)
+            turned = await self._integrations.turn_gate(integration_id, turn, now=self._clock())
         except UNAVAILABLE as error:
             log.warning("ledger_unavailable", error=place_of(error))
             return
@@ -223,6 +224,7 @@ class Worker:
 
     async def _prune(self) -> None:
         await prune_receipts(self._database, time.time())
+        await prune_notices(self._database, self._clock())
         await wipe_payloads(self._database, self._retention, self._clock())
 
     async def _every(self, seconds: float, keep: Callable[[], Awaitable[None]]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
+from app.ledger.notices import announce_dead
 from app.ledger.schema import (
     DeadReason,
     SubmissionStatus,
@@ -97,7 +98,7 @@ async def accept(
                 for integration_id in sorted(by_integration):
                     places = by_integration[integration_id]
                     mine = [arrivals[place] for place in places]
-                    accepted = await _accept_for(connection, integration_id, mine)
+                    accepted = await _accept_for(connection, database, integration_id, mine)
                     results.update(zip(places, accepted, strict=True))
             return [results[place] for place in range(len(arrivals))]
         except DBAPIError as error:
@@ -114,7 +115,10 @@ def _lost_a_race(error: DBAPIError) -> bool:
 
 
 async def _accept_for(
-    connection: AsyncConnection, integration_id: str, arrivals: Sequence[Arrival]
+    connection: AsyncConnection,
+    database: Database,
+    integration_id: str,
+    arrivals: Sequence[Arrival],
 ) -> Sequence[Accepted | IntegrationGone]:
     """Gather what is known, decide what is new, write it."""
     if not await _hold_integration(connection, integration_id):
@@ -139,6 +143,9 @@ async def _accept_for(
         )
         results.append(_take(arrival, sessions, turns, rows))
     await _write(connection, integration_id, shown, rows, turns)
+    dead = [row["received_at"] for row in rows if row["status"] is SubmissionStatus.DEAD]
+    if dead:
+        await announce_dead(connection, database, integration_id, len(dead), max(dead))
     return results
 
 

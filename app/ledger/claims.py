@@ -5,7 +5,7 @@ lease is a random token: whoever does not hold the contact's token any more sett
 """
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
+from app.ledger.notices import announce_dead
 from app.ledger.schema import (
     GateState,
     SubmissionStatus,
@@ -263,6 +264,7 @@ async def settle(database: Database, settlements: Sequence[Settlement], now: flo
         await _record_attempts(connection, settlements)
         if kept:
             await _write_outcomes(connection, kept, now)
+            await _announce_dead(connection, database, kept, now)
             await _rekey(connection, database, kept, now)
             await _free_contacts(connection, kept, held, now)
     return [each.claim.seq in held for each in settlements]
@@ -331,6 +333,16 @@ async def _write_outcomes(
             for each in settlements
         ],
     )
+
+
+async def _announce_dead(
+    connection: AsyncConnection, database: Database, settlements: Sequence[Settlement], now: float
+) -> None:
+    dead = Counter(
+        each.claim.integration_id for each in settlements if each.status is SubmissionStatus.DEAD
+    )
+    for integration_id, number in sorted(dead.items()):
+        await announce_dead(connection, database, integration_id, number, now)
 
 
 async def _rekey(

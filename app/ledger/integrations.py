@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
+from app.ledger.notices import NoticeKind, announce
 from app.ledger.schema import (
     DeadReason,
     GateState,
@@ -119,6 +120,7 @@ class Integrations:
         try:
             async with self._database.write() as connection:
                 await connection.execute(insert(integrations), row)
+                await announce(connection, NoticeKind.CREATED, row["id"], now)
         except IntegrityError:
             raise NameTaken(row["id"]) from None
         return await self.get(row["id"])
@@ -169,6 +171,7 @@ class Integrations:
             columns = self._columns(after) | {"version": before.version + 1, "updated_at": now}
             if after.cordial != before.integration.cordial:
                 columns |= _gate_columns(Gate())
+                await _announce_turn(connection, integration_id, before.gate, Gate(), now)
             await _update(connection, integration_id, columns)
         return await self.get(integration_id)
 
@@ -188,9 +191,12 @@ class Integrations:
             UnknownIntegration: there is none.
         """
         columns = {"paused": False, "paused_reason": None, "updated_at": now}
-        return await self._set(integration_id, columns | _gate_columns(Gate()))
+        columns |= _gate_columns(Gate())
+        return await self._set(integration_id, columns, NoticeKind.RESUMED)
 
-    async def turn_gate(self, integration_id: str, turn: Callable[[Gate], Gate]) -> Gate | None:
+    async def turn_gate(
+        self, integration_id: str, turn: Callable[[Gate], Gate], *, now: float
+    ) -> Gate | None:
         """Change the gate by a decision on how it stands; None where the integration is gone."""
         async with self._database.write() as connection:
             try:
@@ -200,6 +206,7 @@ class Integrations:
             after = turn(before)
             if after != before:
                 await _update(connection, integration_id, _gate_columns(after))
+                await _announce_turn(connection, integration_id, before, after, now)
         return after
 
     async def delete(self, integration_id: str, *, force: bool, now: float) -> None:
@@ -234,10 +241,14 @@ class Integrations:
                 delete(integrations).where(integrations.c.id == integration_id)
             )
 
-    async def _set(self, integration_id: str, columns: dict[str, Any]) -> StoredIntegration:
+    async def _set(
+        self, integration_id: str, columns: dict[str, Any], notice: NoticeKind | None = None
+    ) -> StoredIntegration:
         async with self._database.write() as connection:
             await _row(connection, integration_id, lock=True)
             await _update(connection, integration_id, columns)
+            if notice is not None:
+                await announce(connection, notice, integration_id, columns["updated_at"])
         return await self.get(integration_id)
 
     def _columns(self, integration: Integration) -> dict[str, Any]:
@@ -285,6 +296,17 @@ async def _row(
     if found is None:
         raise UnknownIntegration(integration_id)
     return found
+
+
+async def _announce_turn(
+    connection: AsyncConnection, integration_id: str, before: Gate, after: Gate, now: float
+) -> None:
+    """Announce that a gate became blocked, or is so no longer."""
+    was, is_ = (each.state is GateState.BLOCKED for each in (before, after))
+    if is_ and not was:
+        await announce(connection, NoticeKind.BLOCKED, integration_id, now, after.reason)
+    elif was and not is_:
+        await announce(connection, NoticeKind.OPENED, integration_id, now)
 
 
 async def _update(

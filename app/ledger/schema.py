@@ -185,6 +185,35 @@ data_keys = Table(
 )
 
 
+# What somebody is to be told of by a message to NOTIFY_URL.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("integration_id", String(100), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("detail", Text),
+    Column("events", Integer, nullable=False),  # how many this one message tells of
+    Column("created_at", Double, nullable=False),
+    Column("due_at", Double),  # when to tell; told, or given up: null
+    Column("told_at", Double),
+    # Until it is told, one message takes up all dead submissions of an integration.
+    Index(
+        "notices_dead",
+        "integration_id",
+        unique=True,
+        sqlite_where=text("kind = 'dead' AND due_at IS NOT NULL"),
+        postgresql_where=text("kind = 'dead' AND due_at IS NOT NULL"),
+    ),
+    Index(
+        "notices_due",
+        "due_at",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
+)
+
+
 _HEAD_START = 2 * 3600.0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.claims import Attempt
@@ -80,6 +80,14 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """How many of those that matched were put back in line, and how many were refused."""
+
+    replayed: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How many submissions of an integration there are by status; age of the oldest pending."""
 
@@ -119,7 +127,9 @@ async def newest(
         return [_stored(row, ()) for row in found]
 
 
-async def replay(database: Database, submission_id: str, *, force: bool, now: float) -> None:
+async def replay(
+    database: Database, submission_id: str, *, force: bool, now: float, dry_run: bool = False
+) -> None:
     """Put a submission back in line, with a fresh schedule of tries.
 
     Args:
@@ -127,6 +137,7 @@ async def replay(database: Database, submission_id: str, *, force: bool, now: fl
         submission_id: which.
         force: also where a newer one of the contact was delivered, whose answers it overwrites.
         now: unix seconds.
+        dry_run: only find out whether it would be.
 
     Raises:
         UnknownSubmission: there is none.
@@ -144,6 +155,8 @@ async def replay(database: Database, submission_id: str, *, force: bool, now: fl
                 "A newer submission of this contact was delivered; sending this one would put "
                 "older answers over newer ones. Add force=true to do that."
             )
+        if dry_run:
+            return
         await connection.execute(
             update(submissions)
             .where(submissions.c.seq == row.seq)
@@ -159,6 +172,49 @@ async def replay(database: Database, submission_id: str, *, force: bool, now: fl
             )
             .values(due_at=func.coalesce(contacts.c.due_at, ready_at(now)))
         )
+
+
+async def replay_all(
+    database: Database, wanted: Filter, *, force: bool, dry_run: bool, now: float
+) -> Replayed:
+    """Put every submission that matches back in line, the oldest first.
+
+    Args:
+        database: the ledger.
+        wanted: which; pending ones and tests are never meant.
+        force: also those of whose contact a newer one was delivered.
+        dry_run: only count.
+        now: unix seconds.
+    """
+    replayed = refused = after = 0
+    while True:
+        async with database.read() as connection:
+            found = await connection.execute(
+                select(submissions.c.seq, submissions.c.id)
+                .where(*wanted.conditions(), submissions.c.seq > after, _replayable())
+                .order_by(submissions.c.seq)
+                .limit(_REPLAYED_AT_ONCE)
+            )
+            batch = found.all()
+        if not batch:
+            return Replayed(replayed, refused)
+        for seq, submission_id in batch:
+            after = seq
+            try:
+                await replay(database, submission_id, force=force, now=now, dry_run=dry_run)
+                replayed += 1
+            except (NotReplayable, UnknownSubmission):
+                refused += 1
+
+
+_REPLAYED_AT_ONCE = 500
+
+
+def _replayable() -> ColumnElement[bool]:
+    return and_(
+        submissions.c.status.not_in((SubmissionStatus.PENDING, SubmissionStatus.TEST)),
+        submissions.c.payload.is_not(None),
+    )
 
 
 def _refuse_replay(row: Row[tuple[Any, ...]]) -> None:

@@ -53,6 +53,39 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
+        "notices",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("integration_id", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("events", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=True),
+        sa.Column("told_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("notices", schema=None) as batch_op:
+        batch_op.create_index(
+            "notices_dead",
+            ["integration_id"],
+            unique=True,
+            sqlite_where=sa.text("kind = 'dead' AND due_at IS NOT NULL"),
+            postgresql_where=sa.text("kind = 'dead' AND due_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "notices_due",
+            ["due_at"],
+            unique=False,
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+
+    op.create_table(
         "receipts",
         sa.Column("integration_id", sa.String(length=100), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
@@ -183,6 +216,19 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_receipts_expires_at"))
 
     op.drop_table("receipts")
+    with op.batch_alter_table("notices", schema=None) as batch_op:
+        batch_op.drop_index(
+            "notices_due",
+            sqlite_where=sa.text("due_at IS NOT NULL"),
+            postgresql_where=sa.text("due_at IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "notices_dead",
+            sqlite_where=sa.text("kind = 'dead' AND due_at IS NOT NULL"),
+            postgresql_where=sa.text("kind = 'dead' AND due_at IS NOT NULL"),
+        )
+
+    op.drop_table("notices")
     op.drop_table("integrations")
     op.drop_table("data_keys")
     with op.batch_alter_table("contacts", schema=None) as batch_op:

@@ -1,0 +1,362 @@
+"""The check of an integration against its Cordial account, before anybody is sent."""
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from app.cordial.client import AccountAttribute, CordialClient
+from app.cordial.errors import AccessRefused, CordialError
+from app.rules.integration import Integration
+from app.rules.mapping import Rule
+from app.rules.policy import Region, terms
+from app.rules.values import FieldType, NotConvertible, convert
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing the check found.
+
+    An error keeps contacts from being right, a warning may, a note is to be known. `place` is in
+    the configuration.
+    """
+
+    level: Level
+    place: str
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an account tells of itself; None where the key may not ask."""
+
+    attributes: Mapping[str, AccountAttribute] | None
+    lists: Set[str] | None
+
+
+async def check(
+    client: CordialClient, integration: Integration, *, create_missing: bool = False
+) -> list[Finding]:
+    """Check an integration against the account itself.
+
+    Args:
+        client: for the integration's account.
+        integration: what is configured.
+        create_missing: create the attributes and lists that do not exist, and say so.
+    """
+    findings = await _write_access(client)
+    if any(each.level == "error" for each in findings):
+        return [*findings, *legal_notes(integration)]
+    account, unread = await _read_account(client)
+    created = await _create_missing(client, integration, account) if create_missing else []
+    if created:
+        account, _ = await _read_account(client)
+    found = [*findings, *unread, *created, *examine(integration, account)]
+    return sorted([*found, *legal_notes(integration)], key=lambda each: _ORDER.index(each.level))
+
+
+_ORDER: tuple[Level, ...] = ("error", "warning", "note")
+
+
+async def _write_access(client: CordialClient) -> list[Finding]:
+    try:
+        await client.may_write_contacts()
+    except AccessRefused as error:
+        return [
+            Finding(
+                "error",
+                "cordial.api_key",
+                error.message,
+                "In Cordial under Settings > API keys: compare the key; add this machine's "
+                "outbound IP address to the key's allow list; allow POST contacts. Compare "
+                "cordial.account_url with the address you see when logged in.",
+            )
+        ]
+    except CordialError as error:
+        return [
+            Finding(
+                "error",
+                "cordial.account_url",
+                f"Cordial does not answer as it should: {error.message}",
+                "Check that this machine reaches Cordial over HTTPS, then try again.",
+            )
+        ]
+    return []
+
+
+async def _read_account(client: CordialClient) -> tuple[Account, list[Finding]]:
+    attributes: Mapping[str, AccountAttribute] | None = None
+    lists: Set[str] | None = None
+    findings = []
+    try:
+        attributes = {each.key: each for each in await client.attributes()}
+    except CordialError as error:
+        findings.append(_cannot_read("GET accountcontactattributes", error))
+    try:
+        lists = await client.lists()
+    except CordialError as error:
+        findings.append(_cannot_read("GET accountlists", error))
+    return Account(attributes, lists), findings
+
+
+def _cannot_read(permission: str, error: CordialError) -> Finding:
+    return Finding(
+        "warning",
+        "cordial.api_key",
+        f"{permission} does not work, so what it tells was not checked: {error.message}",
+        f"Allow the key {permission}, then check again.",
+    )
+
+
+async def _create_missing(
+    client: CordialClient, integration: Integration, account: Account
+) -> list[Finding]:
+    """Create what the mapping names and the account lacks, but nothing it has in another case."""
+    findings = []
+    for place, name, kind in _wanted(integration):
+        existing = account.lists if kind == "list" else account.attributes
+        if existing is None or name in existing or _near(name, existing):
+            continue
+        what = f"the list {name}" if kind == "list" else f"the {kind} attribute {name}"
+        try:
+            if kind == "list":
+                await client.create_list(name)
+            else:
+                await client.create_attribute(name, kind)
+            findings.append(Finding("note", place, f"Created {what}.", "Nothing."))
+        except CordialError as error:
+            problem = f"Could not create {what}: {error.message}"
+            findings.append(Finding("error", place, problem, "Create it in Cordial."))
+    return findings
+
+
+def _wanted(integration: Integration) -> Iterator[tuple[str, str, FieldType]]:
+    """Yield place, name and type of each attribute and list the configuration writes."""
+    seen = set()
+    for number, rule in enumerate(integration.mapping):
+        name = rule.field.partition(".")[0]
+        if rule.channel is None and name not in seen:
+            seen.add(name)
+            yield f"mapping.{number}", name, rule.type
+    if integration.policy.opt_in_field:
+        yield "policy.opt_in_field", integration.policy.opt_in_field, "string"
+
+
+def examine(integration: Integration, account: Account) -> list[Finding]:
+    """Compare the configuration with what the account has. Pure."""
+    findings = [
+        finding
+        for place, name, kind in _wanted(integration)
+        for finding in _examine_field(place, name, kind, account)
+    ]
+    findings += _examine_defaults(integration, account)
+    findings += _examine_required(integration, account)
+    findings += _examine_sms(integration)
+    findings += _examine_keys(integration, account)
+    return findings
+
+
+def _examine_field(place: str, name: str, kind: FieldType, account: Account) -> Iterator[Finding]:
+    existing = account.lists if kind == "list" else account.attributes
+    if existing is None:
+        return
+    if name not in existing:
+        yield _missing(place, name, kind, existing, account)
+        return
+    if name in (account.attributes or {}) and name in (account.lists or ()):
+        problem = f"Cordial has both an attribute and a list {name}; which one is meant is unclear."
+        yield Finding("warning", place, problem, "Rename one of them in Cordial.")
+    if kind != "list" and account.attributes:
+        yield from _examine_type(place, account.attributes[name], kind)
+
+
+def _missing(
+    place: str,
+    name: str,
+    kind: FieldType,
+    existing: Set[str] | Mapping[str, object],
+    account: Account,
+) -> Finding:
+    what = "list" if kind == "list" else "attribute"
+    if near := _near(name, existing):
+        problem = f"Cordial has {near}, the mapping says {name}; case counts."
+        return Finding("error", place, problem, f"Write {near}.")
+    other = account.attributes if kind == "list" else account.lists
+    if other and name in other:
+        is_ = "an attribute" if kind == "list" else "a list"
+        problem = f"In Cordial {name} is {is_}, the mapping's type is {kind}."
+        return Finding("error", place, problem, "Change the rule's type, or its field.")
+    return Finding(
+        "error",
+        place,
+        f"Cordial has no {what} {name}.",
+        f"Create the {what} in Cordial, check with create_missing=true, or mend the name.",
+    )
+
+
+def _near(name: str, existing: Set[str] | Mapping[str, object]) -> str | None:
+    """Return what was probably meant: the same but for case, spaces and underscores, or close."""
+    plain = {_plain(each): each for each in existing}
+    if _plain(name) in plain:
+        return plain[_plain(name)]
+    return next(iter(get_close_matches(name, list(existing), n=1, cutoff=0.85)), None)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
+
+
+def _examine_type(place: str, attribute: AccountAttribute, kind: FieldType) -> Iterator[Finding]:
+    name = attribute.key
+    if attribute.type != kind:
+        yield Finding(
+            "error",
+            place,
+            f"In Cordial {name} is of type {attribute.type}, the mapping sends {kind}.",
+            f'Set the rule\'s type to "{attribute.type}", or map to another field.',
+        )
+    elif kind == "string" and attribute.longest is not None:
+        problem = f"{name} takes at most {attribute.longest:g} characters."
+        remedy = (
+            "A longer answer is refused; raise the maximum in Cordial if answers are free text."
+        )
+        yield Finding("note", place, problem, remedy)
+
+
+def _examine_defaults(integration: Integration, account: Account) -> Iterator[Finding]:
+    for number, rule in enumerate(integration.mapping):
+        attribute = (account.attributes or {}).get(rule.field)
+        default = _converted(rule)
+        if attribute is None or attribute.longest is None or default is None:
+            continue
+        size = len(default) if isinstance(default, str) else default
+        if isinstance(size, int | float) and size > attribute.longest:
+            yield Finding(
+                "error",
+                f"mapping.{number}.default",
+                f"The default is over the maximum {attribute.longest:g} of {rule.field}.",
+                "Shorten the default, or raise the maximum in Cordial.",
+            )
+
+
+def _converted(rule: Rule) -> object:
+    try:
+        return (
+            convert(rule.default, rule.type, rule.separator) if rule.default is not None else None
+        )
+    except NotConvertible:
+        return None
+
+
+def _examine_required(integration: Integration, account: Account) -> Iterator[Finding]:
+    """Cordial refuses a contact that lacks a required attribute."""
+    rules = {rule.field.partition(".")[0]: rule for rule in integration.mapping}
+    for attribute in (account.attributes or {}).values():
+        rule = rules.get(attribute.key)
+        filled = attribute.key == integration.policy.opt_in_field or (rule and rule.default)
+        if not attribute.required or filled:
+            continue
+        level: Level = "warning" if rule else "error"
+        how = "sometimes absent" if rule else "not mapped"
+        yield Finding(
+            level,
+            "mapping",
+            f"Cordial requires {attribute.key}, which is {how}; it may refuse the contact.",
+            "Map it with a default, or make it optional in Cordial.",
+        )
+
+
+def _examine_sms(integration: Integration) -> Iterator[Finding]:
+    """Channels, programs and keywords cannot be read by REST; what can be told is completeness."""
+    sms, named = integration.sms, integration.jebbit.attributes.sms_opt_in
+    mapped = integration.address_attribute(sms.channel) is not None
+    if named and not sms.program:
+        yield Finding(
+            "warning",
+            "cordial.sms.program",
+            "An SMS opt-in is named but no program: nobody is subscribed to SMS.",
+            "Set cordial.sms.program and keyword as in Cordial's SMS settings.",
+        )
+    if sms.program and not named:
+        yield Finding(
+            "warning",
+            "jebbit.attributes.sms_opt_in",
+            "An SMS program is set but no SMS opt-in: nobody is subscribed to SMS.",
+            "Name the attribute of the SMS box. Consent to email is none to SMS.",
+        )
+    if sms.program and not mapped:
+        yield Finding(
+            "warning",
+            "mapping",
+            f"An SMS program is set but no rule for channels.{sms.channel}.address.",
+            "Map the attribute that holds the phone number.",
+        )
+    if sms.program:
+        yield Finding(
+            "note",
+            "cordial.sms",
+            f"Cordial does not tell whether the channel {sms.channel}, the program {sms.program} "
+            f"and the keyword {sms.keyword} exist.",
+            "Compare them with Cordial's SMS settings; case counts.",
+        )
+
+
+def _examine_keys(integration: Integration, account: Account) -> Iterator[Finding]:
+    known = {"email", "cID", "phone"} | set(account.attributes or ())
+    for number, key in enumerate(integration.cordial.identify_by):
+        if account.attributes is not None and key not in known and not key.startswith("channels."):
+            yield Finding(
+                "error",
+                f"cordial.identify_by.{number}",
+                f"Cordial has no attribute {key} to find contacts by.",
+                "Name a unique attribute of the account, or a channel's address.",
+            )
+
+
+def legal_notes(integration: Integration) -> list[Finding]:
+    """Say which choices somebody should have made knowingly. Pure."""
+    policy, cordial = integration.policy, integration.cordial
+    strict, other = terms(policy, Region.EU), terms(policy, Region.NON_EU)
+    collects_eu = policy.collect != "non_eu"
+    made = [
+        (
+            collects_eu and strict.opt_in != "opted_in_only",
+            "policy.opt_in",
+            f"EU people are sent without a yes ({strict.opt_in}); they are not subscribed by it.",
+            'If that is not wanted: policy.eu.opt_in = "opted_in_only".',
+        ),
+        (
+            collects_eu and strict.null_is_consent and strict.auto_subscribe,
+            "policy.eu.null_is_consent",
+            "EU people who said nothing are subscribed, as if they had consented.",
+            "Be sure that consent was given elsewhere, or remove it.",
+        ),
+        (
+            policy.collect != "eu" and other.auto_subscribe and other.opt_in != "opted_in_only",
+            "policy.auto_subscribe",
+            "Outside the EU people who were asked nothing are subscribed to email.",
+            'If that is not wanted: policy.opt_in = "opted_in_only".',
+        ),
+        (
+            "explicit_opt_in" in (strict.resubscribe, other.resubscribe),
+            "policy.resubscribe",
+            "People who unsubscribed are subscribed again when they opt in.",
+            "The box must say so: bringing them back unasked breaks CAN-SPAM.",
+        ),
+        (
+            not cordial.suppress_triggers,
+            "cordial.suppress_triggers",
+            "Cordial's automations fire on the attributes sent, for backfills too.",
+            "Set it to true before a backfill.",
+        ),
+        (
+            cordial.sms is not None and cordial.sms.suppress_doi,
+            "cordial.sms.suppress_doi",
+            "People are subscribed to SMS without Cordial's confirming text.",
+            "Be sure that the box and its text satisfy the law where they live.",
+        ),
+    ]
+    return [Finding("note", place, problem, do) for holds, place, problem, do in made if holds]

@@ -1,0 +1,124 @@
+"""Notices: what somebody is to be told of, written in the same commit as what happened."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.ledger.database import Database
+from app.ledger.schema import notices
+
+DIGEST_SECONDS = 900.0  # between two messages about dead submissions of one integration
+_LEASE_SECONDS = 60.0
+_KEPT_SECONDS = 7 * 86_400.0
+
+
+class NoticeKind(StrEnum):
+    """What happened."""
+
+    CREATED = "created"
+    RESUMED = "resumed"
+    BLOCKED = "blocked"
+    OPENED = "opened"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message that is to be sent; `events` of its kind since `created_at` (unix seconds)."""
+
+    id: int
+    integration_id: str
+    kind: NoticeKind
+    detail: str | None
+    events: int
+    created_at: float
+
+
+async def announce(
+    connection: AsyncConnection,
+    kind: NoticeKind,
+    integration_id: str,
+    now: float,
+    detail: str | None = None,
+) -> None:
+    """Write a notice into the transaction of what it tells of."""
+    row = {
+        "integration_id": integration_id,
+        "kind": kind,
+        "detail": detail,
+        "events": 1,
+        "created_at": now,
+        "due_at": now,
+    }
+    await connection.execute(insert(notices), row)
+
+
+async def announce_dead(
+    connection: AsyncConnection, database: Database, integration_id: str, number: int, now: float
+) -> None:
+    """Tell of dead submissions: of the first at once, of more at most every 15 minutes."""
+    of_this = (notices.c.integration_id == integration_id) & (notices.c.kind == NoticeKind.DEAD)
+    told_at = await connection.scalar(select(func.max(notices.c.told_at)).where(of_this))
+    fresh = {
+        "integration_id": integration_id,
+        "kind": NoticeKind.DEAD,
+        "events": 0,
+        "created_at": now,
+        "due_at": now if told_at is None else max(now, told_at + DIGEST_SECONDS),
+    }
+    await connection.execute(database.insert_or_ignore(notices), fresh)
+    waiting = of_this & notices.c.due_at.is_not(None)
+    await connection.execute(
+        update(notices).where(waiting).values(events=notices.c.events + number)
+    )
+
+
+async def claim_notices(database: Database, now: float, limit: int = 10) -> list[Notice]:
+    """Take what is due; until it is told it comes again after a minute."""
+    async with database.read() as connection:
+        if not await connection.scalar(select(exists().where(notices.c.due_at <= now))):
+            return []
+    async with database.write() as connection:
+        found = await connection.execute(
+            select(notices)
+            .where(notices.c.due_at <= now)
+            .order_by(notices.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        due = [
+            Notice(
+                each.id,
+                each.integration_id,
+                NoticeKind(each.kind),
+                each.detail,
+                each.events,
+                each.created_at,
+            )
+            for each in found
+        ]
+        if due:
+            await connection.execute(
+                update(notices)
+                .where(notices.c.id.in_([each.id for each in due]))
+                .values(due_at=now + _LEASE_SECONDS)
+            )
+    return due
+
+
+async def settle_notice(database: Database, notice: Notice, *, told: bool, now: float) -> None:
+    """Mark a notice as told or, where it was not within a day, as given up."""
+    async with database.write() as connection:
+        await connection.execute(
+            update(notices)
+            .where(notices.c.id == notice.id)
+            .values(due_at=None, told_at=now if told else None)
+        )
+
+
+async def prune_notices(database: Database, now: float) -> None:
+    """Forget what was announced over a week ago."""
+    async with database.write() as connection:
+        await connection.execute(delete(notices).where(notices.c.created_at < now - _KEPT_SECONDS))
