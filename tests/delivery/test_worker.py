@@ -1,0 +1,158 @@
+"""The worker: order, turns, pace, and how it ends."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+import pytest
+
+from app.delivery import worker as module
+from app.ledger.claims import LEASE_SECONDS, claim
+from tests.delivery.conftest import person
+
+
+def by_contact(line):
+    """Return the journal's upserts by address, in order of arrival."""
+    entries = defaultdict(list)
+    for each in line.cordial.sandbox.journal:
+        entries[each.email].append(each)
+    return entries
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_each_contact_gets_its_submissions_once_in_order_one_at_a_time(line, workers):
+    """However many contacts and workers there are; seen from Cordial's side."""
+    line.cordial.sandbox.latency_seconds = 0.002
+    await line.create()
+    ids = []
+    for number in range(6):
+        ids += await line.accept(
+            *(person(f"p{each}", outcome=f"{number}") for each in range(25))
+        )
+    for _ in range(workers):
+        await line.start(concurrency=20)
+    assert {one.status for one in await line.settled(*ids)} == {"delivered"}
+    entries = by_contact(line)
+    assert len(entries) == 25
+    for mine in entries.values():
+        assert [each.body["quiz_outcome"] for each in mine] == list("012345")
+        for before, after in zip(mine, mine[1:], strict=False):
+            assert before.ended <= after.started
+
+
+async def test_a_contact_that_waits_for_a_retry_does_not_hold_up_others(line):
+    """Its own later submission waits behind it, and goes out after it."""
+    await line.create()
+    line.fail("server_error", times=3, email="ann@example.com")
+    ids = await line.accept(person(outcome="1"), person(outcome="2"), person("bob"))
+    await line.start()
+    await line.settled(ids[2])
+    await line.tried(ids[0], 1)
+    assert await line.quiet() == 4
+    assert (await line.find(ids[1])).status == "pending"
+    line.later(30)
+    await line.settled(*ids)
+    assert [each.body["quiz_outcome"] for each in by_contact(line)["ann@example.com"]] == [
+        *"111",
+        *"12",
+    ]
+
+
+async def test_an_integration_in_trouble_does_not_hold_up_another(line):
+    """Each account has its own gate."""
+    line.cordial.sandbox.account.api_keys["key-of-autumn"] = ["GET contacts"]
+    await line.create()
+    await line.create(name="Autumn quiz", cordial={"api_key": "key-of-autumn"})
+    blocked = await line.accept(*(person(f"a{each}") for each in range(30)), to="autumn-quiz")
+    fine = await line.accept(*(person(f"s{each}") for each in range(10)))
+    await line.start(concurrency=4)
+    assert {one.status for one in await line.settled(*fine)} == {"delivered"}
+    await line.gate("blocked", "autumn-quiz")
+    assert {(await line.find(each)).status for each in blocked} == {"pending"}
+
+
+async def test_a_slow_account_s_backlog_leaves_room_for_another_s(line):
+    """All of the worker's hands are full with one; the other gets a turn as they come free."""
+    line.fail("slow", seconds=0.02)
+    await line.create(name="Autumn quiz")
+    await line.create(name="Winter quiz")
+    slow = await line.accept(*(person(f"a{each}") for each in range(40)), to="autumn-quiz")
+    await line.start(concurrency=1)
+    await line.until(lambda: len(line.cordial.bodies()) >= 3)
+    (quick,) = await line.accept(person("win"), to="winter-quiz")
+    await line.settled(quick)
+    waiting = [one for one in [await line.find(each) for each in slow] if one.status == "pending"]
+    assert waiting, "it went out before the other's backlog was done"
+
+
+async def test_requests_are_paced(line):
+    """By `requests_per_second`: a burst of as many, then no more than that rate."""
+    await line.create(cordial={"requests_per_second": 20})
+    ids = await line.accept(*(person(f"p{each}") for each in range(32)))
+    await line.start()
+    await line.settled(*ids)
+    started = sorted(each.started for each in line.cordial.sandbox.journal)
+    for place, at in enumerate(started):
+        assert at - started[0] >= (place - 20) / 20 - 0.1
+
+
+async def test_a_stopped_worker_finishes_what_is_under_way_and_claims_no_more(line):
+    """Its answer is settled; what waits is left for others, at once."""
+    await line.create()
+    line.fail("slow", seconds=0.2)
+    under_way, waiting = await line.accept(person(), person("bob"))
+    await line.start(concurrency=1)
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
+    await line.stop()
+    assert (await line.find(under_way)).status == "delivered"
+    assert (await line.find(waiting)).status == "pending"
+    assert len(line.cordial.bodies()) == 1
+    assert [each.id for each in await claim(line.database, line.clock(), 5)] == [waiting]
+
+
+async def test_what_does_not_finish_in_time_is_given_back(line, monkeypatch):
+    """Another can take it at once, without waiting for the lease to run out."""
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.05)
+    await line.create()
+    line.fail("slow", seconds=1, times=1)
+    ids = await line.accept(person(outcome="Bold"))
+    await line.start()
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
+    before = time.monotonic()
+    await line.stop()
+    assert time.monotonic() - before < 0.9
+    one = await line.find(ids[0])
+    assert (one.status, one.attempts) == ("pending", [])
+    await line.start()
+    (one,) = await line.settled(*ids)
+    assert (one.status, len(one.attempts)) == ("delivered", 1)
+
+
+async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
+    """It was away for too long between two tries: the contact is another's by now."""
+    await line.create()
+    line.fail("slow", seconds=0.3)
+    ids = await line.accept(person())
+    await line.start(timeout=0.1)
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
+    line.clock.now += LEASE_SECONDS
+    (other,) = await claim(line.database, line.clock(), 5)
+    await asyncio.sleep(0.3)  # its first try times out, and the second would come now
+    assert len(line.cordial.bodies()) == 1
+    assert (await line.find(ids[0])).attempts == []
+    assert other.id == ids[0]
+
+
+async def test_a_deleted_integration_is_no_trouble_to_what_is_under_way(line):
+    """Nothing is settled twice, and the worker goes on with the others."""
+    await line.create()
+    await line.create(name="Autumn quiz")
+    line.fail("slow", seconds=0.15, times=1)
+    (deleted,) = await line.accept(person())
+    await line.start()
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
+    await line.integrations.delete("spring-quiz", force=True, now=line.clock())
+    other = await line.accept(person("bob"), to="autumn-quiz")
+    await line.settled(*other)
+    one = await line.find(deleted)
+    assert (one.status, one.reason) == ("dead", "integration_deleted")

@@ -1,0 +1,132 @@
+"""The database: its tables by migration, and what a commit promises."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from app.ledger.database import UNAVAILABLE, Database, async_url
+from app.ledger.schema import integrations, metadata, ready_at
+
+
+async def tables(database):
+    async with database.read() as connection:
+        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def test_a_fresh_database_gets_all_tables_and_keeps_them(database_url):
+    """The second start finds everything done."""
+    database = Database(database_url)
+    for _ in range(2):
+        await database.migrate()
+        assert await tables(database) == {*metadata.tables, "alembic_version"}
+    await database.close()
+
+
+async def test_the_migrations_make_what_the_schema_says(database):
+    """No column, index or type differs: who changes the schema must write a migration."""
+
+    def differences(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_many_that_start_at_once_on_an_empty_database_all_succeed(database_url):
+    """One migrates, the others wait; nobody fails."""
+    databases = [Database(database_url) for _ in range(4)]
+    await asyncio.gather(*(each.migrate() for each in databases))
+    assert await tables(databases[0]) >= set(metadata.tables)
+    for each in databases:
+        await each.close()
+
+
+def test_processes_that_start_at_once_on_an_empty_database_all_succeed(database_url):
+    """As replicas do on their first day."""
+    migrate = (
+        "import asyncio, sys; from app.ledger.database import Database\n"
+        "asyncio.run(Database(sys.argv[1]).migrate())"
+    )
+    command = [sys.executable, "-c", migrate, database_url]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    for each in running:
+        _, errors = each.communicate(timeout=60)
+        assert each.returncode == 0, errors.decode()
+
+
+async def test_a_missing_folder_is_made(tmp_path):
+    """The first start needs no preparation."""
+    database = Database(f"sqlite:///{tmp_path / 'not' / 'there' / 'ledger.db'}")
+    await database.migrate()
+    await database.ping()
+    await database.close()
+
+
+async def test_a_sqlite_commit_is_on_disk_before_it_returns(sqlite_url):
+    """Write-ahead log, fully synced: what was answered with 202 survives a power cut."""
+    database = Database(sqlite_url)
+    async with database.write() as connection:
+        pragmas = {
+            name: await connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    await database.close()
+
+
+async def test_a_transaction_that_raises_leaves_nothing(database):
+    """All or nothing."""
+    row = {"id": "a", "config": {}, "secrets": b"", "version": 1, "paused": False}
+    row |= {"gate": "open", "failures": 0, "created_at": 0.0, "updated_at": 0.0}
+    with pytest.raises(ZeroDivisionError):
+        async with database.write() as connection:
+            await connection.execute(integrations.insert(), row)
+            raise ZeroDivisionError
+    async with database.read() as connection:
+        assert (await connection.execute(integrations.select())).all() == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://nobody@127.0.0.1:1/none", "sqlite:////proc/none/ledger.db"],
+    ids=["postgresql", "sqlite"],
+)
+async def test_a_database_that_cannot_be_reached_is_unavailable(url):
+    """Callers know it by `UNAVAILABLE`."""
+    database = Database(url)
+    with pytest.raises(UNAVAILABLE):
+        await database.ping()
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///a/b.db", "sqlite+aiosqlite"),
+        ("postgresql://u:p@h/d", "postgresql+asyncpg"),
+        ("postgres://u:p@h/d", "postgresql+asyncpg"),
+        ("postgresql+psycopg://u:p@h/d", "postgresql+asyncpg"),
+    ],
+)
+def test_the_usual_urls_are_taken(url, driver):
+    """The driver is ours to choose; the rest stays."""
+    made = async_url(url)
+    assert made.drivername == driver
+    assert made.database == url.split("/", 3)[3].removeprefix("/") or made.database == "d"
+
+
+def test_another_engine_is_refused():
+    """By name, with what to give instead."""
+    with pytest.raises(ValueError, match="mysql.*sqlite:///path or postgresql://"):
+        async_url("mysql://u:p@h/d")
+
+
+def test_what_is_ready_stays_ready_though_the_clock_jumps_back():
+    """By up to two hours, and in the order in which it became so."""
+    assert ready_at(7200.0 + 5) <= 5
+    assert ready_at(1.0) < ready_at(2.0)

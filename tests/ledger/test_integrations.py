@@ -1,0 +1,238 @@
+"""Integrations are stored whole, their secrets unreadable without the key."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.ledger.accepting import IntegrationGone, accept
+from app.ledger.integrations import (
+    Gate,
+    Integrations,
+    NameTaken,
+    StillPending,
+    UnknownIntegration,
+    document_of,
+)
+from app.ledger.schema import GateState
+from app.ledger.vault import Vault, WrongSecretKey
+from app.rules.integration import Integration, merge_patch
+from tests.conftest import SECRET_KEY
+from tests.ledger.conftest import NOW, arrival, item, new_integration
+
+CLOSED = Gate(GateState.CLOSED, "HTTP 503", NOW, NOW + 5, 5)
+BLOCKED = Gate(GateState.BLOCKED, "HTTP 401", NOW, NOW + 300)
+
+
+def patched(**patch):
+    """Return the change that lays a patch upon an integration, as the API does."""
+    return lambda before: Integration.model_validate(merge_patch(document_of(before), patch))
+
+
+async def test_an_integration_comes_back_as_it_was_stored(ledger):
+    """Secrets too; the id is the slug of the name."""
+    new = new_integration(name="Wîld  Quiz!", jebbit={"region": "eu"}, unmapped="known")
+    made = await ledger.integrations.create(new, paused_reason="look first", now=NOW)
+    assert made == await ledger.integrations.get(made.id)
+    assert document_of(made.integration) == document_of(new)
+    assert (made.version, made.state, made.state_reason) == (1, "paused", "look first")
+    assert (made.created_at, made.updated_at, made.gate) == (NOW, NOW, Gate())
+
+
+async def test_all_are_listed_by_id(ledger):
+    """With what each is configured to."""
+    await ledger.create("Autumn quiz")
+    assert [each.id for each in await ledger.integrations.list()] == ["autumn-quiz", "spring-quiz"]
+
+
+async def test_a_name_is_used_once(ledger):
+    """Names that give one id would share a webhook address."""
+    with pytest.raises(NameTaken, match="spring-quiz"):
+        await ledger.create("SPRING   quiz")
+    assert len(await ledger.integrations.list()) == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere", "", "../etc", "a" * 101, "x\0y", "Ünknown"])
+async def test_an_unknown_id_is_told(ledger, name):
+    """Whatever it looks like, and for whatever is asked."""
+    one = ledger.integrations
+    with pytest.raises(UnknownIntegration):
+        await one.get(name)
+    with pytest.raises(UnknownIntegration):
+        await one.recent(name)
+    with pytest.raises(UnknownIntegration):
+        await one.change(name, patched(), now=NOW)
+    with pytest.raises(UnknownIntegration):
+        await one.pause(name, reason="r", now=NOW)
+    with pytest.raises(UnknownIntegration):
+        await one.resume(name, now=NOW)
+    with pytest.raises(UnknownIntegration):
+        await one.delete(name, force=True, now=NOW)
+    assert await one.turn_gate(name, lambda gate: gate) is None
+
+
+async def test_a_change_counts_as_a_version(ledger):
+    """A worker that knows an older one sees that it must look again."""
+    change = patched(policy={"opt_in": "opted_in_only"})
+    changed = await ledger.integrations.change("spring-quiz", change, now=NOW + 9)
+    assert changed.version == 2
+    assert changed.integration.policy.opt_in == "opted_in_only"
+    assert (changed.created_at, changed.updated_at) == (NOW, NOW + 9)
+
+
+async def test_a_change_that_is_refused_changes_nothing(ledger):
+    """What the change raises comes through, and the old configuration stands."""
+    before = await ledger.integrations.get("spring-quiz")
+    with pytest.raises(ValueError, match="opt_in"):
+        await ledger.integrations.change(
+            "spring-quiz", patched(policy={"opt_in": "perhaps"}), now=NOW
+        )
+    assert await ledger.integrations.get("spring-quiz") == before
+
+
+@pytest.mark.parametrize("gate", [CLOSED, BLOCKED], ids=["closed", "blocked"])
+@pytest.mark.parametrize(
+    ("patch", "opens"),
+    [
+        ({"cordial": {"api_key": "another-key-0001"}}, True),
+        ({"cordial": {"account_url": "https://usw2.admin.cordial.io"}}, True),
+        ({"policy": {"opt_in": "opted_in_only"}}, False),
+        ({"jebbit": {"webhook_secrets": ["another-secret-0001"]}}, False),
+    ],
+    ids=["key", "account", "policy", "webhook_secret"],
+)
+async def test_new_credentials_open_a_shut_gate(ledger, gate, patch, opens):
+    """What the old account did says nothing of the new one; other changes mend no account."""
+    await ledger.integrations.turn_gate("spring-quiz", lambda _: gate)
+    changed = await ledger.integrations.change("spring-quiz", patched(**patch), now=NOW)
+    assert changed.gate == (Gate() if opens else gate)
+
+
+async def test_pausing_counts_before_blocked_and_resuming_opens_the_gate(ledger):
+    """The state says what a person did first; resuming tries again at once."""
+    one = ledger.integrations
+    await one.turn_gate("spring-quiz", lambda _: BLOCKED)
+    blocked = await one.get("spring-quiz")
+    assert (blocked.state, blocked.state_reason) == ("blocked", "HTTP 401")
+    paused = await one.pause("spring-quiz", reason="Paused by a person.", now=NOW + 1)
+    assert (paused.state, paused.state_reason) == ("paused", "Paused by a person.")
+    resumed = await one.resume("spring-quiz", now=NOW + 2)
+    assert (resumed.state, resumed.state_reason, resumed.gate) == ("active", None, Gate())
+
+
+async def test_a_recent_answer_is_at_most_a_second_old(ledger, database):
+    """Webhooks do not ask the database each time, yet see a change soon; one's own at once."""
+    clock = [0.0]
+    mine = Integrations(database, Vault([SECRET_KEY]), clock=lambda: clock[0])
+    assert (await mine.recent("spring-quiz")).version == 1
+    await ledger.integrations.change("spring-quiz", patched(unmapped="known"), now=NOW)
+    clock[0] = 1.0
+    assert (await mine.recent("spring-quiz")).version == 1
+    clock[0] = 1.1
+    assert (await mine.recent("spring-quiz")).version == 2
+    await mine.change("spring-quiz", patched(unmapped="ignore"), now=NOW)
+    assert (await mine.recent("spring-quiz")).version == 3
+
+
+async def test_deleting_is_refused_while_submissions_wait(ledger):
+    """The count says how many; nothing is lost by accident."""
+    await ledger.accept(item("ann", "1"), item("bob", "1"))
+    with pytest.raises(StillPending) as refused:
+        await ledger.integrations.delete("spring-quiz", force=False, now=NOW)
+    assert refused.value.count == 2
+    assert len(await ledger.claim()) == 2
+
+
+async def test_deleting_by_force_keeps_the_submissions_as_dead(ledger):
+    """Delivered ones stay as they were; nothing more is accepted or claimed."""
+    await ledger.accept(item("ann", "1"))
+    await ledger.deliver(await ledger.claim())
+    await ledger.accept(item("bob", "1"))
+    await ledger.integrations.delete("spring-quiz", force=True, now=NOW + 7)
+    assert await ledger.rows("status", "reason") == [
+        ("delivered", None),
+        ("dead", "integration_deleted"),
+    ]
+    assert (await ledger.rows("settled_at"))[1] == NOW + 7
+    assert await ledger.claim() == []
+    (answer,) = await accept(ledger.database, [arrival(item("cay", "1"))])
+    assert isinstance(answer, IntegrationGone)
+    assert await ledger.integrations.list() == []
+
+
+async def test_an_integration_without_pending_submissions_is_deleted(ledger):
+    """What is settled does not stand in the way; the name is free again."""
+    await ledger.accept(item("ann", "1"))
+    await ledger.deliver(await ledger.claim())
+    await ledger.integrations.delete("spring-quiz", force=False, now=NOW)
+    await ledger.create("Spring quiz")
+
+
+# --- Secrets at rest ------------------------------------------------------------------------
+
+API_KEY, WEBHOOK_SECRET = "api-key-in-the-clear-1", "webhook-secret-in-the-clear-2"
+
+
+async def raw(ledger, database_url):
+    """Return all that the database keeps: its files, or every row of every table as text."""
+    if ledger.database.is_sqlite:
+        folder = Path(database_url.removeprefix("sqlite:///")).parent
+        return b"".join(each.read_bytes() for each in folder.glob("ledger.db*"))
+    names = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    async with ledger.database.read() as connection:
+        tables = list(await connection.scalars(text(names)))
+        rows = [
+            row
+            for table in tables
+            for row in await connection.scalars(text(f'SELECT "{table}"::text FROM "{table}"'))
+        ]
+    assert "data_keys" in tables
+    return "\n".join(rows).encode()
+
+
+async def test_secrets_are_not_to_be_read_in_the_database(ledger, database_url):
+    """Not in the clear nor thinly wrapped, in tables or in files; the rest of the config is."""
+    secrets = {"api_key": API_KEY}
+    await ledger.create(
+        "Autumn quiz", cordial=secrets, jebbit={"webhook_secrets": [WEBHOOK_SECRET]}
+    )
+    kept = await raw(ledger, database_url)
+    assert b"Autumn quiz" in kept
+    for secret in (API_KEY.encode(), WEBHOOK_SECRET.encode(), SECRET_KEY.encode()):
+        for form in (secret, secret.hex().encode(), base64.b64encode(secret)[:-4]):
+            assert form not in kept
+
+
+async def test_another_secret_key_is_refused(ledger, database):
+    """By the ledger's start and by each look at an integration; the message says what to do."""
+    await database.pseudonyms(Vault([SECRET_KEY]))
+    other = Vault(["another-key-of-at-least-32-characters"])
+    with pytest.raises(WrongSecretKey, match="add the old one"):
+        await database.pseudonyms(other)
+    with pytest.raises(WrongSecretKey):
+        await Integrations(database, other).get("spring-quiz")
+    with pytest.raises(WrongSecretKey):
+        await Integrations(database, other).list()
+
+
+async def test_a_new_secret_key_is_put_before_the_old_one(ledger, database):
+    """With both, everything is read; what is written from then on needs the new one alone."""
+    new_key = "the-new-key-of-at-least-32-characters"
+    before = await database.pseudonyms(Vault([SECRET_KEY]))
+    both = Vault([new_key, SECRET_KEY])
+    after = await database.pseudonyms(both)
+    assert after.email("ann@example.com") == before.email("ann@example.com")
+    rotated = Integrations(database, both)
+    assert json.dumps(document_of((await rotated.get("spring-quiz")).integration))
+    await rotated.change("spring-quiz", lambda same: same, now=NOW)
+    assert (await Integrations(database, Vault([new_key])).get("spring-quiz")).version == 2
+
+
+async def test_processes_that_start_at_once_agree_on_the_pseudonyms(database, another_database):
+    """The key is made once; a person has the same key everywhere."""
+    others = [await another_database() for _ in range(2)]
+    vault = Vault([SECRET_KEY])
+    made = [await each.pseudonyms(vault) for each in (database, *others)]
+    assert len({each.email("ann@example.com") for each in made}) == 1

@@ -1,0 +1,77 @@
+"""What is kept secret stays so, and people are known by keys that say nothing of them."""
+
+import pytest
+
+from app.ledger.vault import Pseudonyms, Vault, WrongSecretKey
+
+OLD, NEW = "the-old-key-of-at-least-32-characters", "the-new-key-of-at-least-32-characters"
+
+
+def test_what_is_encrypted_is_read_with_the_same_key_only():
+    """And looks different each time."""
+    vault = Vault([OLD])
+    token = vault.encrypt(b"secret")
+    assert b"secret" not in token
+    assert vault.encrypt(b"secret") != token
+    assert Vault([OLD]).decrypt(token) == b"secret"
+    with pytest.raises(WrongSecretKey, match="add the old one"):
+        Vault([NEW]).decrypt(token)
+
+
+def test_keys_are_rotated_newest_first():
+    """Any key reads, the first one writes."""
+    both = Vault([NEW, OLD])
+    assert both.decrypt(Vault([OLD]).encrypt(b"secret")) == b"secret"
+    assert Vault([NEW]).decrypt(both.encrypt(b"secret")) == b"secret"
+
+
+@pytest.mark.parametrize("token", [b"", b"x", b"\xff\xfe", b"gAAAAABh"])
+def test_a_broken_token_is_told(token):
+    """Not a crash."""
+    with pytest.raises(WrongSecretKey):
+        Vault([OLD]).decrypt(token)
+
+
+def test_a_changed_token_is_refused():
+    """What was tampered with in the database is not believed."""
+    token = bytearray(Vault([OLD]).encrypt(b"secret"))
+    token[20] ^= 1
+    with pytest.raises(WrongSecretKey):
+        Vault([OLD]).decrypt(bytes(token))
+
+
+def test_pseudonyms_tell_equal_from_different_and_nothing_more():
+    """The same input gives the same key; kind, value, session and the ledger's key all matter."""
+    mine = Pseudonyms(b"k" * 32)
+    keys = [
+        mine.email("ann@example.com"),
+        mine.email("bob@example.com"),
+        mine.phone("ann@example.com"),
+        mine.content(b"ann@example.com"),
+        mine.session("s", b"ab"),
+        mine.session("sa", b"b"),
+        mine.session("s", b"b"),
+        Pseudonyms(b"x" * 32).email("ann@example.com"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert {len(each) for each in keys} == {32}
+    assert mine.email("ann@example.com") == keys[0]
+    assert not any("ann" in each for each in keys)
+
+
+@pytest.mark.parametrize("session", ["1 a", "a\0b", "", "é", "3 1 a"])
+def test_a_session_is_not_taken_for_another_by_its_spelling(session):
+    """Its length is part of the digest, so that no name can pose as another with content."""
+    mine = Pseudonyms(b"k" * 32)
+    others = [mine.session("a", b"c"), mine.session("1", b"a\0c"), mine.session("3", b"1 a\0c")]
+    assert mine.session(session, b"c") not in others
+
+
+def test_a_contact_s_own_key_is_that_of_its_email_else_of_its_phone():
+    """And the phone's key goes along, to find the person by either."""
+    mine = Pseudonyms(b"k" * 32)
+    email, phone = mine.email("ann@example.com"), mine.phone("+12225555151")
+    assert mine.keys("ann@example.com", "+12225555151") == (email, phone)
+    assert mine.keys("ann@example.com", None) == (email, None)
+    assert mine.keys(None, "+12225555151") == (phone, phone)
+    assert mine.keys(None, None) == (None, None)
