@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from app.api.auth import require_token
 from app.api.problems import Place, Problem, documented, invalid
-from app.api.state import CurrentState, State
+from app.api.state import CurrentState, State, outside_url
 from app.api.views import IntegrationView, PlanView, explain, masked
 from app.cordial.account import BadAccountUrl, api_base
 from app.cordial.preflight import Finding, Level, check
@@ -65,7 +65,10 @@ class NewSecret(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    secret: Secret = Field(description="The shared secret from Jebbit. Write-only.")
+    secret: Secret = Field(
+        description="The shared secret from Jebbit. Write-only.",
+        examples=["the-shared-secret-from-jebbit"],
+    )
 
 
 class PreviewAnswer(BaseModel):
@@ -337,12 +340,8 @@ async def add_webhook_secret(
     request: Request, state: CurrentState, stored: Found, new: NewSecret
 ) -> IntegrationView:
     """To rotate: add the new one here, change it at Jebbit, then remove the old one."""
-    added = new.secret.get_secret_value()
-
-    def add(secrets: list[str]) -> list[str]:
-        return secrets if added in secrets else [*secrets, added]
-
-    return _view(await _change_secrets(state, stored.id, add), request, state)
+    added = await keep_secret(state, stored.id, new.secret.get_secret_value())
+    return _view(added, request, state)
 
 
 @router.delete(
@@ -370,6 +369,19 @@ async def remove_webhook_secret(
     return _view(await _change_secrets(state, stored.id, remove), request, state)
 
 
+async def keep_secret(state: State, integration_id: str, added: str) -> StoredIntegration:
+    """Add a webhook secret to those that are valid; one that is among them stays there once.
+
+    Raises:
+        Problem: 404.
+    """
+
+    def add(secrets: list[str]) -> list[str]:
+        return secrets if added in secrets else [*secrets, added]
+
+    return await _change_secrets(state, integration_id, add)
+
+
 async def _change_secrets(
     state: State, integration_id: str, change: Callable[[list[str]], list[str]]
 ) -> StoredIntegration:
@@ -387,17 +399,21 @@ async def _change_secrets(
 def _unmasked(document: dict[str, Any], before: Integration) -> dict[str, Any]:
     """Take a secret that comes back as it was shown for the secret itself."""
     cordial, jebbit = document.get("cordial"), document.get("jebbit")
-    key = before.cordial.api_key.get_secret_value()
-    if isinstance(cordial, dict) and cordial.get("api_key") == masked(key):
-        cordial["api_key"] = key
+    if isinstance(cordial, dict) and "api_key" in cordial:
+        key = before.cordial.api_key.get_secret_value()
+        cordial["api_key"] = _unmask(cordial["api_key"], {masked(key): [key]})
     if isinstance(jebbit, dict) and isinstance(jebbit.get("webhook_secrets"), list):
-        known = [each.get_secret_value() for each in before.jebbit.webhook_secrets]
-        shown = {masked(each): each for each in known}
-        jebbit["webhook_secrets"] = [
-            shown.get(each, each) if isinstance(each, str) else each
-            for each in jebbit["webhook_secrets"]
-        ]
+        known: dict[str, list[str]] = {}
+        for secret in before.jebbit.webhook_secrets:  # several may be shown alike
+            plain = secret.get_secret_value()
+            known.setdefault(masked(plain), []).append(plain)
+        jebbit["webhook_secrets"] = [_unmask(each, known) for each in jebbit["webhook_secrets"]]
     return document
+
+
+def _unmask(value: object, known: dict[str, list[str]]) -> object:
+    matching = known.get(value) if isinstance(value, str) else None
+    return matching.pop(0) if matching else value
 
 
 def _check_account(integration: Integration, state: State) -> None:
@@ -411,5 +427,4 @@ def _check_account(integration: Integration, state: State) -> None:
 
 
 def _view(stored: StoredIntegration, request: Request, state: State) -> IntegrationView:
-    base = state.settings.public_url or str(request.base_url)
-    return IntegrationView.of(stored, base.rstrip("/"))
+    return IntegrationView.of(stored, outside_url(request, state))

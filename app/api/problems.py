@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
+from app.api.requests import HEADER, request_id_of
 from app.ledger.database import UNAVAILABLE
 from app.telemetry.logs import place_of
 
@@ -47,12 +48,14 @@ class Problem(Exception):
         *,
         errors: Sequence[Place] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
         self.headers = headers
+        self.members = members or {}  # RFC 9457's extension members
 
 
 class ProblemResponse(JSONResponse):
@@ -71,6 +74,7 @@ def respond(problem: Problem) -> ProblemResponse:
     }
     if problem.errors:
         content["errors"] = [place.model_dump() for place in problem.errors]
+    content.update(problem.members)
     return ProblemResponse(content, problem.status, headers=dict(problem.headers or {}))
 
 
@@ -123,10 +127,12 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, on_unavailable)
 
     @app.exception_handler(Exception)
-    async def on_defect(_: Request, error: Exception) -> ProblemResponse:
+    async def on_defect(request: Request, error: Exception) -> ProblemResponse:
         log.error("defect", error=place_of(error))
         detail = "A defect of this service; its log says where."
-        return respond(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+        # This answer goes out past the middleware that names the request's id.
+        headers = {HEADER: request_id_of(request)}
+        return respond(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers))
 
 
 def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -160,8 +166,11 @@ def describe(app: FastAPI) -> None:
             schemas.pop(unused, None)
         for path in schema["paths"].values():
             for operation in path.values():
-                if "422" in operation["responses"]:
-                    operation["responses"]["422"] = documented(HTTPStatus.UNPROCESSABLE_ENTITY)[422]
+                responses = operation["responses"]
+                if "422" in responses:
+                    responses["422"] = documented(HTTPStatus.UNPROCESSABLE_ENTITY)[422]
+                if "requestBody" in operation:  # FastAPI's answer to a body that is no text
+                    responses.setdefault("400", documented(HTTPStatus.BAD_REQUEST)[400])
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -59,8 +59,12 @@ class ReplayFilter(BaseModel):
     integration: str = Field(pattern=_CODE, examples=["spring-quiz"])
     status: Literal["dead", "skipped", "delivered"] = Field(examples=["dead"])
     reason: str | None = Field(None, pattern=_CODE, examples=["rejected"])
-    since: datetime | None = Field(None, description="Received at or after.")
-    until: datetime | None = Field(None, description="Received before.")
+    since: datetime | None = Field(
+        None, description="Received at or after.", examples=["2026-11-01T00:00:00Z"]
+    )
+    until: datetime | None = Field(
+        None, description="Received before.", examples=["2026-12-01T00:00:00Z"]
+    )
 
 
 class ReplayedView(BaseModel):

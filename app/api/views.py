@@ -13,6 +13,7 @@ from app.jebbit.submission import Submission
 from app.ledger.integrations import StoredIntegration, document_of
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Counts, StoredSubmission
+from app.rules.integration import MASK
 from app.rules.plan import Plan, Skip, plan
 
 _SHOWN = 4  # characters of a secret
@@ -20,7 +21,7 @@ _SHOWN = 4  # characters of a secret
 
 def masked(secret: str) -> str:
     """Return what is shown of a secret: its last four characters, of a short one less."""
-    return "****" + (secret[-_SHOWN:] if len(secret) >= 2 * _SHOWN else "")
+    return MASK + (secret[-_SHOWN:] if len(secret) >= 2 * _SHOWN else "")
 
 
 def moment(seconds: float | None) -> str | None:

@@ -13,6 +13,7 @@ from app.ledger.schema import GateState
 CLOSES_AFTER = 5  # failures in a row
 SHORTEST = 5.0  # seconds
 LONGEST = 300.0
+_SHORTEST_HOLD = 1.0  # also where Cordial says 0
 BLOCKED_PROBE = 300.0  # an allow list is mended on Cordial's side, so we look by ourselves
 
 
@@ -42,7 +43,7 @@ def rate_limited(gate: Gate, *, retry_after: float | None, now: float) -> Gate:
     if retry_after is None and gate.state is GateState.HELD:
         return gate  # the wait that another answer of the same burst has begun
     failures = gate.failures + (retry_after is None)
-    wait = _doubled(failures - 1) if retry_after is None else retry_after
+    wait = _doubled(failures - 1) if retry_after is None else max(retry_after, _SHORTEST_HOLD)
     held = gate.state is GateState.HELD
     until = max(now + wait, (gate.until or 0.0) if held else 0.0)
     since = gate.since if held else now
@@ -53,6 +54,12 @@ def refused(gate: Gate, *, reason: str, now: float) -> Gate:
     """Cordial refuses our access: blocked until a person mends it, probed meanwhile."""
     since = gate.since if gate.state is GateState.BLOCKED else now
     return Gate(GateState.BLOCKED, reason, since, now + BLOCKED_PROBE, gate.failures)
+
+
+def untold(gate: Gate, *, now: float) -> Gate:
+    """The probe was not sent after all and says nothing of Cordial: the next may go at once."""
+    shut = gate.state in (GateState.CLOSED, GateState.BLOCKED)
+    return replace(gate, until=now) if shut else gate
 
 
 def _doubled(times: int) -> float:

@@ -31,10 +31,15 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
+MASK = "****"  # what a secret is shown with, before its last characters
+
+
 def _secret(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text or text != text.strip() or not text.isascii():
         raise ValueError("must be plain ASCII, not empty, without spaces around it")
+    if text.startswith(MASK):
+        raise ValueError("this is how a secret is shown, not the secret itself")
     return value
 
 

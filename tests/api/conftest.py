@@ -1,0 +1,123 @@
+"""One service for all tests of the API that need no worker, and an integration of their own."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.jebbit.signature import HEADER, sign
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import OPS_TOKEN, SECRET_KEY, WEBHOOK_SECRET, SandboxServer, Service, serving
+
+_numbers = count(1)
+
+
+class Clock:
+    """The time the shared service goes by: the real one, unless a test sets it."""
+
+    fixed: float | None = None
+
+    def __call__(self) -> float:
+        return time.time() if self.fixed is None else self.fixed
+
+
+@dataclass
+class SharedService(Service):
+    """A service reached over one connection; `anyone` carries no token, `app` is what runs."""
+
+    anyone: httpx.Client = field(kw_only=True)
+    app: FastAPI = field(kw_only=True)
+
+    def post(
+        self,
+        body: Any,
+        integration: str = "spring-quiz",
+        secret: str = WEBHOOK_SECRET,
+        at: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Post a signed webhook, as `Service.post` does."""
+        content = (
+            body
+            if isinstance(body, bytes)
+            else self.anyone.build_request("POST", "/", json=body).content
+        )
+        signature = sign(body=content, secret=secret, at=int(time.time() if at is None else at))
+        return self.anyone.post(
+            f"/webhooks/jebbit/{integration}",
+            content=content,
+            headers={"content-type": "application/json", HEADER: signature, **(headers or {})},
+        )
+
+
+@pytest.fixture(scope="session")
+def _shared(
+    tmp_path_factory: pytest.TempPathFactory, _sandbox_server: SandboxServer
+) -> Iterator[tuple[SharedService, Clock]]:
+    place, clock = tmp_path_factory.mktemp("shared"), Clock()
+    settings = Settings(
+        _env_file=None,
+        database_url=f"sqlite:///{place / 'ledger.db'}",
+        data_dir=place,
+        secret_key=SECRET_KEY,
+        ops_token=OPS_TOKEN,
+        run_worker=False,
+        webhook_max_bytes=64 * 1024,
+        cordial_extra_hosts=_sandbox_server.host,
+        jebbit_api_url="http://127.0.0.1:1",  # nobody is there: no test calls out
+    )
+    app = create_app(settings, clock)
+    headers = {"authorization": f"Bearer {OPS_TOKEN}"}
+    with (
+        serving(app) as url,
+        httpx.Client(base_url=url, headers=headers) as client,
+        httpx.Client(base_url=url) as anyone,
+    ):
+        running = SharedService(
+            url,
+            OPS_TOKEN,
+            _sandbox_server.url,
+            client,
+            lambda: None,
+            settings,
+            anyone=anyone,
+            app=app,
+        )
+        yield running, clock
+
+
+@pytest.fixture
+def shared(_shared: tuple[SharedService, Clock]) -> SharedService:
+    """A service that stores and answers, and sends nothing; many tests use it at once."""
+    return _shared[0]
+
+
+@pytest.fixture
+def clock(_shared: tuple[SharedService, Clock]) -> Iterator[Clock]:
+    """The shared service's clock, to be set."""
+    yield _shared[1]
+    _shared[1].fixed = None
+
+
+@pytest.fixture
+def create(shared: SharedService) -> Callable[..., str]:
+    """Create an integration under a name of its own; gives its id."""
+
+    def created(**overrides: Any) -> str:
+        return str(
+            shared.create_integration(**{"name": f"Quiz {next(_numbers)}", **overrides})["id"]
+        )
+
+    return created
+
+
+@pytest.fixture
+def quiz(create: Callable[..., str]) -> str:
+    """The id of an integration of the test's own."""
+    return create()

@@ -1,0 +1,210 @@
+"""Probes name what is wrong: each state of the process and of its ledger."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.cordial.client import open_http
+from app.delivery.accounts import Accounts
+from app.delivery.sending import Sender
+from app.delivery.worker import STALLED_SECONDS, Worker
+from app.ledger.accepting import Arrival, NewSubmission, accept
+from app.ledger.database import Database
+from app.ledger.integrations import Integrations
+from app.ledger.retention import Retention
+from app.ledger.vault import Pseudonyms, Vault
+from app.main import create_app, create_worker_app
+from app.rules.integration import Integration
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, wait_for
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Run an app in this loop; give a client that reaches it."""
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str) -> Callable[..., Settings]:
+    """Make settings of a service on a ledger of the test's own."""
+
+    def made(**chosen: Any) -> Settings:
+        defaults = {
+            "database_url": sqlite_url,
+            "data_dir": tmp_path,
+            "secret_key": SECRET_KEY,
+            "ops_token": OPS_TOKEN,
+        }
+        return Settings(_env_file=None, **{**defaults, **chosen})
+
+    return made
+
+
+async def until(holds: Callable[[], Any]) -> None:
+    """Return once it holds; the loop goes on meanwhile."""
+    await asyncio.to_thread(wait_for, holds)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Change a SQLite ledger behind the service's back."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+async def test_what_is_well_is_said_check_by_check(settings):
+    """Alive and ready, each check with its word."""
+    async with running(create_app(settings())) as client:
+        alive, ready = await client.get("/healthz"), await client.get("/readyz")
+    assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+    checks = {"ledger": "ok", "migrations": "ok", "draining": "no"}
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok", "checks": checks})
+
+
+async def test_a_worker_that_died_fails_liveness_alone(settings):
+    """503 with what to do; webhooks can be stored, so it stays ready, and it still ends well."""
+    async with running(create_app(settings())) as client:
+        [worker] = [each for each in asyncio.all_tasks() if is_worker(each)]
+        worker.cancel()
+        await asyncio.wait([worker])
+        alive, ready = await client.get("/healthz"), await client.get("/readyz")
+    assert alive.status_code == 503
+    assert alive.headers["content-type"] == "application/problem+json"
+    assert alive.json()["detail"] == "The worker has died. Restart this process."
+    assert ready.status_code == 200
+
+
+def is_worker(task: asyncio.Task[Any]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "") == "Worker.run"
+
+
+async def test_a_loop_that_does_not_come_round_fails_liveness(settings, sqlite_url):
+    """After a minute of the worker's clock; when it comes round again all is well."""
+    ahead, metrics = 0.0, Metrics()
+    app = create_app(settings(run_worker=False))
+    async with (
+        running(app) as client,
+        worker_on(sqlite_url, lambda: time.time() + ahead, metrics) as worker,
+    ):
+        app.state.service.stalled = worker.stalled
+        assert worker.stalled() is None, "it has not begun"
+        path = sqlite_url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # what is due cannot be claimed meanwhile
+            task = asyncio.create_task(worker.run())
+            await until(lambda: b"last_round_timestamp_seconds 0.0" not in metrics.expose(None))
+            assert (await client.get("/healthz")).status_code == 200
+            ahead = STALLED_SECONDS + 1
+            stalled = await client.get("/healthz")
+            ready = await client.get("/readyz")
+        await until(lambda: worker.stalled() is None)
+        again = await client.get("/healthz")
+        worker.stop()
+        await task
+    assert (stalled.status_code, ready.status_code) == (503, 200)
+    assert "has not come round for 6" in stalled.json()["detail"]
+    assert again.status_code == 200
+
+
+@asynccontextmanager
+async def worker_on(
+    url: str, clock: Callable[[], float], metrics: Metrics
+) -> AsyncIterator[Worker]:
+    """Give a worker that is not running yet, for which something is due."""
+    database, vault = Database(url), Vault([SECRET_KEY])
+    stored = Integrations(database, vault)
+    body = integration_body("https://admin.cordial.io")
+    del body["state"]
+    await stored.create(Integration.model_validate(body), paused_reason=None, now=clock())
+    new = NewSubmission(b"5", readable=True, contact_key="c" * 32)  # dead as soon as it is sent
+    await accept(database, [Arrival("spring-quiz", "f", clock() + 300, clock(), False, [new])])
+    async with open_http(1) as http:
+        accounts = Accounts(http, timeout=1, extra_hosts=set())
+        sender = Sender(accounts, Pseudonyms(b"key"), eu_countries=set(), clock=clock)
+        retention = Retention(delivered=1e6, skipped=1e6)
+        yield Worker(
+            database,
+            stored,
+            sender,
+            concurrency=1,
+            retention=retention,
+            clock=clock,
+            metrics=metrics,
+        )
+    await database.close()
+
+
+async def test_a_process_without_a_worker_has_none_that_could_stall(settings):
+    """RUN_WORKER=false is alive."""
+    async with running(create_app(settings(run_worker=False))) as client:
+        assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [["UPDATE alembic_version SET version_num = '0000'"], ["DELETE FROM alembic_version"]],
+    ids=["another", "none"],
+)
+async def test_tables_of_another_version_are_not_ready(settings, sqlite_url, statements):
+    """Another version of the service has changed them; a restart of this one would not help."""
+    async with running(create_app(settings())) as client:
+        execute(sqlite_url, *statements)
+        answer = await client.get("/readyz")
+        assert (await client.get("/healthz")).status_code == 200
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["checks"] == {"ledger": "ok", "migrations": "not_current", "draining": "no"}
+    assert "one version everywhere" in told["detail"]
+
+
+async def test_a_ledger_that_is_away_is_not_ready_and_not_dead(settings, sqlite_url):
+    """The check says which of them fails; what cannot be known is not guessed."""
+    async with running(create_app(settings())) as client:
+        execute(sqlite_url, "DROP TABLE alembic_version")
+        answer = await client.get("/readyz")
+        assert (await client.get("/healthz")).status_code == 200
+    assert answer.status_code == 503
+    checks = {"ledger": "unreachable", "migrations": "unknown", "draining": "no"}
+    assert answer.json()["checks"] == checks
+    assert answer.json()["detail"] == "The ledger cannot be reached; look at DATABASE_URL."
+
+
+async def test_a_process_that_is_going_is_alive_and_not_ready(settings):
+    """While it finishes what is under way it gets nothing new."""
+    app = create_app(settings())
+    async with running(app) as client:
+        await app.state.drain()
+        alive, ready = await client.get("/healthz"), await client.get("/readyz")
+    assert alive.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["checks"] == {"ledger": "ok", "migrations": "ok", "draining": "yes"}
+
+
+async def test_a_worker_of_its_own_shows_probes_and_metrics_alone(settings):
+    """It delivers, whatever RUN_WORKER says, and takes neither webhooks nor orders."""
+    async with running(create_worker_app(settings(run_worker=False))) as client:
+        [_] = [each for each in asyncio.all_tasks() if is_worker(each)]
+        for path in ("/healthz", "/readyz"):
+            assert (await client.get(path)).status_code == 200
+        assert (await client.get("/metrics")).status_code == 401
+        headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
+        assert (await client.get("/metrics", headers=headers)).status_code == 200
+        assert (await client.get("/integrations", headers=headers)).status_code == 404
+        assert (await client.post("/webhooks/jebbit/x")).status_code == 404
