@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo run sandbox test check format bench lock clean
+.PHONY: demo run sandbox test faults check format bench lock clean
 
 demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
 	$(BIN)/python -m app demo $(ARGS)
@@ -24,6 +24,9 @@ sandbox: $(READY) ## a local Cordial on port 9100
 
 test: $(READY) ## all tests, PostgreSQL included; ARGS are pytest's
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" plays a run again
+	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(READY) ## style, types, directions of imports
 	$(BIN)/ruff format --check .

@@ -5,3 +5,5 @@ splits it into submissions, `ledger` commits them (only then is the webhook answ
 claims them in order for each contact, `rules` decides what Cordial should hold (mapping, opt-in
 policy, plan), `cordial` sends it, and `delivery` settles the outcome back in the ledger.
 """
+
+__version__ = "0.1.0"

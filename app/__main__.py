@@ -2,26 +2,33 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import httpx
 import typer
 from pydantic import ValidationError
 
+from app import config_as_code
 from app.cordial.sandbox import create_sandbox
 from app.demo import run_demo
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
-from app.ledger.database import Database
-from app.ledger.vault import WrongSecretKey
-from app.main import create_app, run_worker
+from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.integrations import Integrations, StoredIntegration
+from app.ledger.rotation import rotate
+from app.ledger.vault import Vault, WrongSecretKey
+from app.main import create_app, create_worker_app, open_ledger, run_worker
 from app.samples import SAMPLES
 from app.serving import DrainingServer
 from app.settings import MissingSecret, Settings, load_secrets
 from app.telemetry import logs
+
+T = TypeVar("T")
 
 cli = typer.Typer(
     help="Receives Jebbit's webhooks and keeps Cordial's contacts right.",
@@ -36,6 +43,7 @@ def serve() -> None:
     """Serve webhooks and the ops API, and deliver (unless RUN_WORKER=false)."""
     settings = _settings()
     secrets = load_secrets(settings)
+    asyncio.run(_try_ledger(settings))
     for name, path in secrets.kept_in.items():
         typer.echo(f"{name} is in {path.resolve()}", err=True)
     typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
@@ -45,8 +53,12 @@ def serve() -> None:
 
 @cli.command()
 def worker() -> None:
-    """Deliver only; with PostgreSQL, as many as wanted."""
+    """Deliver only; with PostgreSQL, as many as wanted. WORKER_PORT shows probes and metrics."""
     settings = _settings()
+    if settings.worker_port is not None:
+        app, port = create_worker_app(settings), settings.worker_port
+        DrainingServer(app, settings.host, port, log_level=settings.log_level).run()
+        return
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -72,6 +84,68 @@ def migrate() -> None:
 
 
 @cli.command()
+def export(
+    file: Annotated[
+        Path | None, typer.Option(help="Where to write; else shown.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Write all integrations as YAML, secrets as references to environment variables."""
+    stored = _on_ledger(_settings(), _list_integrations)
+    text, variables = config_as_code.export(stored)
+    if file:
+        file.write_text(text, encoding="utf-8")
+    else:
+        typer.echo(text, nl=False)
+    if variables:
+        typer.echo("Set for `apply`: " + ", ".join(variables), err=True)
+
+
+@cli.command()
+def apply(
+    file: Annotated[
+        Path, typer.Argument(help="YAML, as `export` writes it.", exists=True, dir_okay=False)
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what differs, no more.")] = False,
+) -> None:
+    """Make integrations as a file says; what it does not list stays as it is."""
+    settings = _settings()
+    wanted = config_as_code.read(
+        file.read_text(encoding="utf-8"), os.environ, settings.cordial_extra_hosts
+    )
+    stored = _on_ledger(settings, _list_integrations)
+    changes = config_as_code.changes(wanted, stored)
+    if not changes:
+        typer.echo("Nothing to change.")
+        return
+    typer.echo(config_as_code.diff(changes, file.name))
+    if dry_run:
+        return
+    if not yes:
+        typer.confirm(f"Apply to {len(changes)} of {len(wanted)} integrations?", abort=True)
+
+    async def apply_all(database: Database, vault: Vault) -> None:
+        integrations = Integrations(database, vault)
+        for change in changes:
+            await config_as_code.apply(integrations, change, now=time.time())
+            done = "changed" if change.before else "created"
+            typer.echo(f"{change.wanted.id}: {done}, {'paused' if change.paused else 'active'}")
+
+    _on_ledger(settings, apply_all)
+
+
+@cli.command()
+def rotate_secrets() -> None:
+    """Encrypt the ledger's secrets anew with the first key of SECRET_KEY."""
+    settings = _settings()
+    counts = _on_ledger(settings, rotate)
+    parts = ", ".join(f"{count} in {table}" for table, count in counts.items())
+    typer.echo(f"Encrypted with the first key of SECRET_KEY: {parts}.")
+    if len(settings.secret_keys) > 1:
+        typer.echo("The other keys can be dropped from SECRET_KEY.")
+
+
+@cli.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 9100,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -88,7 +162,9 @@ def sandbox(
 def send(
     url: Annotated[str, typer.Argument(help="The integration's webhook_url.")],
     secret: Annotated[str, typer.Option(envvar="WEBHOOK_SECRET", help="Its webhook secret.")],
-    file: Annotated[Path | None, typer.Option(help="A body to send.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A body to send.", exists=True, dir_okay=False)
+    ] = None,
     sample: Annotated[str, typer.Option(help=f"One of: {', '.join(SAMPLES)}.")] = "opted_in",
     test: Annotated[bool, typer.Option("--test", help="Send it as a test webhook.")] = False,
 ) -> None:
@@ -117,10 +193,28 @@ def demo(
     raise typer.Exit(run_demo(once=once))
 
 
+async def _list_integrations(database: Database, vault: Vault) -> list[StoredIntegration]:
+    return await Integrations(database, vault).list()
+
+
+def _on_ledger(settings: Settings, use: Callable[[Database, Vault], Coroutine[None, None, T]]) -> T:
+    async def run() -> T:
+        async with open_ledger(settings) as (database, vault):
+            return await use(database, vault)
+
+    return asyncio.run(run())
+
+
 def _settings() -> Settings:
     settings = Settings()
     logs.configure(settings.log_format, settings.log_level)
     return settings
+
+
+async def _try_ledger(settings: Settings) -> None:
+    """Open the ledger once, since what a server's start raises is shown as a traceback."""
+    async with open_ledger(settings):
+        pass
 
 
 def main() -> None:
@@ -135,6 +229,9 @@ def main() -> None:
     except (MissingSecret, WrongSecretKey, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except UNAVAILABLE as error:
+        print(f"The ledger cannot be reached, look at DATABASE_URL: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
-from fastapi import FastAPI
+import structlog
+from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
-from app.api import health, integrations, problems, submissions, webhooks
+from app import __version__
+from app.api import (
+    health,
+    integrations,
+    metrics,
+    problems,
+    registration,
+    submissions,
+    webhooks,
+)
+from app.api.limits import BodyLimit
+from app.api.requests import RequestIds
 from app.api.state import State
 from app.cordial.client import open_http
 from app.delivery.accounts import Accounts
@@ -17,13 +30,28 @@ from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
 from app.delivery.worker import SteadyClock, Worker
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
+from app.ledger.clock import zero_at
 from app.ledger.database import Database
+from app.ledger.figures import LedgerFigures
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations
+from app.ledger.registrations import Registrations
 from app.ledger.retention import Retention
 from app.ledger.vault import Pseudonyms, Vault
-from app.settings import Secrets, Settings, load_secrets
+from app.registration.client import JebbitApi
+from app.settings import Secrets, Settings, load_secrets, traces_exporter
+from app.telemetry.logs import place_of
+from app.telemetry.metrics import Metrics
+from app.telemetry.traces import Traces, open_traces
 
+log = structlog.get_logger("main")
+
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
 _DAY = 86_400.0
 _GROUP_BYTES = 4 * 1024 * 1024  # of payload in one commit
 _WAITING_BYTES = 64 * 1024 * 1024  # of payload waiting for one, before webhooks are turned away
@@ -46,7 +74,11 @@ class Parts:
     integrations: Integrations
     pseudonyms: Pseudonyms
     accounts: Accounts
+    registrations: Registrations
+    jebbit: JebbitApi
     worker: Worker
+    metrics: Metrics
+    traces: Traces
 
 
 @asynccontextmanager
@@ -54,16 +86,18 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
     """Open the ledger and the connections to Cordial; both are closed at the end."""
     database = Database(settings.database_url)
     vault = Vault(secrets.secret_keys)
+    counted, traces = Metrics(__version__), open_traces(traces_exporter())
     try:
         await database.migrate()
         pseudonyms = await database.pseudonyms(vault)
         stored = Integrations(database, vault)
-        clock = SteadyClock()
+        clock = SteadyClock(await zero_at(database))
         async with open_http(settings.delivery_concurrency) as http:
             accounts = Accounts(
                 http,
                 timeout=settings.cordial_timeout_seconds,
                 extra_hosts=settings.cordial_extra_hosts,
+                metrics=counted,
             )
             sender = Sender(
                 accounts,
@@ -82,11 +116,26 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
                     skipped=settings.skipped_retention_days * _DAY,
                 ),
                 clock=clock,
+                metrics=counted,
+                traces=traces,
+                lease_seconds=settings.lease_seconds,
+                longest_send=settings.cordial_timeout_seconds,
             )
             async with _notifying(settings, database, http, clock):
-                yield Parts(database, stored, pseudonyms, accounts, worker)
+                yield Parts(
+                    database,
+                    stored,
+                    pseudonyms,
+                    accounts,
+                    Registrations(database, vault),
+                    JebbitApi(http, settings.jebbit_api_url),
+                    worker,
+                    counted,
+                    traces,
+                )
     finally:
         await database.close()
+        await asyncio.to_thread(traces.close)  # it may wait for whoever collects them
 
 
 @asynccontextmanager
@@ -114,7 +163,17 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         MissingSecret: a secret is not set and cannot be made here.
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
+    routes = (webhooks, integrations, registration, submissions, health, metrics)
+    return _build(settings, clock, [each.router for each in routes])
 
+
+def create_worker_app(settings: Settings) -> FastAPI:
+    """Build what delivers and shows only its probes and metrics; raises as `create_app`."""
+    delivering = settings.model_copy(update={"run_worker": True})
+    return _build(delivering, time.time, [health.router, metrics.router])
+
+
+def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[APIRouter]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         secrets = load_secrets(settings)
@@ -122,14 +181,21 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
             state = _state(settings, secrets, parts, clock)
             app.state.service = state
             delivering = asyncio.create_task(parts.worker.run()) if settings.run_worker else None
+            if delivering is not None:
+                delivering.add_done_callback(_tell_of_death)
 
             async def drain() -> None:
                 state.draining = True
                 parts.worker.stop()
-                if delivering is not None:
-                    await asyncio.shield(delivering)
+                if delivering is not None:  # one that died does not keep the rest from ending well
+                    await asyncio.wait([delivering])
                 await state.accepting.drain()
 
+            def stalled() -> str | None:
+                died = delivering is not None and delivering.done() and not state.draining
+                return "The worker has died." if died else parts.worker.stalled()
+
+            state.stalled = stalled
             app.state.drain = drain
             yield
             await drain()
@@ -137,20 +203,33 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
     app = FastAPI(
         title="Jebbit to Cordial sync",
         description=_DESCRIPTION,
-        version="0.1.0",
+        version=__version__,
         lifespan=lifespan,
+        # FastAPI's own would put queries, which hold addresses, and messages of errors into traces.
+        telemetry=_NO_TELEMETRY,
         swagger_ui_parameters={"persistAuthorization": True},
     )
     problems.install(app)
-    for part in (webhooks, integrations, submissions, health):
-        app.include_router(part.router)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestIds)
+    for router in routers:
+        app.include_router(router)
     problems.describe(app)
     return app
 
 
+def _tell_of_death(worker: asyncio.Task[None]) -> None:
+    error = asyncio.CancelledError() if worker.cancelled() else worker.exception()
+    if error is not None:
+        log.error("worker_died", error=place_of(error))
+
+
 def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[], float]) -> State:
     async def commit(group: Sequence[Arrival]) -> Sequence[Accepted | IntegrationGone]:
-        return await accept(parts.database, group)
+        started = time.perf_counter()
+        accepted = await accept(parts.database, group)
+        parts.metrics.commit("webhooks", len(group), time.perf_counter() - started)
+        return accepted
 
     return State(
         settings=settings,
@@ -159,6 +238,8 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[
         integrations=parts.integrations,
         pseudonyms=parts.pseudonyms,
         accounts=parts.accounts,
+        registrations=parts.registrations,
+        jebbit=parts.jebbit,
         accepting=GroupCommit(
             commit,
             weigh=_weigh,
@@ -167,11 +248,31 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[
         ),
         wake=parts.worker.wake if settings.run_worker else lambda: None,
         clock=clock,
+        metrics=parts.metrics,
+        traces=parts.traces,
+        figures=LedgerFigures(parts.database),
+        stalled=parts.worker.stalled,
     )
 
 
 def _weigh(arrival: Arrival) -> int:
     return _ARRIVAL_BYTES + sum(len(item.payload) for item in arrival.items)
+
+
+@asynccontextmanager
+async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault]]:
+    """Open the ledger alone, for a command that works beside the service.
+
+    Raises:
+        MissingSecret, WrongSecretKey: as `create_app`.
+    """
+    database, vault = Database(settings.database_url), Vault(load_secrets(settings).secret_keys)
+    try:
+        await database.migrate()
+        await database.pseudonyms(vault)  # so that nothing is written with a key that is not its
+        yield database, vault
+    finally:
+        await database.close()
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:

@@ -1,14 +1,20 @@
 """Serving over HTTP, and ending well."""
 
+import asyncio
+import resource
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
+
+_STUCK_SECONDS = 40.0  # for one request to arrive whole; webhooks answer 408 before that
+_TICKS_PER_SECOND = 10  # uvicorn's
+_OPEN_FILES = 65_536
 
 
 class DrainingServer(uvicorn.Server):
@@ -32,9 +38,34 @@ class DrainingServer(uvicorn.Server):
             )
         )
         self._app = app
+        self._arriving: dict[object, tuple[object, float]] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections, besides what uvicorn does."""
+        if counter % _TICKS_PER_SECOND == 0:
+            self._close_stuck(time.monotonic())
+        return await super().on_tick(counter)
+
+    def _close_stuck(self, now: float) -> None:
+        """Close each connection whose request does not arrive.
+
+        uvicorn waits for ever for a head, and for the body where nobody reads it with a timeout.
+        """
+        before, self._arriving = self._arriving, {}
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not (cycle.response_complete or cycle.more_body):
+                continue  # it is being answered
+            known, since = before.get(connection, (None, now))
+            since = since if known is cycle else now  # another request is another beginning
+            self._arriving[connection] = (cycle, since)
+            transport: asyncio.Transport | None = getattr(connection, "transport", None)
+            if now - since > _STUCK_SECONDS and transport is not None:
+                transport.abort()
 
     async def main_loop(self) -> None:
         """Serve until told to stop, then drain what the application has under way."""
+        _allow_many_connections()
         await super().main_loop()
         drain: Callable[[], Awaitable[None]] | None = getattr(self._app.state, "drain", None)
         if drain is not None:
@@ -44,6 +75,14 @@ class DrainingServer(uvicorn.Server):
         """Stop on a signal, without raising it again at the end as uvicorn would."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _allow_many_connections() -> None:
+    """Take as many open files as the system gives: idle connections must not shut out others."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextmanager

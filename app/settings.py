@@ -1,26 +1,35 @@
 """Settings: the only reader of the environment."""
 
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.delivery.schedule import DELAYS
+from app.ledger.database import async_url
 from app.rules.policy import EU_COUNTRIES
 from app.telemetry.logs import LogFormat
 
-_SHORTEST_KEY = 32
+_SHORTEST_KEY = 16
+_HOST_PORT = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 
 
 class Settings(BaseSettings):
     """What can be set from outside; every one has a line in `.env.example`."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,  # `NAME=` is not given
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
 
     database_url: str = "sqlite:///data/ledger.db"
     secret_key: SecretStr | None = None
@@ -29,12 +38,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     public_url: str | None = None
     run_worker: bool = True
+    worker_port: int | None = Field(None, ge=0, le=65535)
     delivery_concurrency: int = Field(50, ge=1)
     retry_delays_seconds: Annotated[tuple[float, ...], NoDecode] = DELAYS
+    lease_seconds: float = Field(60.0, ge=1)
     webhook_max_bytes: int = Field(1024 * 1024, ge=1024)
     webhook_tolerance_seconds: float = Field(300.0, gt=0)
     cordial_extra_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     cordial_timeout_seconds: float = Field(10.0, gt=0)
+    jebbit_api_url: str = "https://api2.jebbit.com"
     retention_days: float = Field(30.0, ge=0)
     skipped_retention_days: float = Field(7.0, ge=0)
     eu_countries: Annotated[frozenset[str], NoDecode] = EU_COUNTRIES
@@ -42,13 +54,6 @@ class Settings(BaseSettings):
     log_format: LogFormat = "console"
     log_level: str = "INFO"
     data_dir: Path = Path("data")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _blank_is_unset(cls, value: object, info: object) -> object:
-        """Take `NAME=` in an env file as not given."""
-        name = getattr(info, "field_name", "")
-        return cls.model_fields[name].default if value == "" else value
 
     @field_validator("cordial_extra_hosts", "eu_countries", "retry_delays_seconds", mode="before")
     @classmethod
@@ -68,9 +73,32 @@ class Settings(BaseSettings):
     @field_validator("cordial_extra_hosts")
     @classmethod
     def _are_hosts(cls, value: frozenset[str]) -> frozenset[str]:
-        if wrong := sorted(each for each in value if not each.rpartition(":")[2].isdigit()):
+        hosts = frozenset(each.lower() for each in value)
+        if wrong := sorted(each for each in hosts if not _HOST_PORT.fullmatch(each)):
             raise ValueError(f"write host:port, not {', '.join(wrong)}")
-        return frozenset(each.lower() for each in value)
+        return hosts
+
+    @field_validator("retry_delays_seconds")
+    @classmethod
+    def _are_delays(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= each < float("inf") for each in value):
+            raise ValueError("give seconds, none of them negative")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_one_of_two(cls, value: str) -> str:
+        async_url(value)  # says what is wrong
+        return value
+
+    @field_validator("jebbit_api_url")
+    @classmethod
+    def _carries_secrets_safely(cls, value: str) -> str:
+        url = urlsplit(value)
+        local = url.hostname in ("localhost", "127.0.0.1", "::1")
+        if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and local)):
+            raise ValueError("give an https:// address; http:// only for a stand-in on localhost")
+        return value.rstrip("/")
 
     @field_validator("log_level")
     @classmethod
@@ -80,11 +108,19 @@ class Settings(BaseSettings):
             raise ValueError("use DEBUG, INFO, WARNING or ERROR")
         return level
 
+    @field_validator("secret_key")
+    @classmethod
+    def _keys_are_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        given = value.get_secret_value().split(",") if value else []
+        if any(len(key.strip()) < _SHORTEST_KEY for key in given if key.strip()):
+            raise ValueError(f"needs at least {_SHORTEST_KEY} characters; {_MAKE_ONE}")
+        return value
+
     @model_validator(mode="after")
-    def _keys_are_long_enough(self) -> Self:
-        short = [key for key in self.secret_keys if len(key) < _SHORTEST_KEY]
-        if short:
-            raise ValueError(f"SECRET_KEY needs at least {_SHORTEST_KEY} characters; {_MAKE_ONE}")
+    def _a_send_fits_into_a_lease(self) -> Self:
+        # Else a claim could be taken over, and sent again, while Cordial is still being waited for.
+        if self.lease_seconds < 2 * self.cordial_timeout_seconds:
+            raise ValueError("LEASE_SECONDS must be at least twice CORDIAL_TIMEOUT_SECONDS")
         return self
 
     @cached_property
@@ -97,6 +133,19 @@ class Settings(BaseSettings):
     def is_sqlite(self) -> bool:
         """Whether the ledger is the embedded one."""
         return self.database_url.startswith("sqlite")
+
+
+def traces_exporter() -> str | None:
+    """Return what OpenTelemetry's standard variables ask for: `otlp`, `console` or nothing.
+
+    They are read from the environment alone, as the SDK reads the rest of them.
+    """
+    chosen = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if disabled or chosen == "none" or not (chosen or any(map(os.environ.get, endpoints))):
+        return None
+    return "console" if chosen == "console" else "otlp"
 
 
 class MissingSecret(Exception):
@@ -119,7 +168,8 @@ def load_secrets(settings: Settings) -> Secrets:
     """Return the secrets; with SQLite, missing ones are made once and kept in `DATA_DIR`.
 
     Raises:
-        MissingSecret: with PostgreSQL, whose replicas must all be given the same.
+        MissingSecret: with PostgreSQL, whose replicas must all be given the same; or the file that
+            keeps one is empty.
     """
     token = settings.ops_token.get_secret_value() if settings.ops_token else ""
     missing = [
@@ -142,7 +192,7 @@ def _kept(path: Path) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(48))
         try:
@@ -151,4 +201,7 @@ def _kept(path: Path) -> str:
             pass
         finally:
             draft.unlink()
-    return path.read_text().strip()
+    kept = path.read_text().strip()
+    if not kept:
+        raise MissingSecret(f"{path} is empty; put the secret back, or delete it to have one made")
+    return kept

@@ -25,7 +25,7 @@ def require_token(
         Problem: 401.
     """
     token = given.credentials if given else ""
-    if not hmac.compare_digest(token.encode(), state.ops_token.encode()):
+    if not token or not hmac.compare_digest(token.encode(), state.ops_token.encode()):
         raise Problem(
             HTTPStatus.UNAUTHORIZED,
             "Send Authorization: Bearer with the value of OPS_TOKEN.",

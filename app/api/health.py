@@ -2,12 +2,13 @@
 
 import asyncio
 from http import HTTPStatus
+from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app.api.problems import Problem, documented
-from app.api.state import CurrentState
+from app.api.state import CurrentState, State
 from app.ledger.database import UNAVAILABLE
 
 router = APIRouter(tags=["health"])
@@ -18,12 +19,35 @@ _PING_SECONDS = 3.0
 class Health(BaseModel):
     """The answer of a probe that succeeds."""
 
-    status: str = "ok"
+    status: Literal["ok"] = "ok"
 
 
-@router.get("/healthz", summary="Is the process alive")
-async def healthz() -> Health:
-    """Answers as long as the process serves requests; restart it when this fails."""
+class Checks(BaseModel):
+    """What readiness is made of."""
+
+    ledger: Literal["ok", "unreachable"]
+    migrations: Literal["ok", "not_current", "unknown"]
+    draining: Literal["no", "yes"]
+
+
+class Readiness(Health):
+    """The answer when all is ready; a failure carries the same checks."""
+
+    checks: Checks
+
+
+@router.get(
+    "/healthz",
+    summary="Is the process alive",
+    responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
+)
+async def healthz(state: CurrentState) -> Health:
+    """Whether the process serves and its worker comes round; restart it when this fails.
+
+    A ledger or a Cordial that is away does not make it fail: a restart would not bring them back.
+    """
+    if wrong := state.stalled():
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{wrong} Restart this process.")
     return Health()
 
 
@@ -32,15 +56,36 @@ async def healthz() -> Health:
     summary="Is the service ready",
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def readyz(state: CurrentState) -> Health:
-    """Ready when the ledger can be reached and the service is not shutting down."""
-    if state.draining:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Shutting down: finishing what is under way.")
+async def readyz(state: CurrentState) -> Readiness:
+    """Whether webhooks may be sent here: `checks` says what of it holds.
+
+    `ledger` unreachable: look at the database and `DATABASE_URL`. `migrations` not current: the
+    ledger was changed by another version; deploy one version everywhere. `draining`: this process
+    is going.
+    """
+    checks = await _check(state)
+    for wrong, detail in (
+        (checks.draining == "yes", "Shutting down: finishing what is under way."),
+        (
+            checks.ledger == "unreachable",
+            "The ledger cannot be reached; look at DATABASE_URL.",
+        ),
+        (
+            checks.migrations == "not_current",
+            "The ledger's tables are of another version; deploy one version everywhere.",
+        ),
+    ):
+        if wrong:
+            members = {"checks": checks.model_dump()}
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, members=members)
+    return Readiness(checks=checks)
+
+
+async def _check(state: State) -> Checks:
+    draining: Literal["no", "yes"] = "yes" if state.draining else "no"
     try:
         async with asyncio.timeout(_PING_SECONDS):
-            await state.database.ping()
+            current = await state.database.is_current()
     except UNAVAILABLE:
-        raise Problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "The ledger cannot be reached; look at DATABASE_URL."
-        ) from None
-    return Health()
+        return Checks(ledger="unreachable", migrations="unknown", draining=draining)
+    return Checks(ledger="ok", migrations="ok" if current else "not_current", draining=draining)

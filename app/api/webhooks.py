@@ -5,13 +5,13 @@ import hashlib
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
+from app.api.noting import Note, noting
 from app.api.problems import Problem, documented, ledger_unavailable
 from app.api.state import State, state_of
 from app.jebbit import signature
@@ -23,8 +23,7 @@ from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.rules.integration import Integration
 from app.rules.plan import facts
 from app.telemetry.logs import place_of
-
-log = structlog.get_logger("webhooks")
+from app.telemetry.metrics import UNKNOWN
 
 _READ_SECONDS = 30.0  # a webhook that takes longer to arrive is cut off
 _STORE_SECONDS = 10.0
@@ -92,19 +91,30 @@ class WebhookAnswer(BaseModel):
 async def receive(integration_id: str, request: Request) -> Response:
     """Take a webhook: size, integration, signature, parse, store, answer, in this order."""
     state = state_of(request)
+    with noting(state, request) as note:
+        return await _receive(state, integration_id, request, note)
+
+
+async def _receive(state: State, integration_id: str, request: Request, note: Note) -> Response:
+    if state.integrations.has_read(integration_id):
+        note.integration = integration_id
     body = await _read(request, state.settings.webhook_max_bytes)
+    note.size = len(body)
     now = state.clock()
-    stored, signed_at = await _signed_by(state, integration_id, request, body, now)
+    stored, signed_at = await _signed_by(state, integration_id, request, body, now, note)
+    note.test = signature.TEST_HEADER in request.headers
     items, unreadable = _read_items(state, stored.integration, body, now)
     arrival = Arrival(
         integration_id=stored.id,
         fingerprint=hashlib.sha256(b"%d.%b" % (signed_at, body)).hexdigest(),
         expires_at=signed_at + state.settings.webhook_tolerance_seconds,
         received_at=now,
-        test=signature.TEST_HEADER in request.headers,
+        test=note.test,
         items=items,
+        request_id=note.request_id,
+        traceparent=note.traceparent,
     )
-    accepted = await _store(state, arrival)
+    accepted = note.accepted = await _store(state, arrival, note)
     if accepted.pending:
         state.wake()
     if unreadable is not None:
@@ -146,12 +156,13 @@ async def _read(request: Request, most: int) -> bytes:
 
 
 async def _signed_by(
-    state: State, integration_id: str, request: Request, body: bytes, now: float
+    state: State, integration_id: str, request: Request, body: bytes, now: float, note: Note
 ) -> tuple[StoredIntegration, int]:
     """Return the integration whose secret the webhook was signed with, and when."""
     header = ",".join(request.headers.getlist(signature.HEADER)) or None
     try:
         stored = await state.integrations.recent(integration_id)
+        note.integration = stored.id
         try:
             return stored, _verify(state, stored, header, body, now)
         except signature.InvalidSignature:
@@ -159,9 +170,10 @@ async def _signed_by(
             stored = await state.integrations.get(integration_id)
             return stored, _verify(state, stored, header, body, now)
     except UnknownIntegration:
+        note.integration = UNKNOWN
         raise _unknown(integration_id) from None
     except signature.InvalidSignature as error:
-        log.warning("webhook_refused", integration=integration_id, reason=error.reason)
+        note.reason = error.reason
         raise Problem(  # the same for every cause: it tells a forger nothing
             HTTPStatus.UNAUTHORIZED,
             "The signature does not hold. Check the shared secret and the sender's clock.",
@@ -220,26 +232,17 @@ def _new(
     )
 
 
-async def _store(state: State, arrival: Arrival) -> Accepted:
+async def _store(state: State, arrival: Arrival, note: Note) -> Accepted:
     """Return when the arrival is on disk; anything else is a 503, so that it is sent again."""
     try:
         async with asyncio.timeout(_STORE_SECONDS):
             accepted = await state.accepting.submit(arrival)
     except TooManyWaiting:
-        log.warning("too_many_waiting")
+        note.reason = "too_many_waiting"
         raise ledger_unavailable() from None
     except UNAVAILABLE as error:
-        log.warning("ledger_unavailable", error=place_of(error))
+        note.reason = place_of(error)
         raise ledger_unavailable() from None
     if isinstance(accepted, IntegrationGone):
         raise _unknown(arrival.integration_id)
-    log.info(
-        "webhook",
-        integration=arrival.integration_id,
-        accepted=accepted.pending,
-        duplicates=accepted.duplicates,
-        unreadable=accepted.unreadable,
-        test=arrival.test,
-        submissions=accepted.ids[:10],
-    )
     return accepted

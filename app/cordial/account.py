@@ -31,10 +31,12 @@ def api_base(account_url: str, extra_hosts: Set[str] = frozenset()) -> str:
         url = urlsplit(text if "://" in text else f"https://{text}")
         host, port = (url.hostname or "").lower(), url.port
     except ValueError:
-        raise BadAccountUrl(f"{account_url!r} is no address; {_EXPECTED}") from None
+        raise BadAccountUrl(f"This is no address; {_EXPECTED}") from None
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise BadAccountUrl(f"Leave out user, password, ? and #; {_EXPECTED}")
-    if f"{host}:{port}" in extra_hosts and url.scheme in ("http", "https"):
+    default_port = {"http": 80, "https": 443}.get(url.scheme)
+    bracketed = f"[{host}]" if ":" in host else host
+    if default_port and f"{bracketed}:{port or default_port}" in extra_hosts:
         return f"{url.scheme}://{url.netloc.lower()}/v2"
     match = _CORDIAL_HOST.fullmatch(host)
     if match is None or url.scheme != "https" or port not in (None, 443):

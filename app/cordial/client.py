@@ -6,7 +6,8 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, TypeVar
 
 import aiohttp
 import httpx
@@ -21,7 +22,16 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from app.cordial.errors import Rejected, Unavailable, Upserted, read_answer
+from app.cordial.errors import (
+    CordialError,
+    NoAnswer,
+    Rejected,
+    TimedOut,
+    Unavailable,
+    Upserted,
+    error_class,
+    read_answer,
+)
 from app.rules.values import FieldType
 
 
@@ -42,6 +52,11 @@ class AccountAttribute:
 QUICK_TRIES = 3
 _QUICK_WAIT = wait_random_exponential(multiplier=0.25, max=2)  # seconds, up to
 
+Observe = Callable[[int | None, str, float], None]
+"""Told of each request: HTTP status (None: no answer), class of error (`none`), seconds."""
+
+Read = TypeVar("Read")
+
 _NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -58,7 +73,10 @@ async def open_http(connections: int) -> AsyncIterator[httpx.AsyncClient]:
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     transport = AiohttpTransport(client=session)
-    async with httpx.AsyncClient(transport=transport, follow_redirects=False) as http:
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+    async with httpx.AsyncClient(
+        transport=transport, follow_redirects=False, cookies=no_cookies
+    ) as http:
         yield http
 
 
@@ -74,6 +92,7 @@ class CordialClient:
         timeout: float,
         requests_per_second: float | None = None,
         clock: Callable[[], float] = time.time,
+        observe: Observe = lambda status, error, seconds: None,
     ) -> None:
         """Take the account's API address, its key and the longest time (s) an answer may take."""
         self._http = http
@@ -88,6 +107,7 @@ class CordialClient:
         self._timeout = timeout
         self._clock = clock
         self._limiter = _limiter(requests_per_second)
+        self._observe = observe
 
     async def upsert(
         self,
@@ -101,17 +121,19 @@ class CordialClient:
         Args:
             body: as `rules.contact` builds it.
             tries: how often to try within seconds what may pass: no answer, timeout, 5xx.
-            before_try: called before each request; what it raises ends the trying.
+            before_try: called before each request, and once more at the last moment before it is
+                written; what it raises ends the trying.
 
         Raises:
             CordialError: the subclass says what can be done.
         """
         content = to_json(body)
 
-        async def once() -> Upserted:
-            before_try()
-            answer = await self._request("POST", "/contacts", content)
+        def read(answer: httpx.Response) -> Upserted:
             return read_answer(answer.status_code, answer.headers, answer.content, self._clock())
+
+        async def once() -> Upserted:
+            return await self._request("POST", "/contacts", content, read, before_try)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Unavailable),
@@ -135,10 +157,12 @@ class CordialClient:
         Raises:
             CordialError: the subclass says what can be done.
         """
-        answer = await self._request("GET", "/accountlists")
-        if answer.status_code == 404:  # Cordial's answer where there are none
-            return frozenset()
-        entries = _load(_checked(answer, self._clock()))
+
+        def read(answer: httpx.Response) -> bytes:
+            none_there = answer.status_code == 404  # Cordial's answer where there are none
+            return b"[]" if none_there else _checked(answer, self._clock())
+
+        entries = _load(await self._request("GET", "/accountlists", b"", read))
         named = (each.get("name") for each in entries if isinstance(each, dict))
         return frozenset(name for name in named if isinstance(name, str))
 
@@ -170,21 +194,69 @@ class CordialClient:
         await self._call("POST", "/accountlists", to_json({"name": name}))
 
     async def _call(self, method: str, path: str, content: bytes = b"") -> bytes:
-        return _checked(await self._request(method, path, content), self._clock())
+        return await self._request(
+            method, path, content, lambda answer: _checked(answer, self._clock())
+        )
 
-    async def _request(self, method: str, path: str, content: bytes = b"") -> httpx.Response:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        read: Callable[[httpx.Response], Read],
+        before_try: Callable[[], None] = lambda: None,
+    ) -> Read:
+        """Return what `read` makes of the answer; either way the request is observed."""
         if self._limiter is not None:
             await self._limiter.acquire()
+        before_try()
+        started = time.perf_counter()
+        try:
+            answer = await self._send(method, path, _Body(content, before_try))
+            result = read(answer)
+        except CordialError as error:
+            kind = error_class(error)
+            self._observe(error.http_status, kind, time.perf_counter() - started)
+            raise
+        self._observe(answer.status_code, "none", time.perf_counter() - started)
+        return result
+
+    async def _send(self, method: str, path: str, body: "_Body") -> httpx.Response:
+        length = {"Content-Length": str(len(body.content))}
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._http.request(
-                    method, self._base + path, content=content, headers=self._headers
+                    method, self._base + path, content=body, headers={**self._headers, **length}
                 )
         except TimeoutError:
-            raise Unavailable(f"no answer within {self._timeout:g} s") from None
+            raise TimedOut(f"no answer within {self._timeout:g} s") from None
         except _NO_ANSWER as error:
+            if body.refusal is not None:
+                raise body.refusal from None
             # The class alone: messages of connection errors repeat addresses.
-            raise Unavailable(f"no answer: {type(error).__name__}") from None
+            raise NoAnswer(f"no answer: {type(error).__name__}") from None
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's body, which looks once more before it is written whether it may be.
+
+    The process may have been stopped since the look before: while the request waited for a
+    connection, or in the middle of a step. Headers go out together with the body, so that nothing
+    is sent where the last look says no.
+    """
+
+    def __init__(self, content: bytes, before: Callable[[], None]) -> None:
+        self.content = content
+        self.refusal: Exception | None = None
+        self._before = before
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            self._before()
+        except Exception as refusal:
+            self.refusal = refusal  # what comes out at the other end is a broken connection
+            raise
+        yield self.content
 
 
 def _limiter(requests_per_second: float | None) -> AsyncLimiter | None:
@@ -217,7 +289,7 @@ def _read_attributes(content: bytes) -> list[AccountAttribute]:
     attributes = []
     for entry in _load(content):
         key, kind = (entry.get("key"), entry.get("type")) if isinstance(entry, dict) else (None, 0)
-        if isinstance(key, str) and kind in _TYPES:
+        if isinstance(key, str) and isinstance(kind, str) and kind in _TYPES:
             given = entry.get("validators")
             validators = given if isinstance(given, dict) else {}
             attributes.append(

@@ -36,6 +36,14 @@ class Unavailable(CordialError):
     """Try again: Cordial is down, slow, or gave an answer that cannot be read."""
 
 
+class NoAnswer(Unavailable):
+    """Try again: Cordial could not be reached, or the connection broke."""
+
+
+class TimedOut(NoAnswer):
+    """Try again: Cordial took too long."""
+
+
 class RateLimited(CordialError):
     """Wait, with the whole account. `retry_after` is in seconds; None where Cordial did not say."""
 
@@ -54,6 +62,21 @@ class Rejected(CordialError):
     def __init__(self, message: str, http_status: int, fields: tuple[str, ...] = ()) -> None:
         super().__init__(message, http_status)
         self.fields = fields
+
+
+_CLASSES: dict[type[CordialError], str] = {
+    TimedOut: "timeout",
+    NoAnswer: "connection",
+    Unavailable: "unavailable",
+    RateLimited: "rate_limited",
+    AccessRefused: "access_refused",
+    Rejected: "rejected",
+}
+
+
+def error_class(error: CordialError) -> str:
+    """Return the word by which an error is counted and logged."""
+    return _CLASSES.get(type(error), "unavailable")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
@@ -102,7 +103,8 @@ class JournalEntry:
     """One request, noted as it starts. Times are Unix seconds.
 
     `path` is as sent (percent-encoded), `key` the last four characters of the API key, `email`
-    the address in the body. `ended` stays None while it runs, `status` where no answer was sent.
+    the address in the body. `ended` stays None while it runs, `status` where no answer was sent;
+    `left` is when the caller hung up on a slow answer.
     """
 
     n: int
@@ -115,6 +117,7 @@ class JournalEntry:
     body: JsonValue = None
     fault: FaultKind | None = None
     email: str | None = None
+    left: float | None = None
 
 
 class Journal:
@@ -587,7 +590,9 @@ class Cordial:
         entry.body, entry.email = call.body, _email_in(call.body, sandbox.account)
         fault = sandbox.next_fault(entry.email)
         entry.fault = fault.kind if fault else None
-        answer = await _faulty_answer(sandbox, call, fault)
+        if fault and fault.kind == "slow":
+            entry.left = await _linger(sandbox, fault.seconds, receive)
+        answer = _faulty_answer(sandbox, call, fault)
         if sandbox.latency_seconds:
             await asyncio.sleep(sandbox.latency_seconds)
         # Before the send: whoever has the answer must find the entry closed.
@@ -599,12 +604,23 @@ class Cordial:
             await answer(scope, receive, send)
 
 
-async def _faulty_answer(sandbox: Sandbox, call: Call, fault: Fault | None) -> Response:
+def _faulty_answer(sandbox: Sandbox, call: Call, fault: Fault | None) -> Response:
     if fault and fault.kind in _FAULT_ANSWERS:
         return _FAULT_ANSWERS[fault.kind](fault)
-    if fault and fault.kind == "slow":
-        await asyncio.sleep(fault.seconds)
     return _answer(sandbox, call)
+
+
+async def _linger(sandbox: Sandbox, seconds: float, receive: Receive) -> float | None:
+    """Let time pass; return when the caller hung up. What it asked for is done all the same."""
+    until = time.monotonic() + seconds
+    left = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            left = sandbox.clock()
+    await asyncio.sleep(until - time.monotonic())
+    return left
 
 
 def _answer(sandbox: Sandbox, call: Call) -> Response:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Set
+from functools import partial
 
 import httpx
 
@@ -9,6 +10,7 @@ from app.cordial.account import api_base
 from app.cordial.client import CordialClient
 from app.ledger.integrations import StoredIntegration
 from app.rules.values import FieldType
+from app.telemetry.metrics import Metrics
 
 _KNOWN_FOR = 300.0  # seconds; an attribute made in Cordial flows after this at the latest
 
@@ -23,12 +25,14 @@ class Accounts:
         timeout: float,
         extra_hosts: Set[str],
         clock: Callable[[], float] = time.monotonic,
+        metrics: Metrics | None = None,
     ) -> None:
         """Take the shared pool, an answer's longest time (s) and hosts besides Cordial's own."""
         self._http = http
         self._timeout = timeout
         self._extra_hosts = extra_hosts
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._clients: dict[str, tuple[int, CordialClient]] = {}
         self._attributes: dict[str, tuple[int, float, Mapping[str, FieldType]]] = {}
 
@@ -55,6 +59,7 @@ class Accounts:
                 account.api_key.get_secret_value(),
                 timeout=self._timeout,
                 requests_per_second=account.requests_per_second,
+                observe=partial(self._metrics.cordial_request, stored.id),
             )
             self._clients[stored.id] = (stored.version, client)
         return client

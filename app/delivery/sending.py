@@ -18,6 +18,7 @@ from app.cordial.errors import (
     RateLimited,
     Rejected,
     Upserted,
+    error_class,
 )
 from app.delivery import gate
 from app.delivery.accounts import Accounts
@@ -45,6 +46,7 @@ class Outcome:
 
     settlement: Settlement
     turn: Turn | None = None
+    cause: str | None = None  # why it was not delivered, in a word, for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,11 @@ class Sender:
         self._clock = clock
         self._chance = chance
 
+    @property
+    def most_attempts(self) -> int:
+        """How many attempts a submission is given."""
+        return len(self._delays) + 1
+
     async def send(
         self, claim: Claim, stored: StoredIntegration, before_try: Callable[[], None]
     ) -> Outcome:
@@ -91,7 +98,8 @@ class Sender:
         if submission is None:
             return Outcome(Settlement(claim, SubmissionStatus.DEAD, reason=DeadReason.UNREADABLE))
         if rekeyed := self._rekeyed(claim, submission, stored):
-            return Outcome(Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed))
+            moved = Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed)
+            return Outcome(moved, cause="rekeyed")
         if _is_stale(claim):
             return Outcome(_skipped(claim, SkipReason.STALE))
         at, clock = self._clock(), time.perf_counter()
@@ -155,28 +163,30 @@ class Sender:
     ) -> Outcome:
         """Say what follows from a send that failed: wait, block, give up or try again."""
         now, reason = self._clock(), str(error)
+        cause = error_class(error) if isinstance(error, CordialError) else "bad_account_url"
         match error:
             case AccessRefused() | BadAccountUrl():
                 turn: Turn = partial(gate.refused, reason=reason, now=now)
-                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn)
+                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn, cause)
             case RateLimited():
                 turn = partial(gate.rate_limited, retry_after=error.retry_after, now=now)
-                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn)
+                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn, cause)
             case Rejected():
                 attempt = Attempt(at, ms, error.http_status, "rejected", reason)
                 dead = Settlement(
                     claim, SubmissionStatus.DEAD, reason=DeadReason.REJECTED, attempt=attempt
                 )
-                return Outcome(dead, gate.succeeded)  # it answers, for others it may say yes
+                return Outcome(dead, gate.succeeded, cause)  # it answers; to others perhaps yes
             case _:
                 attempt = Attempt(at, ms, error.http_status, "unavailable", reason)
                 turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
-                return Outcome(self._retry(claim, attempt, now), turn)
+                return Outcome(self._retry(claim, attempt, now), turn, cause)
 
     def failed(self, claim: Claim, error: str) -> Outcome:
         """Return the outcome of a send that our own defect ended: another try, then a person."""
         now = self._clock()
-        return Outcome(self._retry(claim, Attempt(now, 0.0, None, "defect", error), now))
+        attempt = Attempt(now, 0.0, None, "defect", error)
+        return Outcome(self._retry(claim, attempt, now), cause="defect")
 
     def _retry(self, claim: Claim, attempt: Attempt, now: float) -> Settlement:
         delay = next_delay(claim.tries + 1, self._chance(), self._delays)
@@ -192,8 +202,16 @@ def _skipped(claim: Claim, reason: SkipReason) -> Settlement:
 
 
 def _is_stale(claim: Claim) -> bool:
-    """Whether later answers of the contact were delivered: a backfill never overwrites them."""
-    if claim.forced or claim.occurred_at is None or claim.delivered_occurred_at is None:
+    """Whether later answers of the contact were delivered: nothing older goes over them.
+
+    By when they were given (a backfill), else by when they came in: a replay may have been asked
+    for while a later one was under way.
+    """
+    if claim.forced:
+        return False
+    if claim.delivered_seq is not None and claim.delivered_seq > claim.seq:
+        return True
+    if claim.occurred_at is None or claim.delivered_occurred_at is None:
         return False
     return claim.occurred_at < claim.delivered_occurred_at
 

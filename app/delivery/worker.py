@@ -3,9 +3,11 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -25,27 +27,33 @@ from app.ledger.integrations import Integrations, StoredIntegration, UnknownInte
 from app.ledger.notices import prune_notices
 from app.ledger.retention import Retention, prune_receipts, wipe_payloads
 from app.ledger.schema import GateState, SubmissionStatus
+from app.ledger.signals import listen
 from app.telemetry.logs import place_of
+from app.telemetry.metrics import Metrics
+from app.telemetry.traces import NoTraces, Span, Traces
 
 log = structlog.get_logger("delivery")
 
-POLL_SECONDS = 1.0  # how soon what another process accepted is seen
+POLL_SECONDS = 1.0  # how soon what comes due by time is seen
 DRAIN_SECONDS = 20.0
-_RENEW_SECONDS = LEASE_SECONDS / 3
 _PRUNE_SECONDS = 60.0
-_LEASE_MARGIN = 5.0  # nothing is sent when less than this is left of a lease
+_RENEWALS = 3  # of a lease, before it would run out
+_ROOM_FOR_OTHERS = 5  # one in so many sends is kept free of any single integration
 _SETTLE_GROUP = 200
+_CLAIM_SECONDS = 30.0  # a ledger that does not answer must not look like a worker that hangs
+STALLED_SECONDS = 60.0
 
 
 class SteadyClock:
     """Unix seconds that never jump: due times and leases must not, when the clock is set."""
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+    def __init__(self, zero_at: float | None = None) -> None:
+        """Take the unix time at which the monotonic clock was zero, else by the wall clock now."""
+        self._zero_at = time.time() - time.monotonic() if zero_at is None else zero_at
 
     def __call__(self) -> float:
         """Return the time."""
-        return time.monotonic() + self._offset
+        return time.monotonic() + self._zero_at
 
 
 # What leaves a claim unsettled: it is another's by now, or will be when the lease runs out.
@@ -72,21 +80,34 @@ class Worker:
         concurrency: int,
         retention: Retention,
         clock: Callable[[], float],
+        metrics: Metrics | None = None,
+        traces: Traces | None = None,
+        lease_seconds: float = LEASE_SECONDS,
+        longest_send: float = 10.0,
     ) -> None:
-        """Take the ledger, what sends, how many at once, and how long payloads are kept."""
+        """Take the ledger, what sends, how many at once, and how long payloads are kept.
+
+        A claim is ours for `lease_seconds`, unless renewed; with less than `longest_send` left,
+        the time that one request may take, none is begun.
+        """
         self._database = database
         self._integrations = integrations
         self._sender = sender
         self._concurrency = concurrency
         self._retention = retention
         self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._longest_send = longest_send
         self._known: dict[str, StoredIntegration] = {}
         self._troubled: set[str] = set()  # integrations whose gate may have failures on record
         self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._work = asyncio.Event()
         self._stopping = False
+        self._metrics = metrics or Metrics()
+        self._traces = traces or NoTraces()
+        self._round_at: float | None = None
         self._settling = GroupCommit[Settlement, bool](
-            lambda group: settle(database, group, clock()),
+            self._commit,
             weigh=lambda _: 1,
             group_weight=_SETTLE_GROUP,
             waiting_weight=sys.maxsize,
@@ -101,11 +122,19 @@ class Worker:
         self._stopping = True
         self.wake()
 
+    def stalled(self) -> str | None:
+        """Say so where the loop has not come round for a minute; None where all is well."""
+        if self._round_at is None or self._stopping:
+            return None
+        age = self._clock() - self._round_at
+        return f"The worker has not come round for {age:.0f} s." if age > STALLED_SECONDS else None
+
     async def run(self) -> None:
         """Deliver until told to stop, then finish what is under way and give back the rest."""
         keepers = [
-            asyncio.create_task(self._every(_RENEW_SECONDS, self._renew)),
+            asyncio.create_task(self._every(self._lease_seconds / _RENEWALS, self._renew)),
             asyncio.create_task(self._every(_PRUNE_SECONDS, self._prune)),
+            asyncio.create_task(listen(self._database, self.wake)),
         ]
         try:
             while not self._stopping:
@@ -121,11 +150,14 @@ class Worker:
     async def _launch(self) -> int:
         """Claim as many as there is room for; return how many that were."""
         self._work.clear()
+        self._round_at = self._clock()
+        self._metrics.round()
         room = self._concurrency - len(self._flights)
         if room <= 0:
             return 0
         try:
-            claims = await claim(self._database, self._clock(), room)
+            async with asyncio.timeout(_CLAIM_SECONDS):
+                claims = await self._claim(room)
         except Exception as error:  # the loop must outlive whatever one round meets
             event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
             log.warning(event, error=place_of(error))
@@ -138,27 +170,45 @@ class Worker:
             task.add_done_callback(self._land)
         return len(claims)
 
+    async def _claim(self, room: int) -> list[Claim]:
+        return await claim(
+            self._database,
+            self._clock(),
+            room,
+            flying=Counter(each.claim.integration_id for each in self._flights.values()),
+            most=self._concurrency - self._concurrency // _ROOM_FOR_OTHERS,
+            lease_seconds=self._lease_seconds,
+        )
+
     def _land(self, task: asyncio.Task[None]) -> None:
         del self._flights[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("defect", error=place_of(error))  # the lease runs out, and it is sent again
         self.wake()
 
     async def _fly(self, flight: _Flight) -> None:
+        with self._traces.delivery(flight.claim.traceparent) as span:
+            await self._deliver(flight, span)
+
+    async def _deliver(self, flight: _Flight, span: Span) -> None:
         each = flight.claim
         try:
-            outcome = await self._send(flight)
+            outcome = await self._send(flight, span)
             await self._turn_gate(each, outcome.turn)
             held = await self._settle(flight, self._kept(outcome.settlement))
         except _LEFT:
             held = False
+        else:
+            self._count(each, outcome.settlement, held)
         if not held:
             log.warning("lease_lost", submission=each.id, integration=each.integration_id)
 
-    async def _send(self, flight: _Flight) -> Outcome:
+    async def _send(self, flight: _Flight, span: Span) -> Outcome:
         def before_try() -> None:
-            if self._clock() > flight.leased_until - _LEASE_MARGIN:
+            if self._clock() > flight.leased_until - self._longest_send:
                 raise LeaseLost
 
-        each = flight.claim
+        each, started = flight.claim, time.perf_counter()
         try:
             stored = await self._integration(each)
             outcome = await self._sender.send(each, stored, before_try)
@@ -167,19 +217,23 @@ class Worker:
         except Exception as error:  # a defect of ours must neither stop the rest nor lose this one
             log.error("defect", submission=each.id, error=place_of(error))
             outcome = self._sender.failed(each, type(error).__name__)
-        self._log(each, outcome)
+        line = self._line(each, outcome, (time.perf_counter() - started) * 1000)
+        log.info("attempt", **line, **span.ids)
+        span.note(**line)
         return outcome
 
     async def _integration(self, each: Claim) -> StoredIntegration:
         """Return the integration as it was when the claim was made, or newer."""
         known = self._known.get(each.integration_id)
-        if known is None or known.version < each.version:
+        if known is None or known.version != each.version:
             known = await self._integrations.get(each.integration_id)
             self._known[each.integration_id] = known
         return known
 
     async def _turn_gate(self, each: Claim, turn: Turn | None) -> None:
         integration_id = each.integration_id
+        if turn is None and each.probe:
+            turn = partial(gate.untold, now=self._clock())
         troubled = each.troubled or integration_id in self._troubled
         if turn is None or (turn is gate.succeeded and not troubled):
             return
@@ -193,6 +247,12 @@ class Worker:
             return
         self._troubled.add(integration_id)
         log.warning("gate", integration=integration_id, state=turned.state, until=turned.until)
+
+    async def _commit(self, group: Sequence[Settlement]) -> Sequence[bool]:
+        started = time.perf_counter()
+        held = await settle(self._database, group, self._clock())
+        self._metrics.commit("settlements", len(group), time.perf_counter() - started)
+        return held
 
     async def _settle(self, flight: _Flight, settlement: Settlement) -> bool:
         """Write the outcome; while the ledger is away, for as long as the lease is ours."""
@@ -218,9 +278,10 @@ class Worker:
         if not flights:
             return
         now = self._clock()
-        held = await renew(self._database, [each.claim for each in flights], now)
+        claims = [each.claim for each in flights]
+        held = await renew(self._database, claims, now, self._lease_seconds)
         for each in flights:
-            each.leased_until = now + LEASE_SECONDS if each.claim.seq in held else 0.0
+            each.leased_until = now + self._lease_seconds if each.claim.token in held else 0.0
 
     async def _prune(self) -> None:
         await prune_receipts(self._database, time.time())
@@ -232,8 +293,9 @@ class Worker:
             await asyncio.sleep(seconds)
             try:
                 await keep()
-            except UNAVAILABLE as error:
-                log.warning("ledger_unavailable", error=place_of(error))
+            except Exception as error:  # without renewals, what is sent would be sent twice
+                event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
+                log.warning(event, error=place_of(error))
 
     async def _drain(self) -> None:
         tasks = dict(self._flights)
@@ -248,17 +310,32 @@ class Worker:
                     await settle(self._database, given_back, self._clock())
         await self._settling.drain()
 
-    def _log(self, each: Claim, outcome: Outcome) -> None:
+    def _count(self, each: Claim, settlement: Settlement, held: bool) -> None:
+        """Count an attempt as spent, and what was settled, if the lease was still ours."""
+        if settlement.attempt is not None:
+            self._metrics.attempt(each.integration_id, settlement.attempt.outcome)
+        if not held or settlement.status is SubmissionStatus.PENDING:
+            return
+        delivered = settlement.status is SubmissionStatus.DELIVERED
+        lag = self._clock() - each.received_at if delivered else None
+        self._metrics.settled(each.integration_id, settlement.status.value, settlement.reason, lag)
+        for warning in settlement.warnings:
+            self._metrics.warning(each.integration_id, warning["code"])
+
+    def _line(self, each: Claim, outcome: Outcome, ms: float) -> dict[str, str | float | None]:
+        """Return all that is to be known of one try: its log line."""
         settlement = outcome.settlement
         attempt = settlement.attempt
-        log.info(
-            "attempt",
-            submission=each.id,
-            integration=each.integration_id,
-            contact=each.contact_key[:8],
-            n=each.tries + (attempt is not None),
-            status=settlement.status.value,
-            reason=settlement.reason,
-            http_status=attempt.http_status if attempt else None,
-            ms=round(attempt.ms, 1) if attempt else None,
-        )
+        return {
+            "request_id": each.request_id,
+            "submission": each.id,
+            "integration": each.integration_id,
+            "contact": each.contact_key[:8],
+            "n": each.tries + (attempt is not None),
+            "of": self._sender.most_attempts,
+            "status": settlement.status.value,
+            "reason": settlement.reason,
+            "cause": outcome.cause,
+            "http_status": attempt.http_status if attempt else None,
+            "ms": round(ms, 1),
+        }

@@ -21,6 +21,7 @@ from app.ledger.schema import (
     receipts,
     submissions,
 )
+from app.ledger.signals import announce_due
 
 _RACES = 5  # how often a group starts again because another process stored a repeat first
 
@@ -59,6 +60,8 @@ class Arrival:
     received_at: float
     test: bool
     items: Sequence[NewSubmission]
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class _Turn:
     newest_content: str | None
     due_at: float | None
     exists: bool
+    became_due: bool = False
 
 
 async def accept(
@@ -143,6 +147,8 @@ async def _accept_for(
         )
         results.append(_take(arrival, sessions, turns, rows))
     await _write(connection, integration_id, shown, rows, turns)
+    if any(turn.became_due for turn in turns.values()):
+        await announce_due(connection, database)
     dead = [row["received_at"] for row in rows if row["status"] is SubmissionStatus.DEAD]
     if dead:
         await announce_dead(connection, database, integration_id, len(dead), max(dead))
@@ -185,7 +191,7 @@ def _queue(
     turn = turns.setdefault(row["contact_key"], _Turn(None, None, exists=False))
     turn.newest_content = item.content
     if turn.due_at is None:
-        turn.due_at = ready_at(arrival.received_at)
+        turn.due_at, turn.became_due = ready_at(arrival.received_at), True
 
 
 def _row(arrival: Arrival, item: NewSubmission) -> dict[str, Any]:
@@ -210,6 +216,8 @@ def _row(arrival: Arrival, item: NewSubmission) -> dict[str, Any]:
         "tries": 0,
         "forced": False,
         "payload": item.payload,
+        "request_id": arrival.request_id,
+        "traceparent": arrival.traceparent,
     }
 
 

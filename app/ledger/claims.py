@@ -4,6 +4,7 @@ A claim leases a contact, so that its submissions go out one at a time, in the o
 lease is a random token: whoever does not hold the contact's token any more settles nothing.
 """
 
+import random
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,9 @@ from app.ledger.schema import (
 
 LEASE_SECONDS = 60.0
 
+Token = tuple[str, int]
+"""What tells one claim from another: a process may claim again what it held before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -63,6 +67,14 @@ class Claim:
     version: int
     probe: bool
     troubled: bool
+    request_id: str | None = None
+    traceparent: str | None = None
+    delivered_seq: int | None = None
+
+    @property
+    def token(self) -> Token:
+        """Return what proves that this claim, and not an earlier one, holds the contact."""
+        return self.lease, self.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,22 +123,69 @@ class Settlement:
     wiped: bool = False
 
 
-async def claim(database: Database, now: float, limit: int) -> list[Claim]:
+async def claim(
+    database: Database,
+    now: float,
+    limit: int,
+    *,
+    flying: Mapping[str, int] | None = None,
+    most: int | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+) -> list[Claim]:
     """Take up to `limit` contacts that are due and lease the first pending submission of each.
 
     Integrations take turns, so that the backlog of one does not hold up another. A gate that is
     closed or blocked lets a single probe by when its time has come.
+
+    Args:
+        database: the ledger.
+        now: unix seconds.
+        limit: how many at most.
+        flying: how many of each integration the caller has under way.
+        most: how many of one integration may be under way; None: no bound of its own.
+        lease_seconds: how long they are ours, unless renewed.
     """
     async with database.read() as connection:
         due = await _due_integrations(connection, now)
+    random.shuffle(due)  # with room for one, each gets its turn in the long run
+    shares = share_out([each.id for each in due], limit, flying or {}, most or limit)
     claims: list[Claim] = []
-    for place, integration in enumerate(due):
-        share = -(-(limit - len(claims)) // (len(due) - place))
-        if share <= 0:
+    for integration in due:
+        if share := shares[integration.id]:
+            async with database.write() as connection:
+                claims += await _claim_of(connection, integration, now, share, lease_seconds)
+    return claims
+
+
+def share_out(
+    integrations: Sequence[str], room: int, flying: Mapping[str, int], most: int
+) -> Counter[str]:
+    """Return how many each may claim: the next place goes to whoever has fewest under way.
+
+    Nobody gets beyond `most`: an account that is slow to answer leaves room for the others.
+    """
+    shares: Counter[str] = Counter()
+
+    def under_way(each: str) -> int:
+        return flying.get(each, 0) + shares[each]
+
+    for _ in range(room):
+        least = min(integrations, key=under_way, default=None)
+        if least is None or under_way(least) >= most:
             break
-        async with database.write() as connection:
-            if await _pass_gate(connection, integration, now):
-                claims += await _lease(connection, integration, now, share)
+        shares[least] += 1
+    return shares
+
+
+async def _claim_of(
+    connection: AsyncConnection, integration: _Due, now: float, share: int, lease_seconds: float
+) -> list[Claim]:
+    until = now + lease_seconds
+    if not await _pass_gate(connection, integration, until):
+        return []
+    claims = await _lease(connection, integration, now, until, share)
+    if integration.probes and not claims:  # nothing was there to probe with after all
+        await _set_gate_until(connection, integration, integration.gate_until)
     return claims
 
 
@@ -145,7 +204,7 @@ async def _due_integrations(connection: AsyncConnection, now: float) -> list[_Du
     return [_Due(*row) for row in found]
 
 
-async def _pass_gate(connection: AsyncConnection, integration: _Due, now: float) -> bool:
+async def _pass_gate(connection: AsyncConnection, integration: _Due, until: float) -> bool:
     """Take the gate's one probe, or find it open; False where another took the probe."""
     if integration.gate == GateState.OPEN:
         return True
@@ -153,7 +212,7 @@ async def _pass_gate(connection: AsyncConnection, integration: _Due, now: float)
         passed = {"gate": GateState.OPEN, "gate_reason": None, "gate_since": None}
         values: dict[str, Any] = {**passed, "gate_until": None}
     else:
-        values = {"gate_until": now + LEASE_SECONDS}  # the probe has this long to tell
+        values = {"gate_until": until}  # the probe has this long to tell
     taken = await connection.execute(
         update(integrations)
         .where(
@@ -165,8 +224,15 @@ async def _pass_gate(connection: AsyncConnection, integration: _Due, now: float)
     return taken.rowcount == 1
 
 
+async def _set_gate_until(
+    connection: AsyncConnection, integration: _Due, until: float | None
+) -> None:
+    mine = update(integrations).where(integrations.c.id == integration.id)
+    await connection.execute(mine.values(gate_until=until))
+
+
 async def _lease(
-    connection: AsyncConnection, integration: _Due, now: float, share: int
+    connection: AsyncConnection, integration: _Due, now: float, until: float, share: int
 ) -> list[Claim]:
     due = (
         select(contacts.c.contact_key)
@@ -178,7 +244,7 @@ async def _lease(
     keys = list(await connection.scalars(due))
     if not keys:
         return []
-    lease, until = secrets.token_hex(8), now + LEASE_SECONDS
+    lease = secrets.token_hex(8)
     mine = (contacts.c.integration_id == integration.id) & contacts.c.contact_key.in_(keys)
     await connection.execute(update(contacts).where(mine).values(due_at=until, lease=lease))
     first = (
@@ -194,7 +260,7 @@ async def _lease(
         .scalar_subquery()
     )
     found = await connection.execute(
-        select(submissions, contacts.c.delivered_occurred_at)
+        select(submissions, contacts.c.delivered_occurred_at, contacts.c.delivered_seq)
         .select_from(contacts.join(submissions, submissions.c.seq == first))
         .where(mine)
         .order_by(submissions.c.seq)
@@ -221,6 +287,9 @@ def _claim(row: Row[tuple[Any, ...]], integration: _Due, lease: str, until: floa
         version=integration.version,
         probe=integration.probes,
         troubled=integration.failures > 0 or integration.gate != GateState.OPEN,
+        request_id=row.request_id,
+        traceparent=row.traceparent,
+        delivered_seq=row.delivered_seq,
     )
 
 
@@ -234,14 +303,19 @@ async def _clear_idle(connection: AsyncConnection, integration_id: str, keys: se
         )
 
 
-async def renew(database: Database, claims: Sequence[Claim], now: float) -> set[int]:
-    """Extend the leases that are still ours; return the seqs of their submissions."""
+async def renew(
+    database: Database,
+    claims: Sequence[Claim],
+    now: float,
+    lease_seconds: float = LEASE_SECONDS,
+) -> set[Token]:
+    """Extend the leases that are still ours; return the tokens of their claims."""
     async with database.write() as connection:
         held = await _still_held(connection, claims)
         extended = [
             {"integration": each.integration_id, "key": each.contact_key}
             for each in claims
-            if each.seq in held
+            if each.token in held
         ]
         if extended:
             await connection.execute(
@@ -250,7 +324,7 @@ async def renew(database: Database, claims: Sequence[Claim], now: float) -> set[
                     contacts.c.integration_id == bindparam("integration"),
                     contacts.c.contact_key == bindparam("key"),
                 )
-                .values(due_at=now + LEASE_SECONDS),
+                .values(due_at=now + lease_seconds),
                 extended,
             )
     return set(held)
@@ -260,24 +334,27 @@ async def settle(database: Database, settlements: Sequence[Settlement], now: flo
     """Write what became of claims; False for each whose lease another has taken meanwhile."""
     async with database.write() as connection:
         held = await _still_held(connection, [each.claim for each in settlements])
-        kept = [each for each in settlements if each.claim.seq in held]
+        kept = [each for each in settlements if each.claim.token in held]
         await _record_attempts(connection, settlements)
         if kept:
             await _write_outcomes(connection, kept, now)
             await _announce_dead(connection, database, kept, now)
             await _rekey(connection, database, kept, now)
             await _free_contacts(connection, kept, held, now)
-    return [each.claim.seq in held for each in settlements]
+    return [each.claim.token in held for each in settlements]
 
 
 async def _still_held(
     connection: AsyncConnection, claims: Sequence[Claim]
-) -> dict[int, Row[tuple[Any, ...]]]:
-    """Lock the contacts, in one order for all; return those whose lease is still ours, by seq."""
-    by_integration: dict[str, dict[str, Claim]] = defaultdict(dict)
+) -> dict[Token, Row[tuple[Any, ...]]]:
+    """Lock the contacts, in one order for all; return those whose lease is still ours, by token.
+
+    An old claim and a new one of the same contact may meet here; the new one alone is heard.
+    """
+    by_integration: dict[str, dict[str, list[Claim]]] = defaultdict(lambda: defaultdict(list))
     for each in claims:
-        by_integration[each.integration_id][each.contact_key] = each
-    held: dict[int, Row[tuple[Any, ...]]] = {}
+        by_integration[each.integration_id][each.contact_key].append(each)
+    held: dict[Token, Row[tuple[Any, ...]]] = {}
     for integration_id in sorted(by_integration):
         mine = by_integration[integration_id]
         rows = await connection.execute(
@@ -287,8 +364,9 @@ async def _still_held(
             .with_for_update()
         )
         for row in rows:
-            if row.lease == mine[row.contact_key].lease:
-                held[mine[row.contact_key].seq] = row
+            for each in mine[row.contact_key]:
+                if row.lease == each.lease:
+                    held[each.token] = row
     return held
 
 
@@ -373,7 +451,7 @@ async def _rekey(
 async def _free_contacts(
     connection: AsyncConnection,
     settlements: Sequence[Settlement],
-    held: Mapping[int, Row[tuple[Any, ...]]],
+    held: Mapping[Token, Row[tuple[Any, ...]]],
     now: float,
 ) -> None:
     """Give the contacts back: due again where more of theirs is pending, else idle."""
@@ -404,7 +482,7 @@ async def _free_contacts(
                 "integration": each.claim.integration_id,
                 "key": each.claim.contact_key,
                 "due": each.due_at if each.due_at is not None else ready_at(now),
-                **_newest_delivered(each, held[each.claim.seq]),
+                **_newest_delivered(each, held[each.claim.token]),
             }
             for each in settlements
         ],

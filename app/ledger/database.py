@@ -1,18 +1,23 @@
 """The ledger's database: SQLite or PostgreSQL behind the same few calls."""
 
+import asyncio
 import secrets
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -25,6 +30,11 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _MIGRATION_LOCK = 7_166_214_300  # any number that nobody else on the same PostgreSQL uses
+# A replica that stops in the middle of a transaction, for whatever reason, would keep its locks and
+# hold up all others; PostgreSQL itself ends that. And nobody waits for a lock, or for a server that
+# does not answer, for ever: the webhook is refused and comes again.
+_LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
+_COMMAND_SECONDS = 60.0
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
 
 UNAVAILABLE: tuple[type[Exception], ...] = (
@@ -70,11 +80,32 @@ class Database:
         """Bring the tables to the newest form; safe when several processes start at once."""
         if self.is_sqlite and self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            await self._use_wal()
         async with self.write() as connection:
             if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
+                for limit in _LIMITS:  # a change of large tables takes its time
+                    await connection.execute(text(f"SET LOCAL {limit} = 0"))
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 await connection.execute(lock, {"key": _MIGRATION_LOCK})
             await connection.run_sync(_upgrade)
+
+    async def _use_wal(self) -> None:
+        """Let readers and a writer work side by side; the file remembers it.
+
+        SQLite refuses this at once while another process is at its first write, instead of
+        waiting for its turn as for everything else.
+        """
+        give_up = time.monotonic() + _BUSY_SECONDS
+        async with self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            while True:
+                try:
+                    await driver.execute("PRAGMA journal_mode=WAL")  # type: ignore[union-attr]
+                    return
+                except sqlite3.OperationalError:
+                    if time.monotonic() > give_up:
+                        raise
+                    await asyncio.sleep(0.02)
 
     async def pseudonyms(self, vault: Vault) -> Pseudonyms:
         """Return the ledger's pseudonyms, made at its first start.
@@ -95,6 +126,12 @@ class Database:
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
+    async def is_current(self) -> bool:
+        """Say whether the tables are of the form that this code was written for."""
+        async with self.read() as connection:
+            revisions = await connection.scalars(text("SELECT version_num FROM alembic_version"))
+            return list(revisions) == [_head()]
+
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
@@ -106,10 +143,13 @@ def async_url(url: str) -> URL:
     Raises:
         ValueError: neither SQLite nor PostgreSQL.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("no database URL; use sqlite:///path or postgresql://...") from None
     backend = parsed.drivername.partition("+")[0]
     if backend not in _DRIVERS:
-        raise ValueError(f"DATABASE_URL is for {backend}; use sqlite:///path or postgresql://...")
+        raise ValueError(f"{backend} is not known here; use sqlite:///path or postgresql://...")
     return parsed.set(drivername=_DRIVERS[backend])
 
 
@@ -120,7 +160,6 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     def configure(dbapi_connection: Any, _: object) -> None:
         dbapi_connection.isolation_level = None  # transactions are begun below, not guessed
         cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -135,12 +174,27 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 def _postgresql_engine(url: URL) -> AsyncEngine:
     # A connection that died with its server is noticed before it is used.
     return create_async_engine(
-        url, pool_pre_ping=True, pool_size=5, max_overflow=10, hide_parameters=True
+        url,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=10,
+        hide_parameters=True,
+        connect_args={"command_timeout": _COMMAND_SECONDS, "server_settings": _LIMITS},
     )
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _migrations()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_migrations()).get_current_head()

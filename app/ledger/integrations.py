@@ -1,6 +1,7 @@
 """Integrations as stored: configuration, encrypted secrets, and whether sending may go on."""
 
 import json
+import random
 import re
 import time
 from collections.abc import Callable
@@ -99,17 +100,25 @@ class Integrations:
         self._recent: dict[str, tuple[float, StoredIntegration]] = {}
 
     async def create(
-        self, integration: Integration, *, paused_reason: str | None, now: float
+        self,
+        integration: Integration,
+        *,
+        paused_reason: str | None,
+        now: float,
+        integration_id: str | None = None,
     ) -> StoredIntegration:
         """Store a new integration, paused where a reason for that is given.
+
+        Its id is made from its name, unless it is known by another one already.
 
         Raises:
             NameTaken: its id is in use.
         """
         row = {
-            "id": slug(integration.name),
+            "id": integration_id or slug(integration.name),
             **self._columns(integration),
-            "version": 1,
+            # From anywhere: one made anew under an old name is not taken for the old one.
+            "version": random.SystemRandom().randrange(2**30),
             "paused": paused_reason is not None,
             "paused_reason": paused_reason,
             "gate": GateState.OPEN,
@@ -147,6 +156,10 @@ class Integrations:
         if stored is None or self._clock() - read_at > _RECENT_SECONDS:
             return await self.get(integration_id)
         return stored
+
+    def has_read(self, integration_id: str) -> bool:
+        """Say whether it was there when it was last looked for, without asking the ledger."""
+        return integration_id in self._recent
 
     async def list(self) -> list[StoredIntegration]:
         """Return all integrations by id."""

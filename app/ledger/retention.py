@@ -129,5 +129,7 @@ async def _wipe(connection: AsyncConnection, seqs: Collection[int], now: float) 
             payload=None,
             warnings=None,
             cordial_contact_id=None,
+            request_id=None,
+            traceparent=None,
         )
     )

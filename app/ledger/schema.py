@@ -95,6 +95,8 @@ submissions = Table(
     Column("payload", LargeBinary),
     Column("warnings", JSON(none_as_null=True)),
     Column("cordial_contact_id", String(64)),
+    Column("request_id", String(128)),  # of its webhook, for the log lines of its attempts
+    Column("traceparent", String(64)),  # the webhook's span, which deliveries are linked to
     Index(
         "submissions_pending",
         "integration_id",
@@ -176,6 +178,21 @@ receipts = Table(
     Column("expires_at", Double, nullable=False, index=True),
 )
 
+# What was set up at Jebbit by its API. Goes with its integration.
+jebbit_registrations = Table(
+    "jebbit_registrations",
+    metadata,
+    Column(
+        "integration_id",
+        String(100),
+        ForeignKey("integrations.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("jebbit_id", String(100), nullable=False),  # of the webhook integration at Jebbit
+    Column("credentials", LargeBinary),  # encrypted by the vault; null unless to be remembered
+    Column("created_at", Double, nullable=False),
+)
+
 # Keys that the ledger's rows depend on, encrypted by the vault so that its own keys can change.
 data_keys = Table(
     "data_keys",
@@ -184,6 +201,14 @@ data_keys = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+
+# On SQLite: what this machine's monotonic clock counts from, since it started.
+clocks = Table(
+    "clocks",
+    metadata,
+    Column("boot", String(36), primary_key=True),
+    Column("zero_at", Double, nullable=False),
+)
 
 # What somebody is to be told of by a message to NOTIFY_URL.
 notices = Table(

@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -31,13 +32,28 @@ class Vault:
         Raises:
             WrongSecretKey: none does.
         """
-        try:
+        with _known_key():
             return self._fernet.decrypt(token)
-        except InvalidToken:
-            raise WrongSecretKey(
-                "SECRET_KEY is not the one this ledger was written with; add the old one to it, "
-                "after a comma"
-            ) from None
+
+    def rotate(self, token: bytes) -> bytes:
+        """Return what was encrypted with any of the keys, encrypted with the newest.
+
+        Raises:
+            WrongSecretKey: with none of them.
+        """
+        with _known_key():
+            return self._fernet.rotate(token)
+
+
+@contextmanager
+def _known_key() -> Iterator[None]:
+    try:
+        yield
+    except InvalidToken:
+        raise WrongSecretKey(
+            "SECRET_KEY is not the one this ledger was written with; add the old one to it, "
+            "after a comma"
+        ) from None
 
 
 def _derive(secret_key: str) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
+from pydantic_core import to_json
 
 LogFormat = Literal["console", "json"]
 
@@ -19,7 +20,7 @@ def configure(log_format: LogFormat, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_as_json)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -32,12 +33,8 @@ def configure(log_format: LogFormat, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks if log_format == "json" else _as_it_is,
-                renderer,
-            ],
+            foreign_pre_chain=[*shared, _without_values],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -48,12 +45,29 @@ def configure(log_format: LogFormat, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _as_it_is(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _without_values(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Leave of a library's line what cannot hold a value.
+
+    Its further lines and a traceback repeat messages of errors and, as structlog prints them, local
+    variables: payloads and keys. The places in the code are kept.
+    """
+    error = event.pop("exc_info", None)
+    event["event"] = str(event["event"]).partition("\n")[0]
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        event["error"] = place_of(error, frames=12)
     return event
 
 
-def place_of(error: BaseException) -> str:
+def place_of(error: BaseException, frames: int = 3) -> str:
     """Return the kind of an error and where it was raised; its message may repeat a value."""
-    frames = traceback.extract_tb(error.__traceback__)[-3:]
-    path = " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(frames))
+    calls = traceback.extract_tb(error.__traceback__)[-frames:]
+    path = " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(calls))
     return f"{type(error).__name__} at {path}"
+
+
+def _as_json(event: object, **_: object) -> str:
+    return to_json(event, fallback=repr).decode()  # json would take twice as long for a line

@@ -541,7 +541,7 @@ def test_what_is_required_cannot_be_nulled(shared, quiz, path):
     for each in reversed(path.split(".")):
         patch = {each: patch}
     [told] = problem(shared.client.patch(f"/integrations/{quiz}", json=patch), 422)["errors"]
-    assert told == {"place": path, "detail": "Field required"}
+    assert told["place"] == path
 
 
 @pytest.mark.parametrize(

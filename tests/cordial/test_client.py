@@ -180,17 +180,17 @@ async def test_the_caller_is_asked_before_each_try(http, cordial):
     class Lost(Exception):
         pass
 
-    asked = []
+    asked = set()
 
     def before_try() -> None:
-        asked.append(cordial.calls.call_count)
-        if len(asked) == 3:
+        asked.add(cordial.calls.call_count)
+        if cordial.calls.call_count == 2:
             raise Lost
 
     cordial.post("/contacts").mock(DOWN)
     with pytest.raises(Lost):
         await client(http).upsert(ANN, before_try=before_try)
-    assert asked == [0, 1, 2]
+    assert asked == {0, 1, 2}
     assert cordial.calls.call_count == 2
 
 
@@ -275,7 +275,6 @@ AGE = {"key": "age", "name": "Age", "type": "number"}
         pytest.param(
             [{"key": "x", "type": ["string"]}, {"key": ["x"], "type": "string"}],
             {},
-            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="unhashable"),
         ),
     ],
 )
@@ -283,7 +282,8 @@ async def test_attributes_come_as_an_array_or_an_object(http, cordial, document,
     """Both shapes that are seen are read; entries of unknown types and forms are left out."""
     content = json.dumps(document).encode()
     route = cordial.get("/accountcontactattributes").respond(200, content=content)
-    assert await client(http).attributes() == types
+    read = await client(http).attributes()
+    assert {each.key: each.type for each in read} == types
     assert route.calls.last.request.headers["authorization"].startswith("Basic ")
 
 
@@ -433,12 +433,11 @@ async def test_an_unknown_field_is_named(real, sandbox):
 async def test_the_sandboxs_attributes_are_read_in_both_shapes(real, sandbox, shape):
     """The open question of their shape changes nothing."""
     sandbox.switches = Switches(attributes_shape=shape)
-    types = await real.attributes()
+    types = {each.key: each.type for each in await real.attributes()}
     assert types["age"] == "number"
     assert types.keys() == sandbox.account.attributes.keys()
 
 
-@pytest.mark.xfail(strict=True, reason="httpx.AsyncClient keeps a cookie jar of its own")
 async def test_cookies_are_not_kept():
     """One pool serves many accounts: what one sets, another is not sent."""
     seen: list[str | None] = []

@@ -110,14 +110,14 @@ class Line:
         self,
         *,
         concurrency: int = 50,
-        timeout: float = 10,
+        answer_within: float = 10,
         delays: Sequence[float] = DELAYS,
         extra_hosts: frozenset[str] = frozenset(),
     ) -> Worker:
         """Start a worker; the jitter of its schedule is none, its clock is turned by the test."""
         http = await self.stack.enter_async_context(open_http(concurrency))
         hosts = extra_hosts | {self.cordial.host}
-        accounts = Accounts(http, timeout=timeout, extra_hosts=hosts, clock=self.clock)
+        accounts = Accounts(http, timeout=answer_within, extra_hosts=hosts, clock=self.clock)
         sender = Sender(
             accounts,
             self.pseudonyms,
@@ -156,9 +156,9 @@ class Line:
         self.workers.clear()
         self.running.clear()
 
-    async def until(self, ready: Callable[[], Any], timeout: float = 10) -> Any:
+    async def until(self, ready: Callable[[], Any]) -> Any:
         """Return what `ready` gives, or awaits, as soon as it is true."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + 15
         while True:
             value = ready()
             value = await value if asyncio.iscoroutine(value) else value

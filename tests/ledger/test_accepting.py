@@ -145,9 +145,7 @@ async def test_replicas_that_accept_the_same_contacts_in_any_order_do_not_block_
         for number in range(6)
         for order in (range(20), reversed(range(20)))
     ]
-    work = [
-        accept(databases[place % 3], [webhook]) for place, webhook in enumerate(webhooks)
-    ]
+    work = [accept(databases[place % 3], [webhook]) for place, webhook in enumerate(webhooks)]
     answers = await asyncio.gather(*work)
     stored = sum(one.pending for (one,) in answers)
     assert stored + sum(one.duplicates for (one,) in answers) == 12 * 20

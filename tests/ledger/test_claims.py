@@ -109,10 +109,10 @@ async def test_a_renewed_lease_lasts_longer(ledger):
     """From the moment of renewal; one that is another's by now is not renewed."""
     await ledger.accept(item("ann", "1"), item("bob", "1"))
     ann, bob = await ledger.claim(NOW)
-    assert await renew(ledger.database, [ann], NOW + 40) == {ann.seq}
+    assert await renew(ledger.database, [ann], NOW + 40) == {ann.token}
     (again,) = await ledger.claim(NOW + 70)
     assert again.id == bob.id
-    assert await renew(ledger.database, [ann, bob], NOW + 70) == {ann.seq}
+    assert await renew(ledger.database, [ann, bob], NOW + 70) == {ann.token}
     assert await ledger.deliver([ann, bob], NOW + 71) == [True, False]
 
 
@@ -270,7 +270,7 @@ async def test_a_paused_integration_is_not_claimed_from(ledger):
 
 async def set_gate(ledger, state, failures=5, until=NOW + 100):
     gate = Gate(state, "why", NOW, until, failures)
-    await ledger.integrations.turn_gate("spring-quiz", lambda _: gate)
+    await ledger.integrations.turn_gate("spring-quiz", lambda _: gate, now=NOW)
 
 
 async def test_a_held_gate_lets_all_by_when_the_wait_is_over(ledger):
@@ -319,20 +319,18 @@ async def test_a_backlog_of_one_integration_leaves_room_for_another(ledger):
     assert taken == {"spring-quiz": 5, "autumn-quiz": 5}
 
 
-@pytest.mark.parametrize("busy", ["spring-quiz", "autumn-quiz"])
-async def test_integrations_take_turns_also_with_room_for_one(ledger, busy):
-    """A busy worker claims one by one as sends end; a backlog elsewhere must not take them all."""
+async def test_integrations_take_turns_also_with_room_for_one(ledger):
+    """A busy worker claims one by one as sends end; one backlog must not take every turn."""
     await ledger.create("Autumn quiz")
-    (quiet,) = {"spring-quiz", "autumn-quiz"} - {busy}
-    many = (item(f"c{each}", "1") for each in range(60))
-    await ledger.accept(*many, integration_id=busy)
-    await ledger.accept(item("ann", "1"), integration_id=quiet, received_at=NOW + 1)
-    taken = []
+    for integration in ("spring-quiz", "autumn-quiz"):
+        many = (item(f"c{each}", "1") for each in range(30))
+        await ledger.accept(*many, integration_id=integration)
+    taken: Counter[str] = Counter()
     for tick in range(40):
-        claims = await ledger.claim(NOW + 2 + tick, limit=1)
-        taken += [each.integration_id for each in claims]
-        await ledger.deliver(claims, NOW + 2 + tick)
-    assert quiet in taken, "40 claims, and never its turn"
+        claims = await ledger.claim(NOW + tick, limit=1)
+        taken.update(each.integration_id for each in claims)
+        await ledger.deliver(claims, NOW + tick)
+    assert min(taken["spring-quiz"], taken["autumn-quiz"]) >= 5
 
 
 # --- Housekeeping and speed -----------------------------------------------------------------

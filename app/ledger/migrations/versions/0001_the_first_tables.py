@@ -10,6 +10,12 @@ down_revision = None
 def upgrade() -> None:
     """Apply."""
     op.create_table(
+        "clocks",
+        sa.Column("boot", sa.String(length=36), nullable=False),
+        sa.Column("zero_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("boot"),
+    )
+    op.create_table(
         "contacts",
         sa.Column("integration_id", sa.String(length=100), nullable=False),
         sa.Column("contact_key", sa.String(length=32), nullable=False),
@@ -51,6 +57,15 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "jebbit_registrations",
+        sa.Column("integration_id", sa.String(length=100), nullable=False),
+        sa.Column("jebbit_id", sa.String(length=100), nullable=False),
+        sa.Column("credentials", sa.LargeBinary(), nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["integration_id"], ["integrations.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("integration_id"),
     )
     op.create_table(
         "notices",
@@ -119,6 +134,8 @@ def upgrade() -> None:
         sa.Column("payload", sa.LargeBinary(), nullable=True),
         sa.Column("warnings", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("cordial_contact_id", sa.String(length=64), nullable=True),
+        sa.Column("request_id", sa.String(length=128), nullable=True),
+        sa.Column("traceparent", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("id"),
     )
@@ -229,6 +246,7 @@ def downgrade() -> None:
         )
 
     op.drop_table("notices")
+    op.drop_table("jebbit_registrations")
     op.drop_table("integrations")
     op.drop_table("data_keys")
     with op.batch_alter_table("contacts", schema=None) as batch_op:
@@ -239,3 +257,4 @@ def downgrade() -> None:
         )
 
     op.drop_table("contacts")
+    op.drop_table("clocks")

@@ -1,0 +1,50 @@
+"""Request ids: by which a caller's log, ours and the attempts that follow are put together."""
+
+import re
+import secrets
+from collections.abc import Iterable
+
+import structlog
+from fastapi import Request
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADER = "x-request-id"
+
+# Visible ASCII, so that it cannot break a log line; without "@", which only an address would have.
+_USABLE = re.compile(rb"[!-?A-~]{1,128}")
+
+
+class RequestIds:
+    """Gives every request an id, the caller's where it is usable, and names it in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; its log lines carry the id: every request has a context of its own."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _given(scope["headers"]) or secrets.token_hex(16)
+        scope["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+
+def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    for name, value in headers:
+        if name == HEADER.encode() and _USABLE.fullmatch(value):
+            return value.decode("ascii")
+    return None
+
+
+def request_id_of(request: Request) -> str:
+    """Return the request's id."""
+    return str(request.scope["request_id"])

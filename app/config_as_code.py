@@ -1,0 +1,367 @@
+"""Integrations as a YAML file: exported from the ledger, and applied to it.
+
+A file is the whole truth about each integration that it lists, and says nothing of others. Secrets
+are never in it: it names environment variables, as `${SPRING_QUIZ_CORDIAL_API_KEY}`.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import StringConstraints, ValidationError
+
+from app.api.views import masked
+from app.cordial.account import BadAccountUrl, api_base
+from app.ledger.integrations import (
+    Integrations,
+    NameTaken,
+    StoredIntegration,
+    UnknownIntegration,
+)
+from app.rules.integration import Integration, slug
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_UNRESOLVED = "unresolved"  # stands in for a secret while all else is checked
+_PAUSED = "Paused by a configuration file."
+
+Document = dict[str, Any]
+Show = Callable[[str, str], str]
+"""What is written for a secret, from the name of its variable and its value."""
+
+
+class RefusedFile(ValueError):
+    """The file cannot be applied; the message has a line for each place that is wrong."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+
+
+class ChangedMeanwhile(ValueError):
+    """Somebody changed the integration after the difference was shown; nothing of it is applied."""
+
+    def __init__(self, integration_id: str) -> None:
+        super().__init__(f"{integration_id} was changed meanwhile; apply the file once more.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An integration as a file wants it; `paused` is None where the file does not say."""
+
+    id: str
+    integration: Integration
+    paused: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done for one integration; without `before` it is created."""
+
+    wanted: Wanted
+    before: StoredIntegration | None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused afterwards; as it was, where the file does not say; a new one is."""
+        if self.wanted.paused is not None:
+            return self.wanted.paused
+        return self.before.paused if self.before else True
+
+    @property
+    def is_none(self) -> bool:
+        """Whether everything is as wanted already."""
+        return self.before is not None and (
+            (self.before.integration, self.before.paused) == (self.wanted.integration, self.paused)
+        )
+
+
+# --- Integration -> document ----------------------------------------------------------------------
+
+
+def export(stored: Sequence[StoredIntegration]) -> tuple[str, list[str]]:
+    """Return integrations as YAML, and the environment variables that it refers to."""
+    variables: list[str] = []
+
+    def refer(variable: str, _: str) -> str:
+        variables.append(variable)
+        return f"${{{variable}}}"
+
+    documents = [document(each.id, each.integration, each.paused, refer) for each in stored]
+    return to_yaml(documents), variables
+
+
+def document(integration_id: str, integration: Integration, paused: bool, show: Show) -> Document:
+    """Return one integration as the file has it: what is left out has its default."""
+    plain = integration.model_dump(mode="json", exclude_defaults=True)
+    prefix = _variable_prefix(integration_id)
+    key = integration.cordial.api_key.get_secret_value()
+    plain["cordial"]["api_key"] = show(f"{prefix}_CORDIAL_API_KEY", key)
+    plain["jebbit"]["webhook_secrets"] = [
+        show(f"{prefix}_JEBBIT_WEBHOOK_SECRET" + (f"_{n}" if n > 1 else ""), each)
+        for n, each in enumerate(_webhook_secrets(integration), 1)
+    ]
+    state = "paused" if paused else "active"
+    return {"id": integration_id, "name": plain.pop("name"), "state": state, **plain}
+
+
+def _variable_prefix(integration_id: str) -> str:
+    name = integration_id.upper().replace("-", "_")
+    return f"_{name}" if name[0].isdigit() else name  # no variable begins with a digit
+
+
+def _webhook_secrets(integration: Integration) -> list[str]:
+    return [each.get_secret_value() for each in integration.jebbit.webhook_secrets]
+
+
+def to_yaml(documents: Sequence[Document]) -> str:
+    """Return the file of these integrations."""
+    return _yaml({"integrations": list(documents)})
+
+
+def _yaml(plain: Document) -> str:
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Indents lists, as people write them, and repeats what occurs twice."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+# --- Document -> integration ----------------------------------------------------------------------
+
+
+class _Entry(Integration):
+    """An integration as a file lists it."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,100}$")] | None = None
+    state: Literal["active", "paused"] | None = None
+
+
+def read(text: str, environment: Mapping[str, str], extra_hosts: Set[str]) -> list[Wanted]:
+    """Return what a file wants.
+
+    Args:
+        text: the file.
+        environment: where the variables are that it refers to.
+        extra_hosts: as `cordial.account.api_base` takes them.
+
+    Raises:
+        RefusedFile: something in it is wrong, or a variable is not set.
+    """
+    reading = _Reading(environment, extra_hosts)
+    found = [reading.entry(place, each) for place, each in _entries(text)]
+    wanted = [each for each in found if each is not None]
+    reading.refuse_twice(wanted)
+    if reading.missing:
+        names = ", ".join(sorted(set(reading.missing)))
+        reading.lines.append(f"not set in the environment: {names}")
+    if reading.lines:
+        raise RefusedFile(reading.lines)
+    return wanted
+
+
+def _entries(text: str) -> Iterator[tuple[str, object]]:
+    """Yield the entries of a file, each with its place.
+
+    Raises:
+        RefusedFile: it is no such file.
+    """
+    try:
+        file = yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise RefusedFile([f"{line}{error.problem or 'no YAML'}"]) from None
+    except yaml.YAMLError:
+        raise RefusedFile(["it holds characters that YAML does not have"]) from None
+    listed = file.get("integrations") if isinstance(file, dict) else None
+    if not isinstance(listed, list):
+        raise RefusedFile(["write a list of integrations under `integrations:`"])
+    if unknown := sorted(file.keys() - {"integrations"}):
+        raise RefusedFile([f"{each}: there is only `integrations` at the top" for each in unknown])
+    for n, each in enumerate(listed):
+        name = each.get("id") or each.get("name") if isinstance(each, dict) else None
+        yield f"integrations[{n}]" + (f" ({name})" if name else ""), each
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Reads the entries of a file and gathers what is wrong with them."""
+
+    environment: Mapping[str, str]
+    extra_hosts: Set[str]
+    lines: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def entry(self, place: str, given: object) -> Wanted | None:
+        """Return what one entry wants; None where it is wrong."""
+        try:
+            entry = _Entry.model_validate(self._resolved(place, given))
+            api_base(entry.cordial.account_url, self.extra_hosts)
+        except ValidationError as error:
+            for each in error.errors(include_input=False):
+                self._refuse(place, each["loc"], each["msg"].removeprefix("Value error, "))
+            return None
+        except BadAccountUrl as error:
+            self._refuse(place, ("cordial", "account_url"), str(error))
+            return None
+        paused = None if entry.state is None else entry.state == "paused"
+        integration = Integration.model_validate(entry.model_dump(exclude={"id", "state"}))
+        return Wanted(entry.id or slug(entry.name), integration, paused)
+
+    def refuse_twice(self, wanted: Sequence[Wanted]) -> None:
+        """Gather the ids that occur more than once."""
+        ids = [each.id for each in wanted]
+        for twice in sorted({each for each in ids if ids.count(each) > 1}):
+            self.lines.append(f"{twice}: it is listed more than once")
+
+    def _resolved(self, place: str, given: object) -> object:
+        """Return an entry with the secrets in the place of the references.
+
+        Its parts are copied: by an alias several entries may share one.
+        """
+        if not isinstance(given, dict):
+            return given
+        made, cordial, jebbit = dict(given), given.get("cordial"), given.get("jebbit")
+        if isinstance(cordial, dict) and "api_key" in cordial:
+            key = self._secret(place, ("cordial", "api_key"), cordial["api_key"])
+            made["cordial"] = {**cordial, "api_key": key}
+        if isinstance(jebbit, dict) and isinstance(jebbit.get("webhook_secrets"), list):
+            secrets = [
+                self._secret(place, ("jebbit", "webhook_secrets", n), each)
+                for n, each in enumerate(jebbit["webhook_secrets"])
+            ]
+            made["jebbit"] = {**jebbit, "webhook_secrets": secrets}
+        return made
+
+    def _secret(self, place: str, at: tuple[str | int, ...], given: object) -> str:
+        reference = _REFERENCE.fullmatch(given) if isinstance(given, str) else None
+        if reference is None:
+            self._refuse(place, at, "write a reference such as ${NAME}, never the secret itself")
+            return _UNRESOLVED
+        value = self.environment.get(reference[1])
+        if not value:
+            self.missing.append(reference[1])
+        return value or _UNRESOLVED
+
+    def _refuse(self, place: str, at: Collection[str | int], detail: str) -> None:
+        self.lines.append(f"{'.'.join([place, *map(str, at)])}: {detail}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads as people mean it: `yes`, `NO` and dates are words, keys are words and occur once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.value in made:
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is no word, or occurs twice", key.start_mark
+                )
+            made[key.value] = self.construct_object(value, deep=deep)
+        return made
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+# --- The difference -------------------------------------------------------------------------------
+
+
+def changes(wanted: Sequence[Wanted], stored: Sequence[StoredIntegration]) -> list[Change]:
+    """Return what is to be done, in the order of the file; nothing is ever deleted."""
+    before = {each.id: each for each in stored}
+    made = [Change(each, before.get(each.id)) for each in wanted]
+    return [each for each in made if not each.is_none]
+
+
+def diff(planned: Sequence[Change], file_name: str) -> str:
+    """Return a unified difference for each change, of YAML with secrets masked."""
+    return "\n".join(line for each in planned for line in _diff(each, file_name))
+
+
+def _diff(change: Change, file_name: str) -> Iterator[str]:
+    before = _yaml(_shown_before(change.before)).splitlines() if change.before else []
+    after = _yaml(_shown_after(change)).splitlines()
+    names = f"{change.wanted.id} (ledger)", f"{change.wanted.id} ({file_name})"
+    return difflib.unified_diff(before, after, *names, lineterm="")
+
+
+def _shown_before(stored: StoredIntegration) -> Document:
+    return document(stored.id, stored.integration, stored.paused, lambda _, value: masked(value))
+
+
+def _shown_after(change: Change) -> Document:
+    """Return the document, with a word at secrets that change but may look the same."""
+    before = change.before.integration if change.before else change.wanted.integration
+    known = {before.cordial.api_key.get_secret_value(), *_webhook_secrets(before)}
+
+    def show(_: str, value: str) -> str:
+        return masked(value) + ("" if value in known else " (new)")
+
+    return document(change.wanted.id, change.wanted.integration, change.paused, show)
+
+
+# --- The ledger -----------------------------------------------------------------------------------
+
+
+async def apply(integrations: Integrations, change: Change, *, now: float) -> None:
+    """Make one integration as the file wants it.
+
+    Raises:
+        ChangedMeanwhile: it is no longer as it was when the change was planned.
+    """
+    try:
+        if change.before is None:
+            await _create(integrations, change, now)
+        else:
+            await _change(integrations, change, change.before, now)
+    except (NameTaken, UnknownIntegration):
+        raise ChangedMeanwhile(change.wanted.id) from None
+
+
+async def _create(integrations: Integrations, change: Change, now: float) -> None:
+    await integrations.create(
+        change.wanted.integration,
+        paused_reason=_PAUSED if change.paused else None,
+        now=now,
+        integration_id=change.wanted.id,
+    )
+
+
+async def _change(
+    integrations: Integrations, change: Change, before: StoredIntegration, now: float
+) -> None:
+    """Pause first and resume last, so that nothing is sent by what is neither old nor new."""
+    if change.paused and not before.paused:
+        await integrations.pause(change.wanted.id, reason=_PAUSED, now=now)
+    if change.wanted.integration != before.integration:
+        replace = _replacing(before, change.wanted)
+        await integrations.change(change.wanted.id, replace, now=now)
+    if before.paused and not change.paused:
+        await integrations.resume(change.wanted.id, now=now)
+
+
+def _replacing(before: StoredIntegration, wanted: Wanted) -> Callable[[Integration], Integration]:
+    def replace(found: Integration) -> Integration:
+        if found != before.integration:
+            raise ChangedMeanwhile(wanted.id)
+        return wanted.integration
+
+    return replace

@@ -1,0 +1,94 @@
+"""Signals: a submission that one process accepted is claimed by another at once.
+
+Without them nothing is lost, only later: the worker looks by itself every second.
+
+PostgreSQL has a means for it, LISTEN and NOTIFY. SQLite has none between processes, but it tells
+any connection whether another one has committed (`PRAGMA data_version`): a look into shared memory
+that takes microseconds, needs no transaction and waits for no writer. A socket or a file would
+spare those looks, and would have to be found, made, permitted and cleaned up after crashes.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+
+import aiosqlite
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.ledger.database import UNAVAILABLE, Database
+from app.telemetry.logs import place_of
+
+log = structlog.get_logger("signals")
+
+_AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, sqlite3.Error)
+_CHANNEL = "submissions_due"
+_LOOK_SECONDS = 0.05  # between two looks at SQLite's version
+_ALIVE_SECONDS = 15.0  # between two checks that PostgreSQL still hears us
+_AGAIN_SECONDS = 1.0  # until the next try to reach a ledger that is away
+
+
+async def announce_due(connection: AsyncConnection, database: Database) -> None:
+    """Tell all workers, if this transaction commits, that something became due."""
+    if not database.is_sqlite:  # there, the commit itself is the signal
+        await connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": _CHANNEL})
+
+
+async def listen(database: Database, wake: Callable[[], None]) -> None:
+    """Call `wake` when another process may have made something due; until cancelled.
+
+    Where the ledger is away it is tried again, and `wake` called once it is back: what was
+    announced meanwhile was not heard.
+    """
+    follow = _follow_sqlite if database.is_sqlite else _follow_postgresql
+    while True:
+        try:
+            await follow(database, wake)
+        except _AWAY as error:
+            log.warning("ledger_unavailable", error=place_of(error))
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _follow_sqlite(database: Database, wake: Callable[[], None]) -> None:
+    async with aiosqlite.connect(database.url.database or ":memory:") as connection:
+        seen = await _version(connection)
+        wake()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if (version := await _version(connection)) != seen:
+                seen = version
+                wake()
+
+
+async def _version(connection: aiosqlite.Connection) -> int:
+    async with connection.execute("PRAGMA data_version") as found:
+        row = await found.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def _follow_postgresql(database: Database, wake: Callable[[], None]) -> None:
+    """Listen on a connection of our own, as one from the pool would be reset when given back."""
+    engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
+    try:
+        async with engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver = raw.driver_connection
+            assert driver is not None  # noqa: S101 - open, as we are inside of `connect`
+            lost = asyncio.Event()
+            driver.add_termination_listener(lambda _: lost.set())
+            await driver.add_listener(_CHANNEL, lambda *_: wake())
+            wake()
+            while not lost.is_set():
+                await driver.execute("SELECT 1", timeout=_ALIVE_SECONDS)
+                await _wait(lost, _ALIVE_SECONDS)
+    finally:
+        await engine.dispose()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,1 @@
+"""Jebbit's side: setting up its webhooks by its public API."""

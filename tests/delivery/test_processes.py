@@ -1,0 +1,154 @@
+"""Real processes: how they end, how they die, and that nothing is lost either way."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from app.cordial.sandbox import Fault
+from app.ledger.database import Database
+from app.ledger.schema import contacts
+from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, post_webhook, wait_for
+from tests.delivery.conftest import person
+
+ROOT = Path(__file__).parents[2]
+WITH_TOKEN = {"authorization": f"Bearer {OPS_TOKEN}"}
+
+
+@pytest.fixture
+def launch(
+    tmp_path: Path, database_url: str, sandbox_server: Any
+) -> Iterator[Callable[[str], tuple[subprocess.Popen[bytes], str]]]:
+    """Start `python -m app` with a command; return the process and its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(command: str) -> tuple[subprocess.Popen[bytes], str]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": database_url,
+            "DATA_DIR": str(tmp_path),
+            "SECRET_KEY": SECRET_KEY,
+            "OPS_TOKEN": OPS_TOKEN,
+            "PORT": str(port),
+            "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
+            "LOG_LEVEL": "WARNING",
+        }
+        process = subprocess.Popen([sys.executable, "-m", "app", command], env=env, cwd=tmp_path)
+        started.append(process)
+        return process, f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def ready(url: str) -> None:
+    """Wait until a service is ready."""
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", verify=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    wait_for(answers, timeout=30)
+
+
+def create(url: str, account_url: str, **overrides: Any) -> None:
+    body = integration_body(account_url, **overrides)
+    answer = httpx.post(f"{url}/integrations", json=body, headers=WITH_TOKEN)
+    assert answer.status_code == 201, answer.text
+
+
+def accepted(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 202, answer.text
+    return list(answer.json()["submissions"])
+
+
+def statuses(url: str, ids: list[str]) -> set[str]:
+    with httpx.Client(base_url=url, headers=WITH_TOKEN, verify=False) as client:
+        return {client.get(f"/submissions/{each}").json()["status"] for each in ids}
+
+
+def in_ledger(url: str, statement: Any) -> list[Any]:
+    """Execute a statement in the ledger, past the service; return the rows."""
+
+    async def run() -> list[Any]:
+        database = Database(url)
+        async with database.write() as connection:
+            found = await connection.execute(statement)
+            rows = list(found) if found.returns_rows else []
+        await database.close()
+        return rows
+
+    return asyncio.run(run())
+
+
+def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
+    launch, database_url, sandbox_server
+):
+    """Killed between 202 and delivery: what waited and what was under way are delivered after a
+    restart. Told to end: what is under way is finished, no contact stays leased, and it exits 0.
+    """
+    process, url = launch("serve")
+    ready(url)
+    create(url, sandbox_server.url, name="Paused quiz", state="paused")
+    create(url, sandbox_server.url)
+    sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=0.5)]
+    waiting = accepted(post_webhook(url, [person(f"w{each}") for each in range(20)], "paused-quiz"))
+    under_way = accepted(post_webhook(url, [person(f"u{each}") for each in range(5)]))
+    wait_for(lambda: len(sandbox_server.bodies()) == 5)
+    process.kill()
+    process.wait(10)
+    sandbox_server.sandbox.faults = []
+
+    process, url = launch("serve")
+    ready(url)
+    assert statuses(url, waiting + under_way) == {"pending"}
+    in_ledger(database_url, update(contacts).values(due_at=0))  # a minute goes by
+    httpx.post(
+        f"{url}/integrations/paused-quiz/resume?force=true", headers=WITH_TOKEN
+    ).raise_for_status()
+    wait_for(lambda: statuses(url, waiting + under_way) == {"delivered"})
+    assert len(sandbox_server.sandbox.contacts) == 25
+    sandbox_server.sandbox.journal.clear()
+    sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=0.4)]
+    accepted(post_webhook(url, [person(f"late{each}") for each in range(5)]))
+    wait_for(lambda: len(sandbox_server.bodies()) == 5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert len(sandbox_server.sandbox.contacts) == 30
+    rows = in_ledger(database_url, select(contacts.c.lease, contacts.c.delivered_seq))
+    assert [row.lease for row in rows] == [None] * 30
+    assert all(row.delivered_seq for row in rows)
+
+
+def test_a_worker_delivers_what_a_service_without_one_accepted(
+    launch, service, database_url, sandbox_server
+):
+    """Two processes, one ledger; told to end, the worker exits 0."""
+    front = service(database_url=database_url, run_worker=False)
+    front.create_integration()
+    before = accepted(front.post([person("ann"), person("bob")]))
+    process, _ = launch("worker")
+    assert {front.wait(each, timeout=30)["status"] for each in before} == {"delivered"}
+    (later,) = accepted(front.post(person("cay")))
+    assert front.wait(later)["status"] == "delivered"
+    assert len(sandbox_server.bodies()) == 3
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0

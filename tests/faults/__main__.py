@@ -1,0 +1,74 @@
+"""Play every scenario in its long form and print what came of it: `make faults`."""
+
+import argparse
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.harness import Report
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.theatre import Theatre
+
+_COLUMNS = (
+    "scenario",
+    "engine",
+    "accepted",
+    "delivered",
+    "dead",
+    "lost",
+    "out of order",
+    "overlapping",
+    "s",
+    "notes",
+)
+
+
+def main() -> int:
+    """Return 0 if all that must be zero is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--only", default="", help="part of a scenario's name")
+    parser.add_argument("--scale", type=int, help="instead of each scenario's own")
+    chosen = parser.parse_args()
+    print(f"seed {chosen.seed}", flush=True)
+    reports = []
+    with tempfile.TemporaryDirectory() as folder, Theatre(Path(folder)) as theatre:
+        for name, (play, engines, long) in SCENARIOS.items():
+            for engine in engines if chosen.only in name else ():
+                started = time.monotonic()
+                try:
+                    report = theatre.play(name, play, engine, chosen.seed, chosen.scale or long)
+                except Exception as error:  # the others are to be seen all the same
+                    report = Report(name, engine, chosen.seed, failure=repr(error))
+                report.seconds = time.monotonic() - started
+                reports.append(report)
+                print(report, flush=True)
+    Console(width=160).print(_table(reports))
+    return 0 if all(each.sound for each in reports) else 1
+
+
+def _table(reports: list[Report]) -> Table:
+    seed = reports[0].seed if reports else 0
+    table = Table(*_COLUMNS, title=f"seed {seed}")
+    for each in reports:
+        counts = (
+            each.accepted,
+            each.delivered,
+            each.dead,
+            each.lost,
+            each.out_of_order,
+            each.overlapping,
+            round(each.seconds),
+        )
+        notes = [f"FAILED: {each.failure}"] * bool(each.failure) + each.notes
+        table.add_row(each.scenario, each.engine, *map(str, counts), "; ".join(notes))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The fault suite's short form: each scenario once, the most important on both engines."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.theatre import Theatre
+
+_PLAYED = (
+    ("killed under load", "sqlite"),
+    ("killed under load", "postgresql"),
+    ("replicas killed, frozen, added", "postgresql"),
+    ("PostgreSQL restarted", "postgresql"),
+    ("disk full", "sqlite"),
+    ("Cordial fails in every way at once", "sqlite"),
+    ("replays and backfills", "postgresql"),
+    ("woken by another replica", "sqlite"),
+    ("woken by another replica", "postgresql"),
+    ("garbage", "postgresql"),
+    ("half-open connections", "sqlite"),
+)
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """Where they are played."""
+    with Theatre(tmp_path_factory.mktemp("faults")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("name", "engine"), _PLAYED)
+def test_nothing_is_lost_reordered_or_sent_twice_at_once(theatre, name, engine):
+    """What was answered 202 is with Cordial or on the list of dead submissions, in order."""
+    play, _, _ = SCENARIOS[name]
+    seed = secrets.randbelow(1_000_000)
+    print(f"seed {seed}")
+    report = theatre.play(name, play, engine, seed, 1)
+    print(report)
+    assert report.sound, report

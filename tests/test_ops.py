@@ -1,0 +1,250 @@
+"""The dashboard and the alerts name what the service shows, and lead to what is to be done."""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from promql_parser import MatchOp
+from rich.console import Console
+
+from app import demo
+
+ROOT = Path(__file__).parent.parent
+RULES = [
+    rule
+    for group in yaml.safe_load((ROOT / "ops/prometheus-rules.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+DASHBOARD = json.loads((ROOT / "ops/grafana-dashboard.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+TARGETS = [(panel["title"], target) for panel in PANELS for target in panel["targets"]]
+OF_PROMETHEUS = {"instance", "job"}  # labels that the scrape adds
+
+Series = dict[str, list[dict[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, float]]]:
+    """Every sample of a service on which the demo's situations ran: labels and value, by name."""
+    place = tmp_path_factory.mktemp("demo")
+    samples: dict[str, list[tuple[Any, float]]] = {}
+    for family in text_string_to_metric_families(scrape_after_demo(place)):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return samples
+
+
+def scrape_after_demo(place: Path) -> str:
+    """Run all situations on a service of its own; return what it shows then."""
+    import httpx
+
+    from app.cordial.sandbox import create_sandbox
+    from app.main import create_app
+    from tests.conftest import serving
+
+    with serving(create_sandbox()) as cordial:
+        settings = demo._settings(place, cordial)
+        headers = {"Authorization": f"Bearer {demo._TOKEN}"}
+        with (
+            serving(create_app(settings)) as url,
+            httpx.Client(base_url=url, headers=headers) as ops,
+        ):
+            for body in demo._integrations(cordial):
+                ops.post("/integrations", json=body).raise_for_status()
+            assert demo._play(Console(file=io.StringIO()), ops, cordial) == 0
+            return ops.get("/metrics").text
+
+
+def value(scraped: Any, name: str, **labels: str) -> float:
+    """Return the sum of the samples that have these labels."""
+    return sum(
+        each for having, each in scraped[f"jebbit_sync_{name}"] if labels.items() <= having.items()
+    )
+
+
+def test_after_the_demo_every_metric_has_a_sensible_value(scraped):
+    """What is counted is what the demo's table shows."""
+    count = {
+        outcome: value(scraped, "webhooks_total", outcome=outcome)
+        for outcome in ("accepted", "duplicate", "test", "invalid_signature", "not_stored")
+    }
+    assert count == {
+        "accepted": 17,
+        "duplicate": 1,
+        "test": 1,
+        "invalid_signature": 1,
+        "not_stored": 0,
+    }
+    settled = {
+        (having["outcome"], having["reason"])
+        for having, _ in scraped["jebbit_sync_submissions_settled_total"]
+    }
+    assert {
+        ("delivered", ""),
+        ("skipped", "opted_out"),
+        ("skipped", "untrusted_identity"),
+        ("dead", "unreadable"),
+    } <= settled
+    delivered = value(scraped, "submissions_settled_total", outcome="delivered")
+    assert delivered == 14
+    assert value(scraped, "attempts_total", outcome="delivered") == delivered
+    assert value(scraped, "delivery_lag_seconds_count") == delivered
+    assert 0 < value(scraped, "delivery_lag_seconds_sum") < 60
+    assert value(scraped, "warnings_total", kind="field_rejected") == 1
+    assert value(scraped, "cordial_requests_total", error_class="rejected", status_class="4xx") == 1
+    assert value(scraped, "cordial_requests_total", error_class="none") == delivered
+    assert value(scraped, "cordial_request_duration_seconds_count") == delivered + 1
+    assert value(scraped, "submissions_received_total", outcome="unreadable") == 1
+    assert value(scraped, "submissions_received_total", outcome="pending") == 18
+    assert value(scraped, "group_commit_items_sum", kind="settlements") == 18
+    assert value(scraped, "group_commit_items_sum", kind="webhooks") == 19
+    assert value(scraped, "webhook_duration_seconds_count") == 20
+    assert value(scraped, "pending_submissions") == value(scraped, "integration_paused") == 0
+    assert value(scraped, "oldest_pending_age_seconds") == 0
+    assert value(scraped, "dead_submissions", integration="spring-quiz") == 1
+    assert value(scraped, "gate_state", state="open") == 3
+    assert value(scraped, "gate_state") == 3
+    assert value(scraped, "ledger_up") == value(scraped, "build_info") == 1
+    assert value(scraped, "worker_last_round_timestamp_seconds") > 1.7e9
+
+
+def test_labels_are_few_and_no_person_is_in_them(scraped):
+    """Only these, and none with an address in it."""
+    allowed = {
+        "integration",
+        "outcome",
+        "reason",
+        "kind",
+        "status_class",
+        "error_class",
+        "state",
+        "version",
+        "python",
+        "le",
+    }
+    for name, samples in scraped.items():
+        for labels, _ in samples:
+            assert set(labels) <= allowed, name
+            assert not any("@" in each or "example" in each for each in labels.values()), name
+
+
+# --- What ops/ names ----------------------------------------------------------------------------
+
+
+def selectors(expression: str) -> Iterator[Any]:
+    """Yield each `name{labels}` of an expression; raises where Prometheus would not read it."""
+    found: list[Any] = []
+
+    def walk(node: Any) -> None:
+        match type(node).__name__:
+            case "VectorSelector":
+                found.append(node)
+            case "MatrixSelector":
+                walk(node.vector_selector)
+            case "AggregateExpr" | "ParenExpr" | "UnaryExpr" | "SubqueryExpr":
+                walk(node.expr)
+            case "BinaryExpr":
+                walk(node.lhs)
+                walk(node.rhs)
+            case "Call":
+                for argument in node.args:
+                    walk(argument)
+
+    walk(promql_parser.parse(expression))
+    yield from found
+
+
+def as_prometheus_reads(expression: str) -> str:
+    """Fill in Grafana's variables."""
+    return expression.replace("$__rate_interval", "5m").replace("$integration", ".*")
+
+
+def check(scraped: Any, expression: str) -> set[str]:
+    """Assert that all an expression names is there; return the labels of what it names."""
+    labels: set[str] = set()
+    named = list(selectors(expression))
+    assert named, expression
+    for each in named:
+        assert each.name in scraped, f"nothing is called {each.name}"
+        samples = [having for having, _ in scraped[each.name]]
+        labels |= set().union(*samples)
+        for matcher in each.matchers.matchers:
+            values = {having.get(matcher.name, "") for having in samples}
+            is_regex = matcher.op == MatchOp.Re
+            assert any(
+                re.fullmatch(matcher.value, one) if is_regex else one == matcher.value
+                for one in values
+            ), f"{each.name} has no {matcher.name} that is {matcher.value}"
+    for group in re.findall(r"\bby \(([^)]*)\)", expression):
+        assert set(group.replace(" ", "").split(",")) <= labels | OF_PROMETHEUS, expression
+    return labels
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_what_an_alert_names_is_there(scraped, rule):
+    """Every metric, label and label's value; what its text shows comes out of its expression."""
+    labels = check(scraped, rule["expr"])
+    text = rule["annotations"]["summary"]
+    shown = set(re.findall(r"\$labels\.(\w+)", text))
+    assert shown <= labels | OF_PROMETHEUS
+    grouped = " ".join(re.findall(r"\bby \(([^)]*)\)", rule["expr"]))
+    assert all(name in grouped for name in shown), "aggregated away"
+    assert rule["labels"]["severity"] in ("warning", "critical")
+
+
+@pytest.mark.parametrize(("title", "target"), TARGETS, ids=[t for t, _ in TARGETS])
+def test_what_a_panel_names_is_there(scraped, title, target):
+    """Every metric and label, those of its legend too."""
+    labels = check(scraped, as_prometheus_reads(target["expr"]))
+    assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= labels | OF_PROMETHEUS
+
+
+def test_every_metric_of_ours_is_on_the_dashboard(scraped):
+    """What is measured and shown nowhere would be forgotten."""
+    shown = {
+        each.name
+        for _, target in TARGETS
+        for each in selectors(as_prometheus_reads(target["expr"]))
+    }
+    ours = {re.sub(r"_(bucket|count|sum)$", "", name) for name in scraped if "jebbit_sync" in name}
+    assert ours - {re.sub(r"_(bucket|count|sum)$", "", name) for name in shown} == set()
+
+
+def test_the_panels_do_not_lie_on_each_other():
+    """Each has a place of its own, as wide as the page at most, and an id of its own."""
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_an_alert_leads_to_what_is_to_be_done(rule):
+    """Its runbook is a heading below the README's Operate."""
+    readme = (ROOT / "README.md").read_text()
+    operate = readme.partition("\n## Operate\n")[2].partition("\n## ")[0]
+    headings = re.findall(r"^### (.+)$", operate, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+    file, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert file == "README.md"
+    assert anchor in anchors
+
+
+def test_the_image_and_compose_ask_the_probes():
+    """A hanging process is restarted, one that is not ready gets nothing sent."""
+    healthcheck = (ROOT / "Dockerfile").read_text().partition("HEALTHCHECK")[2]
+    assert "/healthz" in healthcheck
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["service"]
+    assert "/readyz" in service["healthcheck"]["test"][-1]
