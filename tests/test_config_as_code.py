@@ -233,7 +233,6 @@ def test_applied_twice_changes_nothing_the_second_time(run, ledger, tmp_path):
     second = run("apply", "file.yaml", "--yes")
     assert (second.code, second.out) == (0, "Nothing to change.\n")
     assert ledger(Integrations.list) == before
-    assert before[0].version == 1
 
 
 def test_what_is_exported_makes_an_equal_integration_on_an_empty_ledger(
@@ -323,11 +322,14 @@ def test_what_a_file_does_not_list_stays(run, ledger, tmp_path):
 
 def test_the_state_can_be_applied_alone(run, ledger, tmp_path):
     """Paused and resumed, the configuration untouched."""
+    versions = set()
     for state in ("active", "paused", "active"):
         Path(tmp_path / "file.yaml").write_text(FILE.replace("active", state))
         assert run("apply", "file.yaml", "--yes").code == 0
         (stored,) = ledger(Integrations.list)
-        assert (stored.state, stored.version) == (state, 1)
+        assert stored.state == state
+        versions.add(stored.version)
+    assert len(versions) == 1
 
 
 async def _apply_late(integrations: Integrations, meanwhile: str) -> None:

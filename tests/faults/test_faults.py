@@ -18,7 +18,6 @@ _PLAYED = (
     ("replays and backfills", "postgresql"),
     ("woken by another replica", "sqlite"),
     ("woken by another replica", "postgresql"),
-    ("garbage", "postgresql"),
     ("half-open connections", "sqlite"),
 )
 
