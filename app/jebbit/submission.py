@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from urllib.parse import parse_qsl, unquote
+from typing import NamedTuple
+from urllib.parse import unquote, unquote_plus
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
@@ -26,8 +27,7 @@ class TooManyItems(Exception):
     """More items in one webhook than we take at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """An attribute as found in a submission.
 
     `trusted` is False where the value may have come from the page's URL, which anyone can write.
@@ -50,26 +50,39 @@ class Submission:
         Null and blank values count as absent. Jebbit repeats URL parameters as top-level keys, so
         a key that also occurs in `url_params` is found but not trusted.
         """
-        key = name if name in self.attributes else self._folded.get(fold(name))
-        if key is None:
-            return None
+        key, value = self.look_up(name)
+        return None if key is None else Attribute(key, value, key not in self._url_keys)
+
+    def look_up(self, name: str) -> tuple[str | None, JsonValue]:
+        """Return what `find` finds as key and value, None and None where it is absent.
+
+        For those who need not ask whether to believe it, as most need not.
+        """
+        key = name
+        if name not in self.attributes:
+            spellings = self._spellings.get(fold(name))
+            if spellings is None:
+                return None, None
+            key = spellings[0]
         value = self.attributes[key]
         if value is None or (isinstance(value, str) and not value.strip()):
-            return None
-        return Attribute(key, value, trusted=fold(key) not in self.url_keys)
+            return None, None
+        return key, value
 
     @cached_property
-    def _folded(self) -> dict[str, str]:
-        folded: dict[str, str] = {}
+    def _spellings(self) -> dict[str, list[str]]:
+        """The keys by their folded name; those of one name in the order sent."""
+        spellings: dict[str, list[str]] = {}
         for key in self.attributes:
-            folded.setdefault(fold(key), key)
-        return folded
+            spellings.setdefault(fold(key), []).append(key)
+        return spellings
 
     @cached_property
-    def url_keys(self) -> frozenset[str]:
-        """The folded names of the page's URL parameters, under any spelling of `url_params`."""
-        given = (value for key, value in self.attributes.items() if fold(key) == "url_params")
-        return frozenset(fold(name) for value in given for name in _parameter_names(value))
+    def _url_keys(self) -> frozenset[str]:
+        """The keys that the page's URL has too, whatever the spelling, `url_params` included."""
+        given = [self.attributes[key] for key in self._spellings.get("url_params", ())]
+        names = {fold(name) for value in given for name in _parameter_names(value)}
+        return frozenset(key for name in names for key in self._spellings.get(name, ()))
 
 
 def _parameter_names(value: JsonValue) -> Iterator[str]:
@@ -90,7 +103,7 @@ def _parameter_names(value: JsonValue) -> Iterator[str]:
         case str():
             text = value if "=" in value else unquote(value)  # encoded once more, as a whole
             query = text.rpartition("?")[2].strip().replace("&amp;", "&")
-            yield from (name for name, _ in parse_qsl(query, keep_blank_values=True))
+            yield from (unquote_plus(part.partition("=")[0]) for part in query.split("&") if part)
 
 
 def fold(name: str) -> str:
@@ -98,8 +111,7 @@ def fold(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One entry of a webhook: its JSON as received, and the submission read from it.
 
     `submission` is None where the entry is no object: it is kept all the same, for a person to see.

@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
@@ -18,7 +19,8 @@ from pydantic import (
 )
 from pydantic.functional_validators import AfterValidator
 
-from app.rules.mapping import Rule, check_field
+from app.jebbit.submission import fold
+from app.rules.mapping import FieldMapping, Rule, check_field
 from app.rules.values import Labels, fold_label
 
 OptInRule = Literal["opted_in_only", "opted_in_or_null", "everyone"]
@@ -28,7 +30,19 @@ JebbitRegion = Literal["us", "eu"]
 
 
 class _Strict(BaseModel):
+    """A part of the configuration, with what follows from it worked out once, not per submission.
+
+    That is what the cached properties of these models are for.
+    """
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    def __copy__(self) -> Self:
+        # `model_copy(update=...)` starts from here: what followed from old values must not stay.
+        copied = super().__copy__()
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 MASK = "****"  # what a secret is shown with, before its last characters
@@ -72,7 +86,7 @@ class CordialAccount(_Strict):
     suppress_triggers: bool = Field(
         True, description="false: Cordial's attribute-change automations fire."
     )
-    requests_per_second: float | None = Field(None, gt=0)
+    requests_per_second: float | None = Field(None, gt=0, allow_inf_nan=False)
     on_rejected_field: Literal["drop", "dead"] = "drop"
 
 
@@ -81,6 +95,16 @@ class Campaigns(_Strict):
 
     include: list[str] = []
     exclude: list[str] = []
+
+    @cached_property
+    def included(self) -> frozenset[str]:
+        """Those to include, as they are compared."""
+        return frozenset(map(fold_label, self.include))
+
+    @cached_property
+    def excluded(self) -> frozenset[str]:
+        """Those to exclude, as they are compared."""
+        return frozenset(map(fold_label, self.exclude))
 
 
 class AttributeNames(_Strict):
@@ -109,8 +133,9 @@ class OptInLabels(_Strict):
             raise ValueError(f"{sorted(both)} cannot mean both true and false")
         return self
 
+    @cached_property
     def labels(self) -> Labels:
-        """Return the labels as answers are compared with them."""
+        """The labels as answers are compared with them."""
         return Labels(frozenset(map(fold_label, self.true)), frozenset(map(fold_label, self.false)))
 
 
@@ -139,6 +164,21 @@ class JebbitSource(_Strict):
         if country not in SUPPORTED_REGIONS:
             raise ValueError("give a country as ISO 3166 alpha-2 in capitals, such as US or GB")
         return country
+
+    @cached_property
+    def trusted_keys(self) -> frozenset[str]:
+        """The folded names of the URL parameters that are believed."""
+        return frozenset(map(fold, self.trusted_url_params))
+
+
+class Terms(NamedTuple):
+    """The part of a policy that can differ between EU people and others, as it holds for one."""
+
+    opt_in: OptInRule
+    auto_subscribe: bool
+    resubscribe: Resubscribe
+    on_opt_out: OnOptOut
+    null_is_consent: bool
 
 
 class EuPolicy(_Strict):
@@ -181,6 +221,25 @@ class Policy(_Strict):
                 'opt_in "everyone" needs opt_in_field, the Cordial field that gets the status'
             )
         return self
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The terms for people known to be elsewhere than in the EU: the policy's own."""
+        return self._overridden_by(EuPolicy())
+
+    @cached_property
+    def eu_terms(self) -> Terms:
+        """The terms for everybody else: the policy's own, with what `eu` overrides."""
+        return self._overridden_by(self.eu or EuPolicy())
+
+    def _overridden_by(self, eu: EuPolicy) -> Terms:
+        return Terms(
+            opt_in=eu.opt_in or self.opt_in,
+            auto_subscribe=self.auto_subscribe if eu.auto_subscribe is None else eu.auto_subscribe,
+            resubscribe=eu.resubscribe or self.resubscribe,
+            on_opt_out=eu.on_opt_out or self.on_opt_out,
+            null_is_consent=eu.null_is_consent,
+        )
 
 
 class Integration(_Strict):
@@ -239,14 +298,23 @@ class Integration(_Strict):
             )
         return self
 
-    @property
+    @cached_property
     def sms(self) -> Sms:
         """The SMS channel; without one configured, its defaults, which subscribe nobody."""
         return self.cordial.sms or Sms()
 
+    @cached_property
+    def fields(self) -> FieldMapping:
+        """The rules of the mapping that fill fields, ready to be applied."""
+        return FieldMapping(self.mapping, self.jebbit.opt_in_labels.labels)
+
     def address_attribute(self, channel: str) -> str | None:
         """Return the attribute that holds a channel's address; None where no rule names it."""
-        return next((rule.attribute for rule in self.mapping if rule.channel == channel), None)
+        return self._address_attributes.get(channel)
+
+    @cached_property
+    def _address_attributes(self) -> dict[str | None, str | None]:
+        return {rule.channel: rule.attribute for rule in self.mapping}
 
 
 def slug(name: str) -> str:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic_core import PydanticSerializationError, to_json
 
 from app.jebbit.submission import Submission, fold
-from app.rules.values import FieldType, Labels, NotConvertible, convert
+from app.rules.values import CONVERTERS, Converter, FieldType, Labels, NotConvertible, convert
 
 # Keys of Cordial's contact body that mean something else there than a contact attribute.
 RESERVED_FIELDS = frozenset(
@@ -69,7 +70,8 @@ class Rule(BaseModel):
         if self.default is not None:
             try:
                 convert(self.default, self.type, self.separator)
-            except NotConvertible:
+                to_json(self.default)
+            except (NotConvertible, PydanticSerializationError):  # half of a surrogate pair
                 raise ValueError(f"the default of {self.field} is no {self.type}") from None
         return self
 
@@ -116,47 +118,88 @@ class MappedField:
     value: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What the mapping makes of one submission."""
+class Mapped(NamedTuple):
+    """What the mapping makes of one submission: the fields, and how they came about."""
 
-    fields: Mapping[str, JsonValue]
-    steps: Sequence[MappedField]
+    fields: dict[str, JsonValue]
     warnings: Sequence[PlanWarning]
+    submission: Submission
+    rules: Sequence[Rule]
+
+    @property
+    def steps(self) -> Sequence[MappedField]:
+        """What was tried, field by field; worked out when asked for, as only a preview does."""
+        return [self._step(rule) for rule in self.rules]
+
+    def _step(self, rule: Rule) -> MappedField:
+        found = self.submission.find(rule.attribute) if rule.attribute else None
+        return MappedField(
+            rule.field,
+            rule.type,
+            attribute=found.key if found else rule.attribute,
+            source=found.value if found else rule.default,
+            value=self.fields.get(rule.field),
+        )
 
 
-def map_fields(
-    submission: Submission,
-    rules: Sequence[Rule],
-    labels: Labels,
-    account_attributes: Mapping[str, FieldType] | None,
-) -> Mapped:
-    """Translate a submission's attributes to contact fields; addresses are not among them.
+class FieldMapping:
+    """The rules of a mapping that fill fields; addresses are not among them.
 
-    Args:
-        submission: what Jebbit sent.
-        rules: the integration's mapping.
-        labels: the integration's own words for yes and no.
-        account_attributes: where unmapped attributes may flow, the attributes that exist in the
-            Cordial account, with their types; else None.
+    Made once for an integration, since asking each rule for its parts would be the larger half of
+    the work for each submission.
     """
-    named = [rule for rule in rules if rule.channel is None]
-    flowing = _unmapped(submission, rules, account_attributes or {})
-    steps: list[MappedField] = []
-    warnings: list[PlanWarning] = []
-    for rule in (*named, *flowing):
-        found = submission.find(rule.attribute) if rule.attribute else None
-        source = found.value if found else rule.default
-        value = None
-        if source is not None:
-            try:
-                value = convert(source, rule.type, rule.separator, labels)
-            except NotConvertible:
-                warnings.append(_not_converted(rule))
-        key = found.key if found else rule.attribute
-        steps.append(MappedField(rule.field, rule.type, key, source, value))
-    fields = {step.field: step.value for step in steps if step.value is not None}
-    return Mapped(fields, steps, warnings)
+
+    def __init__(self, rules: Sequence[Rule], labels: Labels) -> None:
+        self._labels = labels
+        self._rules = [rule for rule in rules if rule.channel is None]
+        self._ready = [_ready(rule) for rule in self._rules]
+        sources = {fold(rule.attribute) for rule in rules if rule.attribute}
+        self._never_unmapped = sources | NEVER_UNMAPPED
+        self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
+
+    def apply(
+        self, submission: Submission, account_attributes: Mapping[str, FieldType] | None = None
+    ) -> Mapped:
+        """Translate a submission's attributes to contact fields.
+
+        Args:
+            submission: what Jebbit sent.
+            account_attributes: where unmapped attributes may flow, the attributes that exist in the
+                Cordial account, with their types; else None.
+        """
+        rules, ready, labels = self._rules, self._ready, self._labels
+        if account_attributes:
+            flowing = list(self._unmapped(submission, account_attributes))
+            rules, ready = rules + flowing, ready + [_ready(rule) for rule in flowing]
+        fields: dict[str, JsonValue] = {}
+        warnings: list[PlanWarning] = []
+        for rule, attribute, default, field, converter, separator in ready:
+            source = submission.look_up(attribute)[1] if attribute else None
+            if source is None:
+                source = default
+            if source is not None:
+                try:
+                    value = converter(source, separator, labels)
+                except NotConvertible:
+                    warnings.append(_not_converted(rule))
+                else:
+                    if value is not None:
+                        fields[field] = value
+        return Mapped(fields, warnings, submission, rules)
+
+    def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:
+        """Yield a rule for each attribute that no rule names and the account has under that key."""
+        for key, value in submission.attributes.items():
+            if key not in account or key in self._filled or fold(key) in self._never_unmapped:
+                continue
+            if account[key] == "geo" or isinstance(value, dict) or _is_nested(value):
+                continue
+            yield Rule.model_construct(attribute=key, field=key, type=account[key])
+
+
+def _ready(rule: Rule) -> tuple[Rule, str | None, JsonValue, str, Converter, str | None]:
+    converter = CONVERTERS[rule.type]
+    return rule, rule.attribute, rule.default, rule.field, converter, rule.separator
 
 
 def _not_converted(rule: Rule) -> PlanWarning:
@@ -166,23 +209,6 @@ def _not_converted(rule: Rule) -> PlanWarning:
         field=rule.field,
         detail=f"The value of {rule.attribute} is no {rule.type}; {rule.field} was not sent.",
     )
-
-
-def _unmapped(
-    submission: Submission, rules: Sequence[Rule], account: Mapping[str, FieldType]
-) -> Iterator[Rule]:
-    """Yield a rule for each attribute that no rule names and the account has under that key."""
-    if not account:
-        return
-    sources = {fold(rule.attribute) for rule in rules if rule.attribute}
-    targets = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
-    for key, value in submission.attributes.items():
-        folded = fold(key)
-        if key not in account or key in targets or folded in sources | NEVER_UNMAPPED:
-            continue
-        if account[key] == "geo" or isinstance(value, dict) or _is_nested(value):
-            continue
-        yield Rule.model_construct(attribute=key, field=key, type=account[key])
 
 
 def _is_nested(value: JsonValue) -> bool:

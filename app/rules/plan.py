@@ -5,22 +5,21 @@ is what is sent.
 """
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from app.jebbit.submission import Submission
 from app.rules.contact import Identity, Statuses, contact_body, identify
-from app.rules.integration import Integration
-from app.rules.mapping import MappedField, PlanWarning, map_fields
+from app.rules.integration import Integration, Terms
+from app.rules.mapping import Mapped, MappedField, PlanWarning
 from app.rules.policy import (
     EU_COUNTRIES,
     OptInReading,
     RegionReading,
     SkipReason,
     Status,
-    Terms,
     email_status,
     may_force,
     read_opt_in,
@@ -36,18 +35,21 @@ from app.rules.values import FieldType, NotConvertible, parse_date
 _CLOCKS_DIFFER_BY = timedelta(days=1)  # at most: a wrong zone is up to 14 hours
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What a plan rests on, for a person to read."""
 
     region: RegionReading
     opt_in: OptInReading
     sms_opt_in: OptInReading
-    mapped: Sequence[MappedField] = ()
+    mapping: Mapped | None = None
+
+    @property
+    def mapped(self) -> Sequence[MappedField]:
+        """How each field came about; of a skip there are none."""
+        return self.mapping.steps if self.mapping else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(NamedTuple):
     """Send this body to Cordial."""
 
     body: Mapping[str, JsonValue]
@@ -55,8 +57,7 @@ class Upsert:
     evidence: Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """Send nothing; a rule said no."""
 
     reason: SkipReason
@@ -72,6 +73,7 @@ def plan(
     *,
     eu_countries: Set[str] = EU_COUNTRIES,
     account_attributes: Mapping[str, FieldType] | None = None,
+    identity: Identity | None = None,
 ) -> Plan:
     """Decide what Cordial should be told of a submission.
 
@@ -81,13 +83,13 @@ def plan(
         eu_countries: ISO 3166 alpha-2 codes of the countries whose people EU rules protect.
         account_attributes: the attributes the Cordial account has, with their types; they only
             matter where the integration lets unmapped attributes flow.
+        identity: what `identify` makes of the same two, where the caller has asked already.
     """
     source, policy = integration.jebbit, integration.policy
     region = read_region(submission, source, eu_countries)
     opt_in = read_opt_in(submission, source.attributes.opt_in, source)
     sms_opt_in = read_opt_in(submission, source.attributes.sms_opt_in, source)
-    evidence = Evidence(region, opt_in, sms_opt_in)
-    identity = identify(submission, integration)
+    identity = identity or identify(submission, integration)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
@@ -96,17 +98,18 @@ def plan(
         or refuse_opt_in(held.opt_in, opt_in.answer)
     )
     if refused:
-        return Skip(refused, evidence)
+        return Skip(refused, Evidence(region, opt_in, sms_opt_in))
     known = account_attributes if integration.unmapped == "known" else None
-    mapped = map_fields(submission, integration.mapping, source.opt_in_labels.labels(), known)
-    fields = dict(mapped.fields)
+    mapped = integration.fields.apply(submission, known)
+    evidence = Evidence(region, opt_in, sms_opt_in, mapped)
+    fields = mapped.fields
     if policy.opt_in_field:
-        fields[policy.opt_in_field] = opt_in.answer.value
+        fields = {**fields, policy.opt_in_field: opt_in.answer.value}
     statuses = _statuses(integration, identity, held, evidence)
     return Upsert(
         body=contact_body(integration, identity, statuses, fields),
         warnings=[*identity.warnings, *mapped.warnings],
-        evidence=Evidence(region, opt_in, sms_opt_in, mapped.steps),
+        evidence=evidence,
     )
 
 
@@ -133,8 +136,7 @@ def _statuses(
     return Statuses(email, sms, force=may_force(held, subscribed_by))
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the ledger must know of a submission to keep order and tell repeats."""
 
     identity: Identity
@@ -148,18 +150,17 @@ def facts(submission: Submission, integration: Integration, received_at: datetim
     A time far ahead of its receipt is a wrong clock: believed, it would make everything that
     follows look stale, so it counts as no time.
     """
-    source = integration.jebbit
-    names = source.attributes
-    session = submission.find(names.session) if names.session else None
-    occurred = submission.find(names.occurred_at) if names.occurred_at else None
+    names = integration.jebbit.attributes
+    session = submission.look_up(names.session)[1] if names.session else None
+    occurred = submission.look_up(names.occurred_at)[1] if names.occurred_at else None
     try:
-        at = parse_date(occurred.value).astimezone(UTC) if occurred else None
+        at = parse_date(occurred).astimezone(UTC) if occurred is not None else None
     except (NotConvertible, OverflowError):
         at = None
     if at is not None and at > received_at + _CLOCKS_DIFFER_BY:
         at = None
     return Facts(
         identity=identify(submission, integration),
-        session=str(session.value) if session else None,
+        session=str(session) if session is not None else None,
         occurred_at=at,
     )

@@ -5,21 +5,13 @@ page's URL, never changes a subscription.
 """
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
 from app.jebbit.submission import Attribute, Submission, fold
-from app.rules.integration import (
-    EuPolicy,
-    JebbitSource,
-    OnOptOut,
-    OptInRule,
-    Policy,
-    Resubscribe,
-)
+from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.values import Answer, answer, fold_label
 
 # The EU, the EEA and the UK, and the parts of the EU that have a country code of their own
@@ -119,8 +111,7 @@ class Status(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
 
 
-@dataclass(frozen=True, slots=True)
-class RegionReading:
+class RegionReading(NamedTuple):
     """A person's region and what decided it.
 
     `doubtful` where the submission names a country that may come from the page's URL, or that is
@@ -134,8 +125,7 @@ class RegionReading:
     doubtful: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OptInReading:
+class OptInReading(NamedTuple):
     """What a person answered and where it was read.
 
     An answer under a key of the page's URL is no answer (`null`), and `trusted` is False: whatever
@@ -148,23 +138,11 @@ class OptInReading:
     trusted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The part of a policy that can differ between EU people and others, as it holds for one."""
-
-    opt_in: OptInRule
-    auto_subscribe: bool
-    resubscribe: Resubscribe
-    on_opt_out: OnOptOut
-    null_is_consent: bool
-
-
 def believed(attribute: Attribute | None, source: JebbitSource) -> Attribute | None:
     """Return the attribute if it may speak for the person, else None."""
     if attribute is None or attribute.trusted:
         return attribute
-    trusted = {fold(name) for name in source.trusted_url_params}
-    return attribute if fold(attribute.key) in trusted else None
+    return attribute if fold(attribute.key) in source.trusted_keys else None
 
 
 def _find(submission: Submission, name: str | None) -> Attribute | None:
@@ -215,19 +193,12 @@ def read_opt_in(submission: Submission, name: str | None, source: JebbitSource) 
         return OptInReading(Answer.NULL, name)
     if believed(found, source) is None:
         return OptInReading(Answer.NULL, found.key, found.value, trusted=False)
-    return OptInReading(answer(found.value, source.opt_in_labels.labels()), found.key, found.value)
+    return OptInReading(answer(found.value, source.opt_in_labels.labels), found.key, found.value)
 
 
 def terms(policy: Policy, region: Region) -> Terms:
     """Return the terms that hold for a region: the policy's own, with what `eu` overrides."""
-    eu = (policy.eu if region.strict else None) or EuPolicy()
-    return Terms(
-        opt_in=eu.opt_in or policy.opt_in,
-        auto_subscribe=(policy.auto_subscribe if eu.auto_subscribe is None else eu.auto_subscribe),
-        resubscribe=eu.resubscribe or policy.resubscribe,
-        on_opt_out=eu.on_opt_out or policy.on_opt_out,
-        null_is_consent=eu.null_is_consent,
-    )
+    return policy.eu_terms if region.strict else policy.terms
 
 
 def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason | None:
@@ -235,8 +206,8 @@ def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason |
     if refused := _refuse_campaign(submission, source):
         return refused
     for name, reason in _MUST_NOT_BE_FALSE.items():
-        found = submission.find(name)
-        if found and answer(found.value, source.opt_in_labels.labels()) is Answer.NO:
+        _, value = submission.look_up(name)
+        if value is not None and answer(value, source.opt_in_labels.labels) is Answer.NO:
             return reason
     return None
 
@@ -248,20 +219,22 @@ _MUST_NOT_BE_FALSE = {
 
 
 def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason | None:
-    campaigns = source.campaigns
+    included, excluded = source.campaigns.included, source.campaigns.excluded
+    if not included and not excluded:
+        return None
     names = (source.attributes.campaign_id, source.attributes.campaign_name)
     found = (_find(submission, name) for name in names)
     given = {fold_label(str(each.value)) for each in found if each}
-    if given & {fold_label(each) for each in campaigns.exclude}:
+    if given & excluded:
         return SkipReason.CAMPAIGN_EXCLUDED
-    if not campaigns.include or given & {fold_label(each) for each in campaigns.include}:
+    if not included or given & included:
         return None
     return SkipReason.CAMPAIGN_NOT_INCLUDED if given else SkipReason.CAMPAIGN_UNKNOWN
 
 
 def refuse_region(policy: Policy, region: Region) -> SkipReason | None:
     """Say why people of this region are not collected; None where they are."""
-    if policy.collect in ("both", region.value):
+    if policy.collect == "both" or policy.collect == region.value:
         return None
     unknown = region is Region.UNKNOWN
     return SkipReason.REGION_UNKNOWN if unknown else SkipReason.REGION_NOT_COLLECTED
@@ -316,5 +289,6 @@ def may_force(terms: Terms, subscribed_by: list[OptInReading]) -> bool:
     `forceSubscribe` counts for every channel of the call (Cordial's help pages), so each status
     sent as `subscribed` must rest on a spoken yes.
     """
-    asked_for = [reading.answer is Answer.YES for reading in subscribed_by]
-    return terms.resubscribe == "explicit_opt_in" and bool(asked_for) and all(asked_for)
+    if terms.resubscribe != "explicit_opt_in" or not subscribed_by:
+        return False
+    return all(reading.answer is Answer.YES for reading in subscribed_by)

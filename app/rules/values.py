@@ -7,7 +7,7 @@ API refuses a whole contact for one value of the wrong type, so what does not co
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -58,14 +58,14 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
     boxes share an attribute: one ticked box is a yes. Whatever is not understood is `UNCLEAR`.
     """
     match value:
+        case str():  # first, as the most frequent
+            return _word(value, labels)
         case None:
             return Answer.NULL
         case bool():
             return Answer.YES if value else Answer.NO
         case int() | float() if abs(value) < 2**63:
             return _word(f"{value + 0:g}", labels)  # + 0: -0.0 is 0
-        case str():
-            return _word(value, labels)
         case list():
             return _any_yes([answer(item, labels) for item in value])
         case _:
@@ -103,11 +103,13 @@ def convert(
     Raises:
         NotConvertible: the value has no such form.
     """
-    return _CONVERTERS[to](value, separator, labels or Labels())
+    return CONVERTERS[to](value, separator, labels or Labels())
 
 
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return a string; a list's items are joined, booleans become `true` and `false`."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, list | dict):
         items = _chosen(value, labels)
         return (JOINER if separator is None else separator).join(map(_scalar, items)) or None
@@ -116,8 +118,12 @@ def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonVa
 
 def to_number(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return an int or a finite float."""
-    if isinstance(value, str) and _NUMBER.fullmatch(text := value.strip()):
-        value = int(text) if _WHOLE.fullmatch(text) else float(text)
+    if isinstance(value, str):
+        text = value.strip()
+        if _WHOLE.fullmatch(text):
+            value = int(text)
+        elif _NUMBER.fullmatch(text):
+            value = float(text)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotConvertible
     return _bounded(value)
@@ -164,24 +170,21 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _calendar(match: re.Match[str]) -> datetime:
-    fraction = (match["fraction"] or "0").ljust(6, "0")[:6]
-    clock = f"{match['minute'] or '00:00'}:{match['second'] or '00'}.{fraction}"
+    day, minute, second, fraction, zone = match.groups()
+    clock = f"{minute or '00:00'}:{second or '00'}.{(fraction or '0')[:6]:0<6}"
     try:
-        return datetime.fromisoformat(f"{match['day']}T{clock}").replace(
-            tzinfo=_zone(match["zone"])
-        )
+        return datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
     except ValueError:
         raise NotConvertible from None
 
 
-def _zone(text: str | None) -> timezone:
-    if text is None or text[0] not in "+-":
-        return UTC
-    digits = text[1:].replace(":", "").ljust(4, "0")
+def _offset(zone: str | None) -> str:
+    if zone is None or zone[0] not in "+-":
+        return "+00:00"
+    digits = zone[1:].replace(":", "").ljust(4, "0")
     if digits[2:] > "59":
         raise NotConvertible
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return timezone(-offset if text[0] == "-" else offset)
+    return f"{zone[0]}{digits[:2]}:{digits[2:]}"
 
 
 def _epoch(number: float) -> datetime:
@@ -199,10 +202,10 @@ def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonVal
 
     An empty one is nothing to send: a list replaces what Cordial holds, and nothing is blanked.
     """
-    if isinstance(value, list | dict):
+    if isinstance(value, str) and separator:
+        items: list[JsonValue] = [part.strip() for part in value.split(separator)]
+    elif isinstance(value, list | dict):
         items = _chosen(value, labels)
-    elif isinstance(value, str) and separator:
-        items = [part.strip() for part in value.split(separator)]
     else:
         items = [value]
     return [_item(item) for item in items if item != ""] or None
@@ -231,8 +234,8 @@ def to_list_membership(value: JsonValue, separator: str | None, labels: Labels) 
             raise NotConvertible
 
 
-_Converter = Callable[[JsonValue, str | None, Labels], JsonValue]
-_CONVERTERS: Mapping[FieldType, _Converter] = {
+Converter = Callable[[JsonValue, str | None, Labels], JsonValue]
+CONVERTERS: Mapping[FieldType, Converter] = {
     "string": to_string,
     "number": to_number,
     "date": to_date,

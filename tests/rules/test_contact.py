@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import phonenumbers
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from app.jebbit.submission import Submission
@@ -76,6 +78,90 @@ def test_any_text_is_an_address_or_none(text: str, region: str) -> None:
         assert made is None or normalize_email(made) == made
     number = normalize_phone(text, region)
     assert number is None or normalize_phone(number, region) == number
+
+
+# --- plain addresses are read without the libraries, and as the libraries read them
+
+
+def by_email_validator(text: str) -> str | None:
+    try:
+        found = validate_email(
+            text.strip().lower(), check_deliverability=False, test_environment=True
+        )
+    except EmailNotValidError:
+        return None
+    return found.normalized.lower()
+
+
+def by_phonenumbers(text: str, region: str) -> str | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if phonenumbers.is_possible_number_with_reason(number) != 0:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+LABELS = ["example", "mail", "a-b", "a--b", "ab--cd", "xn--abc", "xn--bcher-kva", "-a", "a-", ""]
+TOPS = ["com", "uk", "test", "local", "localhost", "onion", "arpa", "invalid", "c", "c1", "co-m"]
+local_parts = st.text("abK09_+-.!'\"\\ <\u212a\u00e9", min_size=1, max_size=6)
+domains = st.builds(
+    lambda labels, top: ".".join([*labels, top]),
+    st.lists(st.sampled_from(LABELS) | st.text("ab0-\u212a", max_size=4), max_size=3),
+    st.sampled_from(TOPS),
+)
+long = st.sampled_from([1] * 9 + [40, 50, 60, 63, 64, 240, 250])
+emails = st.builds(
+    lambda local, often, domain, times: f"{local * often}@{'a' * (times - 1)}{domain}",
+    *(local_parts, long, domains, long),
+)
+
+
+@given(emails)
+def test_emails_are_read_as_email_validator_does(text: str) -> None:
+    """What is an address, and which, is email-validator's to say, for plain ones too."""
+    made = normalize_email(text)
+    event("address" if made else "none")
+    assert made == (by_email_validator(text) if len(text) <= 320 else None)
+
+
+def grouped(prefix: str, digits: str, marks: list[str]) -> str:
+    """Return ten digits as people group them, with some mark before each group and at the end."""
+    groups = (prefix, digits[:3], digits[3:6], digits[6:])
+    return "".join(group + mark for group, mark in zip(groups, marks, strict=True))
+
+
+american = st.builds(
+    grouped,
+    st.sampled_from(["", "", "1", "+1", "011", "0", "+", "++1", "+44", "\uff0b1"]),
+    st.text("0123456789", min_size=9, max_size=11) | st.just("2425550123"),
+    st.tuples(
+        st.sampled_from(["", "", " ", "-", "(", " ("]),
+        st.sampled_from(["", "-", ".", " ", ")", ") ", "x"]),
+        st.sampled_from(["", "-", ".", " ", "/"]),
+        st.sampled_from(["", "", "", " ", "\n", " x1", "#"]),
+    ),
+)
+region_codes = st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])) | (
+    st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS))
+)
+
+
+@given(american, region_codes)
+def test_phones_are_read_as_phonenumbers_does(text: str, region: str) -> None:
+    """What is a number, and which, is phonenumbers' to say, for American ones too."""
+    made = normalize_phone(text, region)
+    event("number" if made else "none")
+    assert made == by_phonenumbers(text, region)
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]))
+@pytest.mark.parametrize("area", [200, 242, 345, 500, 555, 617, 787, 800, 876, 900, 911, 999])
+def test_all_of_the_plan_is_read_alike(region: str, area: int) -> None:
+    """In no country of the North American plan does its own metadata say otherwise."""
+    for text in (f"{area}-555-0123", f"1 ({area}) 000-0000", f"+1{area}9999999"):
+        assert normalize_phone(text, region) == by_phonenumbers(text, region)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.rules.integration import Integration, merge_patch, slug
+from app.rules.integration import Integration, Sms, merge_patch, slug
+from app.rules.mapping import Rule
 
 Make = Callable[..., Any]
 EMAIL = {"attribute": "email", "field": "channels.email.address"}
@@ -357,3 +358,19 @@ def test_merged_body_is_json(make_body: Make) -> None:
     """What is merged can be stored as it is."""
     merged = merge_patch(make_body(), {"jebbit": {"region": None}, "unmapped": "known"})
     assert json.loads(json.dumps(merged)) == merged
+
+
+def test_a_copy_follows_from_its_own_values(make_integration: Make) -> None:
+    """What is worked out once of a model is worked out anew for a changed copy of it."""
+    integration = make_integration(jebbit={"opt_in_labels": {"true": ["sure"]}})
+    assert integration.address_attribute("email") == "email"
+    assert integration.sms.program is None
+    assert integration.jebbit.opt_in_labels.labels.yes == {"sure"}
+    mapping = [Rule(attribute="Mail", field="channels.email.address")]
+    cordial = integration.cordial.model_copy(update={"sms": Sms(program="main")})
+    changed = integration.model_copy(update={"mapping": mapping, "cordial": cordial})
+    assert changed.address_attribute("email") == "Mail"
+    assert changed.sms.program == "main"
+    labels = integration.jebbit.opt_in_labels.model_copy(update={"true": ["ok"]})
+    assert labels.labels.yes == {"ok"}
+    assert integration.model_copy() == integration

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.jebbit.submission import Submission
-from app.rules.mapping import Mapped, Rule, map_fields
+from app.rules.mapping import FieldMapping, Mapped, Rule
 from app.rules.values import FieldType, Labels
 
 EMAIL = Rule(attribute="email", field="channels.email.address")
@@ -15,7 +15,7 @@ EMAIL = Rule(attribute="email", field="channels.email.address")
 def mapped(
     attributes: dict[str, Any], *rules: Rule, account: dict[str, FieldType] | None = None
 ) -> Mapped:
-    return map_fields(Submission(attributes), [EMAIL, *rules], Labels(), account)
+    return FieldMapping([EMAIL, *rules], Labels()).apply(Submission(attributes), account)
 
 
 def codes(made: Mapped) -> list[tuple[str, str | None, str | None]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.jebbit.submission import Submission
+from app.rules.contact import identify
 from app.rules.plan import Facts, Skip, Upsert, facts, plan
 
 Make = Callable[..., Any]
@@ -140,3 +141,12 @@ def test_account_matters_only_where_unmapped_attributes_flow(make_integration: M
         )
         assert isinstance(made, Upsert)
         assert ("age" in made.body) is sent
+
+
+def test_an_identity_once_read_is_not_read_again(make_integration: Make) -> None:
+    """Who the contact is can be handed on; the plan is the same, for an unusable address too."""
+    integration = make_integration()
+    for email in (ADA, "ada", None):
+        submission = Submission({"email": email, "url_params": "phone_number=1"})
+        identity = identify(submission, integration)
+        assert plan(submission, integration, identity=identity) == plan(submission, integration)
