@@ -40,8 +40,9 @@ class Notifier:
         while True:
             try:
                 await self.tell()
-            except UNAVAILABLE as error:
-                log.warning("ledger_unavailable", error=place_of(error))
+            except Exception as error:  # it must outlive whatever one round meets
+                event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
+                log.warning(event, error=place_of(error))
             await asyncio.sleep(POLL_SECONDS)
 
     async def tell(self) -> int:
@@ -77,7 +78,8 @@ def text_of(notice: Notice, ops_url: str) -> str:
     name = notice.integration_id
     match notice.kind:
         case NoticeKind.CREATED:
-            return f"Integration {name} was created. It sends when it is resumed."
+            when = " when it is resumed" if notice.detail else ""
+            return f"Integration {name} was created. It sends{when}."
         case NoticeKind.RESUMED:
             return f"Integration {name} sends."
         case NoticeKind.BLOCKED:

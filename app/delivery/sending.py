@@ -28,7 +28,7 @@ from app.ledger.claims import Attempt, Claim, Settlement
 from app.ledger.integrations import Gate, StoredIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.vault import Pseudonyms
-from app.rules.contact import identify, without_fields
+from app.rules.contact import Identity, identify, without_fields
 from app.rules.mapping import PlanWarning
 from app.rules.plan import Skip, plan
 from app.rules.policy import SkipReason
@@ -97,14 +97,15 @@ class Sender:
         submission = read(claim.payload)
         if submission is None:
             return Outcome(Settlement(claim, SubmissionStatus.DEAD, reason=DeadReason.UNREADABLE))
-        if rekeyed := self._rekeyed(claim, submission, stored):
+        identity = identify(submission, stored.integration)
+        if rekeyed := self._rekeyed(claim, identity):
             moved = Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed)
             return Outcome(moved, cause="rekeyed")
         if _is_stale(claim):
             return Outcome(_skipped(claim, SkipReason.STALE))
         at, clock = self._clock(), time.perf_counter()
         try:
-            sent = await self._plan_and_upsert(claim, submission, stored, before_try)
+            sent = await self._plan_and_upsert(claim, submission, identity, stored, before_try)
         except (CordialError, BadAccountUrl) as error:
             return self._judge(claim, error, at, (time.perf_counter() - clock) * 1000)
         if isinstance(sent, Skip):
@@ -119,11 +120,8 @@ class Sender:
         )
         return Outcome(settlement, gate.succeeded)
 
-    def _rekeyed(
-        self, claim: Claim, submission: Submission, stored: StoredIntegration
-    ) -> tuple[str, str | None] | None:
+    def _rekeyed(self, claim: Claim, identity: Identity) -> tuple[str, str | None] | None:
         """Return other keys than the claim's, where the mapping has changed whom it is of."""
-        identity = identify(submission, stored.integration)
         contact_key, phone_key = self._pseudonyms.keys(identity.email, identity.phone)
         contact_key = contact_key or claim.id
         return None if contact_key == claim.contact_key else (contact_key, phone_key)
@@ -132,12 +130,14 @@ class Sender:
         self,
         claim: Claim,
         submission: Submission,
+        identity: Identity,
         stored: StoredIntegration,
         before_try: Callable[[], None],
     ) -> Skip | _Sent:
         decided = plan(
             submission,
             stored.integration,
+            identity=identity,
             eu_countries=self._eu_countries,
             account_attributes=await self._accounts.attributes(stored),
         )

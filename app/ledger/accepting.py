@@ -3,12 +3,12 @@
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+import asyncpg
+from sqlalchemy import BindParameter, bindparam, func, insert, select, union_all, update
 
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
@@ -22,6 +22,41 @@ from app.ledger.schema import (
     submissions,
 )
 from app.ledger.signals import announce_due
+from app.ledger.transaction import Transaction, among
+
+_INTEGRATION: BindParameter[str] = bindparam("integration")
+# Locked where that matters, so that it is not deleted before the commit.
+_HOLD_INTEGRATION = (
+    select(integrations.c.id)
+    .where(integrations.c.id == _INTEGRATION)
+    .with_for_update(read=True, key_share=True)
+)
+_SEEN = union_all(
+    select(receipts.c.fingerprint).where(
+        receipts.c.integration_id == _INTEGRATION, among(receipts.c.fingerprint, "fingerprints")
+    ),
+    select(submissions.c.session_key).where(
+        submissions.c.integration_id == _INTEGRATION,
+        among(submissions.c.session_key, "sessions"),
+    ),
+)
+_LOCK_TURNS = (
+    select(contacts.c.contact_key, contacts.c.newest_content, contacts.c.due_at)
+    .where(contacts.c.integration_id == _INTEGRATION, among(contacts.c.contact_key, "keys"))
+    .order_by(contacts.c.contact_key)
+    .with_for_update()
+)
+_ADD_RECEIPTS = insert(receipts).inline()
+_ADD_SUBMISSIONS = insert(submissions).inline()
+_ADD_CONTACTS = insert(contacts).inline()
+_TURN_CONTACTS = (
+    update(contacts)
+    .where(contacts.c.integration_id == _INTEGRATION, contacts.c.contact_key == bindparam("key"))
+    .values(
+        due_at=func.coalesce(contacts.c.due_at, bindparam("due")),
+        newest_content=bindparam("content"),
+    )
+)
 
 _RACES = 5  # how often a group starts again because another process stored a repeat first
 
@@ -95,41 +130,35 @@ async def accept(
     by_integration: dict[str, list[int]] = defaultdict(list)
     for place, arrival in enumerate(arrivals):
         by_integration[arrival.integration_id].append(place)
-    for race in range(_RACES):
-        try:
-            results: dict[int, Accepted | IntegrationGone] = {}
-            async with database.write() as connection:
-                for integration_id in sorted(by_integration):
-                    places = by_integration[integration_id]
-                    mine = [arrivals[place] for place in places]
-                    accepted = await _accept_for(connection, database, integration_id, mine)
-                    results.update(zip(places, accepted, strict=True))
-            return [results[place] for place in range(len(arrivals))]
-        except DBAPIError as error:
-            # On PostgreSQL another replica committed the same signature, session or contact
-            # between our look and our insert: look again, it is there now.
-            if race == _RACES - 1 or not _lost_a_race(error):
-                raise
-    raise AssertionError("unreachable")
 
+    async def store(transaction: Transaction) -> Sequence[Accepted | IntegrationGone]:
+        results: dict[int, Accepted | IntegrationGone] = {}
+        for integration_id in sorted(by_integration):
+            places = by_integration[integration_id]
+            mine = [arrivals[place] for place in places]
+            accepted = await _accept_for(transaction, database, integration_id, mine)
+            results.update(zip(places, accepted, strict=True))
+        return [results[place] for place in range(len(arrivals))]
 
-def _lost_a_race(error: DBAPIError) -> bool:
-    deadlock = getattr(error.orig, "sqlstate", None) == "40P01"
-    return isinstance(error, IntegrityError) or deadlock
+    for _ in range(_RACES):
+        # On PostgreSQL another replica may commit the same signature, session or contact between
+        # our look and our insert: look again, it is there now.
+        with suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
+            return await database.transact(store)
+    return await database.transact(store)
 
 
 async def _accept_for(
-    connection: AsyncConnection,
+    transaction: Transaction,
     database: Database,
     integration_id: str,
     arrivals: Sequence[Arrival],
 ) -> Sequence[Accepted | IntegrationGone]:
     """Gather what is known, decide what is new, write it."""
-    if not await _hold_integration(connection, integration_id):
+    if not await transaction.rows(_HOLD_INTEGRATION, integration=integration_id):
         return [IntegrationGone() for _ in arrivals]
-    seen = await _seen_signatures(connection, integration_id, arrivals)
-    sessions = await _seen_sessions(connection, integration_id, arrivals)
-    turns = await _lock_turns(connection, integration_id, arrivals)
+    seen = await _seen(transaction, integration_id, arrivals)
+    turns = await _lock_turns(transaction, integration_id, arrivals)
     rows: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     results: list[Accepted | IntegrationGone] = []
@@ -145,23 +174,23 @@ async def _accept_for(
                 "expires_at": arrival.expires_at,
             }
         )
-        results.append(_take(arrival, sessions, turns, rows))
-    await _write(connection, integration_id, shown, rows, turns)
+        results.append(_take(arrival, seen, turns, rows))
+    await _write(transaction, integration_id, shown, rows, turns)
     if any(turn.became_due for turn in turns.values()):
-        await announce_due(connection, database)
-    dead = [row["received_at"] for row in rows if row["status"] is SubmissionStatus.DEAD]
+        await announce_due(transaction, database)
+    dead = [row["received_at"] for row in rows if row["status"] == SubmissionStatus.DEAD]
     if dead:
-        await announce_dead(connection, database, integration_id, len(dead), max(dead))
+        await announce_dead(transaction, database, integration_id, len(dead), max(dead))
     return results
 
 
 def _take(
-    arrival: Arrival, sessions: set[str], turns: dict[str, _Turn], rows: list[dict[str, Any]]
+    arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[dict[str, Any]]
 ) -> Accepted:
     """Add the rows of what is new in a webhook, and say what became of each of its items."""
     accepted = Accepted()
     for item in arrival.items:
-        if item.readable and not arrival.test and _is_repeat(item, sessions, turns):
+        if item.readable and not arrival.test and _is_repeat(item, seen, turns):
             accepted.duplicates += 1
             continue
         row = _row(arrival, item)
@@ -172,14 +201,14 @@ def _take(
             accepted.pending += 1
             _queue(row, item, arrival, turns)
             if item.session_key:
-                sessions.add(item.session_key)
+                seen.add(item.session_key)
     return accepted
 
 
-def _is_repeat(item: NewSubmission, sessions: set[str], turns: dict[str, _Turn]) -> bool:
+def _is_repeat(item: NewSubmission, seen: set[str], turns: dict[str, _Turn]) -> bool:
     """Tell a repeat: the same session and content or, without a session, nothing new since."""
     if item.session_key is not None:
-        return item.session_key in sessions
+        return item.session_key in seen
     turn = turns.get(item.contact_key or "")
     return turn is not None and turn.newest_content == item.content
 
@@ -203,8 +232,8 @@ def _row(arrival: Arrival, item: NewSubmission) -> dict[str, Any]:
     return {
         "id": identifier,
         "integration_id": arrival.integration_id,
-        "status": status,
-        "reason": reason,
+        "status": status.value,
+        "reason": reason and reason.value,
         "test": arrival.test,
         # Where there is no contact to queue behind, it queues behind itself.
         "contact_key": item.contact_key or identifier,
@@ -226,40 +255,22 @@ def new_id(now: float) -> str:
     return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
 
 
-async def _hold_integration(connection: AsyncConnection, integration_id: str) -> bool:
-    """Say whether the integration exists, and keep it from being deleted until the commit."""
-    row = select(integrations.c.id).where(integrations.c.id == integration_id)
-    return await connection.scalar(row.with_for_update(read=True, key_share=True)) is not None
-
-
-async def _seen_signatures(
-    connection: AsyncConnection, integration_id: str, arrivals: Iterable[Arrival]
+async def _seen(
+    transaction: Transaction, integration_id: str, arrivals: Iterable[Arrival]
 ) -> set[str]:
-    found = await connection.scalars(
-        select(receipts.c.fingerprint).where(
-            receipts.c.integration_id == integration_id,
-            receipts.c.fingerprint.in_({arrival.fingerprint for arrival in arrivals}),
-        )
+    """Return which signatures and sessions of the arrivals are there already."""
+    sessions = {item.session_key for arrival in arrivals for item in arrival.items} - {None}
+    found = await transaction.rows(
+        _SEEN,
+        integration=integration_id,
+        fingerprints=[arrival.fingerprint for arrival in arrivals],
+        sessions=list(sessions),
     )
-    return set(found)
-
-
-async def _seen_sessions(
-    connection: AsyncConnection, integration_id: str, arrivals: Iterable[Arrival]
-) -> set[str]:
-    keys = {item.session_key for arrival in arrivals for item in arrival.items} - {None}
-    if not keys:
-        return set()
-    found = await connection.scalars(
-        select(submissions.c.session_key).where(
-            submissions.c.integration_id == integration_id, submissions.c.session_key.in_(keys)
-        )
-    )
-    return set(found)
+    return {row[0] for row in found}
 
 
 async def _lock_turns(
-    connection: AsyncConnection, integration_id: str, arrivals: Iterable[Arrival]
+    transaction: Transaction, integration_id: str, arrivals: Iterable[Arrival]
 ) -> dict[str, _Turn]:
     """Return the known contacts among the arrivals, locked in one order for all replicas.
 
@@ -271,28 +282,23 @@ async def _lock_turns(
     } - {None}
     if not keys:
         return {}
-    found = await connection.execute(
-        select(contacts.c.contact_key, contacts.c.newest_content, contacts.c.due_at)
-        .where(contacts.c.integration_id == integration_id, contacts.c.contact_key.in_(keys))
-        .order_by(contacts.c.contact_key)
-        .with_for_update()
-    )
+    found = await transaction.rows(_LOCK_TURNS, integration=integration_id, keys=list(keys))
     return {key: _Turn(newest, due_at, exists=True) for key, newest, due_at in found}
 
 
 async def _write(
-    connection: AsyncConnection,
+    transaction: Transaction,
     integration_id: str,
     shown: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
     turns: Mapping[str, _Turn],
 ) -> None:
     if shown:
-        await connection.execute(insert(receipts), shown)
+        await transaction.each(_ADD_RECEIPTS, shown)
     if not rows:
         return
-    await connection.execute(insert(submissions), rows)
-    queued = {row["contact_key"] for row in rows if row["status"] is SubmissionStatus.PENDING}
+    await transaction.each(_ADD_SUBMISSIONS, rows)
+    queued = {row["contact_key"] for row in rows if row["status"] == SubmissionStatus.PENDING}
     new = [
         {
             "integration_id": integration_id,
@@ -304,22 +310,16 @@ async def _write(
         if not turns[key].exists
     ]
     if new:
-        await connection.execute(insert(contacts), new)
+        await transaction.each(_ADD_CONTACTS, new)
     known = [
-        {"key": key, "due": turns[key].due_at, "content": turns[key].newest_content}
+        {
+            "integration": integration_id,
+            "key": key,
+            "due": turns[key].due_at,
+            "content": turns[key].newest_content,
+        }
         for key in sorted(queued)
         if turns[key].exists
     ]
     if known:
-        await connection.execute(
-            update(contacts)
-            .where(
-                contacts.c.integration_id == integration_id,
-                contacts.c.contact_key == bindparam("key"),
-            )
-            .values(
-                due_at=func.coalesce(contacts.c.due_at, bindparam("due")),
-                newest_content=bindparam("content"),
-            ),
-            known,
-        )
+        await transaction.each(_TURN_CONTACTS, known)

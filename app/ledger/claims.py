@@ -8,13 +8,14 @@ import random
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     Double,
-    Row,
     bindparam,
     case,
     func,
@@ -24,7 +25,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
@@ -37,6 +37,7 @@ from app.ledger.schema import (
     ready_at,
     submissions,
 )
+from app.ledger.transaction import Transaction, among
 
 LEASE_SECONDS = 60.0
 
@@ -145,16 +146,18 @@ async def claim(
         most: how many of one integration may be under way; None: no bound of its own.
         lease_seconds: how long they are ours, unless renewed.
     """
-    async with database.read() as connection:
-        due = await _due_integrations(connection, now)
-    random.shuffle(due)  # with room for one, each gets its turn in the long run
-    shares = share_out([each.id for each in due], limit, flying or {}, most or limit)
-    claims: list[Claim] = []
-    for integration in due:
-        if share := shares[integration.id]:
-            async with database.write() as connection:
-                claims += await _claim_of(connection, integration, now, share, lease_seconds)
-    return claims
+
+    async def take(transaction: Transaction) -> list[Claim]:
+        due = [_Due(*row) for row in await transaction.rows(_DUE_INTEGRATIONS, now=now)]
+        random.shuffle(due)  # with room for one, each gets its turn in the long run
+        shares = share_out([each.id for each in due], limit, flying or {}, most or limit)
+        claims: list[Claim] = []
+        for each in sorted(due, key=lambda each: each.id):  # locked in one order by all replicas
+            if share := shares[each.id]:
+                claims += await _claim_of(transaction, each, now, share, lease_seconds)
+        return claims
+
+    return await database.transact(take)
 
 
 def share_out(
@@ -178,129 +181,143 @@ def share_out(
 
 
 async def _claim_of(
-    connection: AsyncConnection, integration: _Due, now: float, share: int, lease_seconds: float
+    transaction: Transaction, integration: _Due, now: float, share: int, lease_seconds: float
 ) -> list[Claim]:
     until = now + lease_seconds
-    if not await _pass_gate(connection, integration, until):
+    if not await _pass_gate(transaction, integration, until):
         return []
-    claims = await _lease(connection, integration, now, until, share)
+    claims = await _lease(transaction, integration, now, until, share)
     if integration.probes and not claims:  # nothing was there to probe with after all
-        await _set_gate_until(connection, integration, integration.gate_until)
+        await transaction.change(
+            _PROBE_GATE, of=integration.id, until=integration.gate_until, seen=until
+        )
     return claims
 
 
-async def _due_integrations(connection: AsyncConnection, now: float) -> list[_Due]:
-    waiting = select(contacts.c.contact_key).where(
-        contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= now
-    )
-    column = integrations.c
-    found = await connection.execute(
-        select(column.id, column.version, column.gate, column.gate_until, column.failures).where(
-            column.paused.is_(False),
-            or_(column.gate_until.is_(None), column.gate_until <= now),
-            waiting.exists(),
-        )
-    )
-    return [_Due(*row) for row in found]
+_OF: BindParameter[str] = bindparam("of")  # an integration
+_DUE_INTEGRATIONS = select(
+    integrations.c.id,
+    integrations.c.version,
+    integrations.c.gate,
+    integrations.c.gate_until,
+    integrations.c.failures,
+).where(
+    integrations.c.paused.is_(False),
+    or_(integrations.c.gate_until.is_(None), integrations.c.gate_until <= bindparam("now")),
+    select(contacts.c.contact_key)
+    .where(contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= bindparam("now"))
+    .exists(),
+)
+_PASSED = (integrations.c.id == _OF) & (integrations.c.gate_until == bindparam("seen"))
+_PROBE_GATE = update(integrations).where(_PASSED).values(gate_until=bindparam("until"))
+_OPEN_GATE = (
+    update(integrations)
+    .where(_PASSED)
+    .values(gate=GateState.OPEN.value, gate_reason=None, gate_since=None, gate_until=None)
+)
 
 
-async def _pass_gate(connection: AsyncConnection, integration: _Due, until: float) -> bool:
+async def _pass_gate(transaction: Transaction, integration: _Due, until: float) -> bool:
     """Take the gate's one probe, or find it open; False where another took the probe."""
+    seen = integration.gate_until
     if integration.gate == GateState.OPEN:
         return True
     if integration.gate == GateState.HELD:  # only a wait, which is over
-        passed = {"gate": GateState.OPEN, "gate_reason": None, "gate_since": None}
-        values: dict[str, Any] = {**passed, "gate_until": None}
-    else:
-        values = {"gate_until": until}  # the probe has this long to tell
-    taken = await connection.execute(
-        update(integrations)
-        .where(
-            integrations.c.id == integration.id,
-            integrations.c.gate_until == integration.gate_until,
-        )
-        .values(values)
+        return await transaction.change(_OPEN_GATE, of=integration.id, seen=seen) == 1
+    # The probe has this long to tell.
+    return await transaction.change(_PROBE_GATE, of=integration.id, seen=seen, until=until) == 1
+
+
+_DUE_CONTACTS = (
+    select(contacts.c.contact_key)
+    .where(contacts.c.integration_id == _OF, contacts.c.due_at <= bindparam("now"))
+    .order_by(contacts.c.due_at)
+    .limit(bindparam("share"))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = (
+    update(contacts)
+    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
+    .values(due_at=bindparam("until"), lease=bindparam("token"))
+)
+_PENDING_OF_CONTACT = (
+    select(submissions.c.seq)
+    .where(
+        submissions.c.integration_id == contacts.c.integration_id,
+        submissions.c.contact_key == contacts.c.contact_key,
+        submissions.c.status == SubmissionStatus.PENDING,
     )
-    return taken.rowcount == 1
-
-
-async def _set_gate_until(
-    connection: AsyncConnection, integration: _Due, until: float | None
-) -> None:
-    mine = update(integrations).where(integrations.c.id == integration.id)
-    await connection.execute(mine.values(gate_until=until))
+    .correlate(contacts)
+)
+_FIRST = _PENDING_OF_CONTACT.order_by(submissions.c.seq).limit(1).scalar_subquery()
+_FIRST_PENDING = (
+    select(
+        submissions.c.seq,
+        submissions.c.id,
+        submissions.c.integration_id,
+        submissions.c.contact_key,
+        submissions.c.received_at,
+        submissions.c.occurred_at,
+        submissions.c.tries,
+        submissions.c.forced,
+        submissions.c.payload,
+        submissions.c.request_id,
+        submissions.c.traceparent,
+        contacts.c.delivered_seq,
+        contacts.c.delivered_occurred_at,
+    )
+    .select_from(contacts.join(submissions, submissions.c.seq == _FIRST))
+    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
+    .order_by(submissions.c.seq)
+)
+_IDLE = (
+    update(contacts)
+    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
+    .values(due_at=None, lease=None)
+)
 
 
 async def _lease(
-    connection: AsyncConnection, integration: _Due, now: float, until: float, share: int
+    transaction: Transaction, integration: _Due, now: float, until: float, share: int
 ) -> list[Claim]:
-    due = (
-        select(contacts.c.contact_key)
-        .where(contacts.c.integration_id == integration.id, contacts.c.due_at <= now)
-        .order_by(contacts.c.due_at)
-        .limit(1 if integration.probes else share)
-        .with_for_update(skip_locked=True)
-    )
-    keys = list(await connection.scalars(due))
+    most = 1 if integration.probes else share
+    of = integration.id
+    keys = [row[0] for row in await transaction.rows(_DUE_CONTACTS, of=of, now=now, share=most)]
     if not keys:
         return []
     lease = secrets.token_hex(8)
-    mine = (contacts.c.integration_id == integration.id) & contacts.c.contact_key.in_(keys)
-    await connection.execute(update(contacts).where(mine).values(due_at=until, lease=lease))
-    first = (
-        select(submissions.c.seq)
-        .where(
-            submissions.c.integration_id == contacts.c.integration_id,
-            submissions.c.contact_key == contacts.c.contact_key,
-            submissions.c.status == SubmissionStatus.PENDING,
-        )
-        .order_by(submissions.c.seq)
-        .limit(1)
-        .correlate(contacts)
-        .scalar_subquery()
-    )
-    found = await connection.execute(
-        select(submissions, contacts.c.delivered_occurred_at, contacts.c.delivered_seq)
-        .select_from(contacts.join(submissions, submissions.c.seq == first))
-        .where(mine)
-        .order_by(submissions.c.seq)
-    )
+    await transaction.change(_LEASE, of=of, keys=keys, until=until, token=lease)
+    found = await transaction.rows(_FIRST_PENDING, of=of, keys=keys)
     claims = [_claim(row, integration, lease, until) for row in found]
-    await _clear_idle(connection, integration.id, set(keys) - {each.contact_key for each in claims})
+    # Without anything pending they were left so by an erasure.
+    if idle := list(set(keys) - {each.contact_key for each in claims}):
+        await transaction.change(_IDLE, of=of, keys=idle)
     return claims
 
 
-def _claim(row: Row[tuple[Any, ...]], integration: _Due, lease: str, until: float) -> Claim:
+def _claim(row: Sequence[Any], integration: _Due, lease: str, until: float) -> Claim:
+    seq, id_, of, key, received_at, occurred_at, tries, forced, payload, *more = row
+    request_id, traceparent, delivered_seq, delivered_occurred_at = more
     return Claim(
         lease=lease,
         leased_until=until,
-        seq=row.seq,
-        id=row.id,
-        integration_id=row.integration_id,
-        contact_key=row.contact_key,
-        received_at=row.received_at,
-        occurred_at=row.occurred_at,
-        tries=row.tries,
-        forced=row.forced,
-        payload=row.payload or b"",
-        delivered_occurred_at=row.delivered_occurred_at,
+        seq=seq,
+        id=id_,
+        integration_id=of,
+        contact_key=key,
+        received_at=received_at,
+        occurred_at=occurred_at,
+        tries=tries,
+        forced=bool(forced),
+        payload=payload or b"",
+        delivered_occurred_at=delivered_occurred_at,
         version=integration.version,
         probe=integration.probes,
         troubled=integration.failures > 0 or integration.gate != GateState.OPEN,
-        request_id=row.request_id,
-        traceparent=row.traceparent,
-        delivered_seq=row.delivered_seq,
+        request_id=request_id,
+        traceparent=traceparent,
+        delivered_seq=delivered_seq,
     )
-
-
-async def _clear_idle(connection: AsyncConnection, integration_id: str, keys: set[str]) -> None:
-    """Stop calling contacts due that have nothing pending (left so by an erasure)."""
-    if keys:
-        await connection.execute(
-            update(contacts)
-            .where(contacts.c.integration_id == integration_id, contacts.c.contact_key.in_(keys))
-            .values(due_at=None, lease=None)
-        )
 
 
 async def renew(
@@ -310,43 +327,62 @@ async def renew(
     lease_seconds: float = LEASE_SECONDS,
 ) -> set[Token]:
     """Extend the leases that are still ours; return the tokens of their claims."""
-    async with database.write() as connection:
-        held = await _still_held(connection, claims)
+
+    async def extend(transaction: Transaction) -> set[Token]:
+        held = await _still_held(transaction, claims)
         extended = [
-            {"integration": each.integration_id, "key": each.contact_key}
+            {"of": each.integration_id, "key": each.contact_key, "until": now + lease_seconds}
             for each in claims
             if each.token in held
         ]
         if extended:
-            await connection.execute(
-                update(contacts)
-                .where(
-                    contacts.c.integration_id == bindparam("integration"),
-                    contacts.c.contact_key == bindparam("key"),
-                )
-                .values(due_at=now + lease_seconds),
-                extended,
-            )
-    return set(held)
+            await transaction.each(_EXTEND, extended)
+        return set(held)
+
+    return await database.transact(extend)
 
 
 async def settle(database: Database, settlements: Sequence[Settlement], now: float) -> list[bool]:
     """Write what became of claims; False for each whose lease another has taken meanwhile."""
-    async with database.write() as connection:
-        held = await _still_held(connection, [each.claim for each in settlements])
+
+    async def write(transaction: Transaction) -> list[bool]:
+        held = await _still_held(transaction, [each.claim for each in settlements])
         kept = [each for each in settlements if each.claim.token in held]
-        await _record_attempts(connection, settlements)
+        await _record_attempts(transaction, settlements)
         if kept:
-            await _write_outcomes(connection, kept, now)
-            await _announce_dead(connection, database, kept, now)
-            await _rekey(connection, database, kept, now)
-            await _free_contacts(connection, kept, held, now)
-    return [each.claim.token in held for each in settlements]
+            await _write_outcomes(transaction, kept, now)
+            await _announce_dead(transaction, database, kept, now)
+            await _rekey(transaction, database, kept, now)
+            await _free_contacts(transaction, kept, held, now)
+        return [each.claim.token in held for each in settlements]
+
+    return await database.transact(write)
 
 
-async def _still_held(
-    connection: AsyncConnection, claims: Sequence[Claim]
-) -> dict[Token, Row[tuple[Any, ...]]]:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A contact whose lease is ours: the newest of it that was delivered."""
+
+    delivered_seq: int | None
+    delivered_occurred_at: float | None
+
+
+_CONTACT = (contacts.c.integration_id == _OF) & (contacts.c.contact_key == bindparam("key"))
+_EXTEND = update(contacts).where(_CONTACT).values(due_at=bindparam("until"))
+_LOCK_CONTACTS = (
+    select(
+        contacts.c.contact_key,
+        contacts.c.lease,
+        contacts.c.delivered_seq,
+        contacts.c.delivered_occurred_at,
+    )
+    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
+    .order_by(contacts.c.contact_key)
+    .with_for_update()
+)
+
+
+async def _still_held(transaction: Transaction, claims: Sequence[Claim]) -> dict[Token, _Held]:
     """Lock the contacts, in one order for all; return those whose lease is still ours, by token.
 
     An old claim and a new one of the same contact may meet here; the new one alone is heard.
@@ -354,57 +390,68 @@ async def _still_held(
     by_integration: dict[str, dict[str, list[Claim]]] = defaultdict(lambda: defaultdict(list))
     for each in claims:
         by_integration[each.integration_id][each.contact_key].append(each)
-    held: dict[Token, Row[tuple[Any, ...]]] = {}
+    held: dict[Token, _Held] = {}
     for integration_id in sorted(by_integration):
         mine = by_integration[integration_id]
-        rows = await connection.execute(
-            select(contacts)
-            .where(contacts.c.integration_id == integration_id, contacts.c.contact_key.in_(mine))
-            .order_by(contacts.c.contact_key)
-            .with_for_update()
-        )
-        for row in rows:
-            for each in mine[row.contact_key]:
-                if row.lease == each.lease:
-                    held[each.token] = row
+        rows = await transaction.rows(_LOCK_CONTACTS, of=integration_id, keys=list(mine))
+        for key, lease, *newest in rows:
+            for each in mine[key]:
+                if lease == each.lease:
+                    held[each.token] = _Held(*newest)
     return held
 
 
-async def _record_attempts(connection: AsyncConnection, settlements: Sequence[Settlement]) -> None:
+_ADD_ATTEMPTS = insert(attempts).inline()
+
+
+async def _record_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
     rows = [
-        {"submission_seq": each.claim.seq, **asdict(each.attempt)}
+        {"submission_seq": each.claim.seq, **_columns(each.attempt)}
         for each in settlements
         if each.attempt is not None
     ]
     if rows:
-        await connection.execute(insert(attempts), rows)
+        await transaction.each(_ADD_ATTEMPTS, rows)
+
+
+def _columns(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "at": attempt.at,
+        "ms": attempt.ms,
+        "http_status": attempt.http_status,
+        "outcome": attempt.outcome,
+        "error": attempt.error,
+    }
+
+
+_WRITE_OUTCOME = (
+    update(submissions)
+    .where(submissions.c.seq == bindparam("row"))
+    .values(
+        status=bindparam("to_status"),
+        reason=bindparam("to_reason"),
+        settled_at=bindparam("at"),
+        tries=bindparam("spent"),
+        warnings=bindparam("noted"),
+        cordial_contact_id=bindparam("contact_id"),
+        payload=case((bindparam("wiped", type_=Boolean()), null()), else_=submissions.c.payload),
+    )
+)
 
 
 async def _write_outcomes(
-    connection: AsyncConnection, settlements: Sequence[Settlement], now: float
+    transaction: Transaction, settlements: Sequence[Settlement], now: float
 ) -> None:
-    await connection.execute(
-        update(submissions)
-        .where(submissions.c.seq == bindparam("row"))
-        .values(
-            status=bindparam("to_status"),
-            reason=bindparam("to_reason"),
-            settled_at=bindparam("at"),
-            tries=bindparam("spent"),
-            warnings=bindparam("noted"),
-            cordial_contact_id=bindparam("contact_id"),
-            payload=case(
-                (bindparam("wiped", type_=Boolean()), null()), else_=submissions.c.payload
-            ),
-        ),
+    await transaction.each(
+        _WRITE_OUTCOME,
         [
             {
                 "row": each.claim.seq,
-                "to_status": each.status,
-                "to_reason": each.reason,
+                "to_status": each.status.value,
+                "to_reason": str(each.reason) if each.reason else None,
                 "at": None if each.status is SubmissionStatus.PENDING else now,
                 "spent": each.claim.tries + (each.attempt is not None),
-                "noted": list(each.warnings) or None,
+                "noted": to_json(each.warnings).decode() if each.warnings else None,
                 "contact_id": each.cordial_contact_id,
                 "wiped": each.wiped,
             }
@@ -414,72 +461,65 @@ async def _write_outcomes(
 
 
 async def _announce_dead(
-    connection: AsyncConnection, database: Database, settlements: Sequence[Settlement], now: float
+    transaction: Transaction, database: Database, settlements: Sequence[Settlement], now: float
 ) -> None:
     dead = Counter(
         each.claim.integration_id for each in settlements if each.status is SubmissionStatus.DEAD
     )
     for integration_id, number in sorted(dead.items()):
-        await announce_dead(connection, database, integration_id, number, now)
+        await announce_dead(transaction, database, integration_id, number, now)
+
+
+_MOVE = (
+    update(submissions)
+    .where(submissions.c.seq == bindparam("row"))
+    .values(contact_key=bindparam("key"), phone_key=bindparam("by_phone"))
+)
+_MAKE_DUE = (
+    update(contacts)
+    .where(_CONTACT)
+    .values(due_at=func.coalesce(contacts.c.due_at, bindparam("ready")))
+)
 
 
 async def _rekey(
-    connection: AsyncConnection, database: Database, settlements: Sequence[Settlement], now: float
+    transaction: Transaction, database: Database, settlements: Sequence[Settlement], now: float
 ) -> None:
     """Queue submissions behind the contact they turned out to be of, after a mapping changed."""
     for each in settlements:
         if each.rekeyed is None:
             continue
-        contact_key, phone_key = each.rekeyed
-        await connection.execute(
-            update(submissions)
-            .where(submissions.c.seq == each.claim.seq)
-            .values(contact_key=contact_key, phone_key=phone_key)
-        )
-        row = {"integration_id": each.claim.integration_id, "contact_key": contact_key}
-        await connection.execute(database.insert_or_ignore(contacts), row)
-        await connection.execute(
-            update(contacts)
-            .where(
-                contacts.c.integration_id == each.claim.integration_id,
-                contacts.c.contact_key == contact_key,
-            )
-            .values(due_at=func.coalesce(contacts.c.due_at, ready_at(now)))
-        )
+        (key, by_phone), of = each.rekeyed, each.claim.integration_id
+        await transaction.change(_MOVE, row=each.claim.seq, key=key, by_phone=by_phone)
+        add = database.insert_or_ignore(contacts)
+        await transaction.change(add, integration_id=of, contact_key=key)
+        await transaction.change(_MAKE_DUE, of=of, key=key, ready=ready_at(now))
+
+
+_FREE_CONTACT = (
+    update(contacts)
+    .where(_CONTACT)
+    .values(
+        lease=None,
+        due_at=case((_PENDING_OF_CONTACT.exists(), bindparam("due", type_=Double())), else_=None),
+        delivered_seq=bindparam("seq"),
+        delivered_occurred_at=bindparam("occurred"),
+    )
+)
 
 
 async def _free_contacts(
-    connection: AsyncConnection,
+    transaction: Transaction,
     settlements: Sequence[Settlement],
-    held: Mapping[Token, Row[tuple[Any, ...]]],
+    held: Mapping[Token, _Held],
     now: float,
 ) -> None:
     """Give the contacts back: due again where more of theirs is pending, else idle."""
-    more = (
-        select(submissions.c.seq)
-        .where(
-            submissions.c.integration_id == contacts.c.integration_id,
-            submissions.c.contact_key == contacts.c.contact_key,
-            submissions.c.status == SubmissionStatus.PENDING,
-        )
-        .correlate(contacts)
-        .exists()
-    )
-    await connection.execute(
-        update(contacts)
-        .where(
-            contacts.c.integration_id == bindparam("integration"),
-            contacts.c.contact_key == bindparam("key"),
-        )
-        .values(
-            lease=None,
-            due_at=case((more, bindparam("due", type_=Double())), else_=None),
-            delivered_seq=bindparam("seq"),
-            delivered_occurred_at=bindparam("occurred"),
-        ),
+    await transaction.each(
+        _FREE_CONTACT,
         [
             {
-                "integration": each.claim.integration_id,
+                "of": each.claim.integration_id,
                 "key": each.claim.contact_key,
                 "due": each.due_at if each.due_at is not None else ready_at(now),
                 **_newest_delivered(each, held[each.claim.token]),
@@ -489,7 +529,7 @@ async def _free_contacts(
     )
 
 
-def _newest_delivered(settlement: Settlement, contact: Row[tuple[Any, ...]]) -> dict[str, Any]:
+def _newest_delivered(settlement: Settlement, contact: _Held) -> dict[str, Any]:
     """Return what is the newest delivered of a contact, with this settlement counted in."""
     seq, occurred_at = contact.delivered_seq, contact.delivered_occurred_at
     if settlement.status is SubmissionStatus.DELIVERED:

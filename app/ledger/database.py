@@ -5,15 +5,12 @@ import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -22,6 +19,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.ledger.schema import data_keys
+from app.ledger.transaction import (
+    PostgresqlTransactions,
+    Result,
+    SqliteTransactions,
+    Work,
+)
 from app.ledger.vault import Pseudonyms, Vault
 
 _DRIVERS = {
@@ -29,18 +32,21 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_166_214_300  # any number that nobody else on the same PostgreSQL uses
 # A replica that stops in the middle of a transaction, for whatever reason, would keep its locks and
 # hold up all others; PostgreSQL itself ends that. And nobody waits for a lock, or for a server that
 # does not answer, for ever: the webhook is refused and comes again.
 _LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
 _COMMAND_SECONDS = 60.0
+_POSTGRESQL: dict[str, Any] = {"command_timeout": _COMMAND_SECONDS, "server_settings": _LIMITS}
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
 
 UNAVAILABLE: tuple[type[Exception], ...] = (
     DBAPIError,
     PoolTimeout,
-    asyncpg.PostgresError,  # while connecting, asyncpg's own errors come through
+    sqlite3.Error,
+    asyncpg.PostgresError,
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
@@ -58,6 +64,20 @@ class Database:
         # SQLite has one writer at a time; BEGIN IMMEDIATE takes its place in the queue at once,
         # where a transaction that reads first and writes later could be refused halfway.
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        dialect = self._engine.dialect
+        self._transactions = (
+            SqliteTransactions(self._connect_sqlite, dialect)
+            if self.is_sqlite
+            else PostgresqlTransactions(self._connect_postgresql, dialect)
+        )
+
+    async def transact(self, work: Work[Result]) -> Result:
+        """Return what `work` returns, once that is committed, durably: the quick way to write.
+
+        Raises:
+            Exception: one of `UNAVAILABLE`, or whatever `work` raises; nothing is stored then.
+        """
+        return await self._transactions.run(work)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -73,14 +93,17 @@ class Database:
 
     def insert_or_ignore(self, table: Any) -> Any:
         """Return an insert that leaves a row alone where one of its keys exists."""
-        dialect = sqlite if self.is_sqlite else postgresql
-        return dialect.insert(table).on_conflict_do_nothing()
+        return _insert_or_ignore(self.is_sqlite, table)
 
     async def migrate(self) -> None:
         """Bring the tables to the newest form; safe when several processes start at once."""
         if self.is_sqlite and self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             await self._use_wal()
+        with suppress(DBAPIError):  # before the first start there are no tables to look into
+            # A newer version leaves this one able to work: see its migrations' template.
+            if await self.migrations() != "not_current":
+                return
         async with self.write() as connection:
             if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
                 for limit in _LIMITS:  # a change of large tables takes its time
@@ -126,15 +149,36 @@ class Database:
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
-    async def is_current(self) -> bool:
-        """Say whether the tables are of the form that this code was written for."""
+    async def migrations(self) -> Literal["ok", "newer", "not_current"]:
+        """Say how the tables' form compares with the one that this code was written for."""
         async with self.read() as connection:
-            revisions = await connection.scalars(text("SELECT version_num FROM alembic_version"))
-            return list(revisions) == [_head()]
+            found = list(await connection.scalars(text("SELECT version_num FROM alembic_version")))
+        revision = int(found[0]) if len(found) == 1 and found[0].isdigit() else 0
+        if revision == _head():
+            return "ok"
+        return "newer" if revision > _head() else "not_current"
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._transactions.close()
         await self._engine.dispose()
+
+    def _connect_sqlite(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.url.database or ":memory:", timeout=_BUSY_SECONDS, check_same_thread=False
+        )
+        _configure_sqlite(connection)
+        return connection
+
+    async def _connect_postgresql(self) -> asyncpg.Connection:
+        _, address = self._engine.dialect.create_connect_args(self.url)
+        return await asyncpg.connect(**address, **_POSTGRESQL)
+
+
+@cache
+def _insert_or_ignore(is_sqlite: bool, table: Any) -> Any:
+    dialect = sqlite if is_sqlite else postgresql
+    return dialect.insert(table).on_conflict_do_nothing().inline()
 
 
 def async_url(url: str) -> URL:
@@ -158,17 +202,21 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(dbapi_connection: Any, _: object) -> None:
-        dbapi_connection.isolation_level = None  # transactions are begun below, not guessed
-        cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
+        _configure_sqlite(dbapi_connection)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
+
+
+def _configure_sqlite(connection: Any) -> None:
+    connection.isolation_level = None  # transactions are begun where they begin, not guessed
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:
@@ -179,22 +227,21 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
         pool_size=5,
         max_overflow=10,
         hide_parameters=True,
-        connect_args={"command_timeout": _COMMAND_SECONDS, "server_settings": _LIMITS},
+        connect_args=_POSTGRESQL,
     )
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _migrations()
+    from alembic import command  # takes a quarter of a start to load, and is seldom needed
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-def _migrations() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
 @cache
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_migrations()).get_current_head()
+def _head() -> int:
+    """Return the newest revision; they are numbers that grow, and begin their files' names."""
+    return max(int(each.name[:4]) for each in (_MIGRATIONS / "versions").glob("[0-9]*.py"))

@@ -27,6 +27,7 @@ class GroupCommit(Generic[Item, Result]):
         weigh: Callable[[Item], int],
         group_weight: int,
         waiting_weight: int,
+        seconds: float | None = None,
     ) -> None:
         """Take the function that commits a group and returns a result for each item, in order.
 
@@ -35,11 +36,13 @@ class GroupCommit(Generic[Item, Result]):
             weigh: an item's weight; the two limits below are in the same unit.
             group_weight: a group is closed when it weighs this much.
             waiting_weight: beyond this, writers are turned away.
+            seconds: how long a commit may take, before its writers get a `TimeoutError`.
         """
         self._commit = commit
         self._weigh = weigh
         self._group_weight = group_weight
         self._waiting_weight = waiting_weight
+        self._seconds = seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._weight = 0
         self._committer: asyncio.Task[None] | None = None
@@ -59,8 +62,7 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting.append((item, done))
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_waiting())
-        # A caller that goes away does not take back what it handed in.
-        return await asyncio.shield(done)
+        return await done  # a caller that goes away does not take back what it handed in
 
     async def drain(self) -> None:
         """Return when everything handed in is committed or refused."""
@@ -84,7 +86,8 @@ class GroupCommit(Generic[Item, Result]):
 
     async def _commit_group(self, group: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            results = await self._commit([item for item, _ in group])
+            async with asyncio.timeout(self._seconds):
+                results = await self._commit([item for item, _ in group])
         except Exception as error:  # each waiting caller raises it
             for _, done in group:
                 if not done.done():

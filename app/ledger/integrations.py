@@ -1,5 +1,6 @@
 """Integrations as stored: configuration, encrypted secrets, and whether sending may go on."""
 
+import asyncio
 import json
 import random
 import re
@@ -98,6 +99,7 @@ class Integrations:
         self._vault = vault
         self._clock = clock
         self._recent: dict[str, tuple[float, StoredIntegration]] = {}
+        self._reading: dict[str, asyncio.Task[StoredIntegration]] = {}
 
     async def create(
         self,
@@ -129,7 +131,7 @@ class Integrations:
         try:
             async with self._database.write() as connection:
                 await connection.execute(insert(integrations), row)
-                await announce(connection, NoticeKind.CREATED, row["id"], now)
+                await announce(connection, NoticeKind.CREATED, row["id"], now, paused_reason)
         except IntegrityError:
             raise NameTaken(row["id"]) from None
         return await self.get(row["id"])
@@ -153,9 +155,14 @@ class Integrations:
             UnknownIntegration: there is none.
         """
         read_at, stored = self._recent.get(integration_id, (0.0, None))
-        if stored is None or self._clock() - read_at > _RECENT_SECONDS:
-            return await self.get(integration_id)
-        return stored
+        if stored is not None and self._clock() - read_at <= _RECENT_SECONDS:
+            return stored
+        reading = self._reading.get(integration_id)
+        if reading is None:  # of many who ask at once, one goes and looks
+            reading = asyncio.create_task(self.get(integration_id))
+            self._reading[integration_id] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(integration_id))
+        return await asyncio.shield(reading)
 
     def has_read(self, integration_id: str) -> bool:
         """Say whether it was there when it was last looked for, without asking the ledger."""

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
 from app.ledger.schema import notices
+from app.ledger.transaction import Transaction
 
 DIGEST_SECONDS = 900.0  # between two messages about dead submissions of one integration
 _LEASE_SECONDS = 60.0
@@ -55,24 +56,29 @@ async def announce(
     await connection.execute(insert(notices), row)
 
 
+_DEAD_OF_THIS = (notices.c.integration_id == bindparam("of")) & (notices.c.kind == NoticeKind.DEAD)
+_LAST_TOLD = select(func.max(notices.c.told_at)).where(_DEAD_OF_THIS)
+_COUNT_DEAD = (
+    update(notices)
+    .where(_DEAD_OF_THIS, notices.c.due_at.is_not(None))
+    .values(events=notices.c.events + bindparam("more"))
+)
+
+
 async def announce_dead(
-    connection: AsyncConnection, database: Database, integration_id: str, number: int, now: float
+    transaction: Transaction, database: Database, integration_id: str, number: int, now: float
 ) -> None:
     """Tell of dead submissions: of the first at once, of more at most every 15 minutes."""
-    of_this = (notices.c.integration_id == integration_id) & (notices.c.kind == NoticeKind.DEAD)
-    told_at = await connection.scalar(select(func.max(notices.c.told_at)).where(of_this))
-    fresh = {
-        "integration_id": integration_id,
-        "kind": NoticeKind.DEAD,
-        "events": 0,
-        "created_at": now,
-        "due_at": now if told_at is None else max(now, told_at + DIGEST_SECONDS),
-    }
-    await connection.execute(database.insert_or_ignore(notices), fresh)
-    waiting = of_this & notices.c.due_at.is_not(None)
-    await connection.execute(
-        update(notices).where(waiting).values(events=notices.c.events + number)
+    ((told_at,),) = await transaction.rows(_LAST_TOLD, of=integration_id)
+    await transaction.change(
+        database.insert_or_ignore(notices),
+        integration_id=integration_id,
+        kind=NoticeKind.DEAD.value,
+        events=0,
+        created_at=now,
+        due_at=now if told_at is None else max(now, told_at + DIGEST_SECONDS),
     )
+    await transaction.change(_COUNT_DEAD, of=integration_id, more=number)
 
 
 async def claim_notices(database: Database, now: float, limit: int = 10) -> list[Notice]:

@@ -11,29 +11,32 @@ spare those looks, and would have to be found, made, permitted and cleaned up af
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
-import aiosqlite
 import structlog
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.transaction import Transaction
 from app.telemetry.logs import place_of
 
 log = structlog.get_logger("signals")
 
-_AWAY: tuple[type[Exception], ...] = (*UNAVAILABLE, sqlite3.Error)
 _CHANNEL = "submissions_due"
 _LOOK_SECONDS = 0.05  # between two looks at SQLite's version
 _ALIVE_SECONDS = 15.0  # between two checks that PostgreSQL still hears us
 _AGAIN_SECONDS = 1.0  # until the next try to reach a ledger that is away
 
 
-async def announce_due(connection: AsyncConnection, database: Database) -> None:
+_NOTIFY = select(func.pg_notify(_CHANNEL, ""))
+
+
+async def announce_due(transaction: Transaction, database: Database) -> None:
     """Tell all workers, if this transaction commits, that something became due."""
     if not database.is_sqlite:  # there, the commit itself is the signal
-        await connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": _CHANNEL})
+        await transaction.rows(_NOTIFY)
 
 
 async def listen(database: Database, wake: Callable[[], None]) -> None:
@@ -46,26 +49,24 @@ async def listen(database: Database, wake: Callable[[], None]) -> None:
     while True:
         try:
             await follow(database, wake)
-        except _AWAY as error:
+        except UNAVAILABLE as error:
             log.warning("ledger_unavailable", error=place_of(error))
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def _follow_sqlite(database: Database, wake: Callable[[], None]) -> None:
-    async with aiosqlite.connect(database.url.database or ":memory:") as connection:
-        seen = await _version(connection)
+    with closing(sqlite3.connect(database.url.database or ":memory:")) as connection:
+        seen = _version(connection)
         wake()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            if (version := await _version(connection)) != seen:
+            if (version := _version(connection)) != seen:
                 seen = version
                 wake()
 
 
-async def _version(connection: aiosqlite.Connection) -> int:
-    async with connection.execute("PRAGMA data_version") as found:
-        row = await found.fetchone()
-    return int(row[0]) if row else 0
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 async def _follow_postgresql(database: Database, wake: Callable[[], None]) -> None:

@@ -1,7 +1,6 @@
 """Secrets at rest, and the keys by which people are known without their address."""
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -69,7 +68,7 @@ class Pseudonyms:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = hmac.new(key, digestmod="sha256")
 
     def email(self, address: str) -> str:
         """Return the contact key of a normalized email address."""
@@ -96,5 +95,6 @@ class Pseudonyms:
         return self._digest(f"session {len(session)} {session}", content)
 
     def _digest(self, kind: str, value: bytes) -> str:
-        message = kind.encode() + b"\0" + value
-        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:32]
+        made = self._keyed.copy()
+        made.update(kind.encode() + b"\0" + value)
+        return made.hexdigest()[:32]

@@ -21,7 +21,8 @@ from app.ledger.notices import (
     announce_dead,
     claim_notices,
 )
-from tests.conftest import serving, wait_for
+from app.serving import serving
+from tests.conftest import wait_for
 
 Make = Callable[..., Any]
 
@@ -69,8 +70,9 @@ async def announced(database: Database, kind: NoticeKind, now: float) -> None:
 
 
 async def dead(database: Database, number: int, now: float) -> None:
-    async with database.write() as connection:
-        await announce_dead(connection, database, "spring-quiz", number, now)
+    await database.transact(
+        lambda transaction: announce_dead(transaction, database, "spring-quiz", number, now)
+    )
 
 
 async def test_notice_is_told_once(database: Database, hook: Any, tell: Any) -> None:

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from app.ledger.accepting import Accepted, IntegrationGone, accept, new_id
+from app.ledger.database import UNAVAILABLE
 from tests.ledger.conftest import NOW, UNREADABLE, arrival, item
 
 
@@ -176,7 +176,7 @@ async def test_an_integration_deleted_meanwhile_is_gone(ledger):
 async def test_a_group_that_cannot_be_stored_leaves_nothing_behind(ledger):
     """All of a group or nothing: no caller is told that half of it is safe."""
     broken = replace(arrival(item("bob", "B")), expires_at=None)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(UNAVAILABLE):
         await accept(ledger.database, [arrival(item("ann", "A")), broken])
     assert await ledger.rows("id") == []
     assert await ledger.contact("ann") is None

@@ -1,5 +1,6 @@
 """What is not kept for ever, and what an erasure leaves."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,26 +10,26 @@ from sqlalchemy import text
 from app.ledger.database import Database
 from app.ledger.retention import Retention, wipe_payloads
 from app.ledger.schema import submissions
+from tests.ledger.conftest import item
 
 Make = Callable[..., Any]
 DAY = 86_400.0
 
 
 async def stored(database: Database, *rows: dict[str, Any]) -> None:
+    usual = {
+        "integration_id": "spring-quiz",
+        "status": "delivered",
+        "test": False,
+        "received_at": 0.0,
+        "settled_at": 0.0,
+        "tries": 0,
+        "forced": False,
+        "payload": b"{}",
+    }
+    numbered = [{"id": f"{number:032x}", **usual, **row} for number, row in enumerate(rows)]
     async with database.write() as connection:
-        for number, row in enumerate(rows):
-            usual = {
-                "id": f"{number:032x}",
-                "integration_id": "spring-quiz",
-                "status": "delivered",
-                "test": False,
-                "received_at": 0.0,
-                "settled_at": 0.0,
-                "tries": 0,
-                "forced": False,
-                "payload": b"{}",
-            }
-            await connection.execute(submissions.insert(), usual | row)
+        await connection.execute(submissions.insert(), numbered)
 
 
 async def kept(database: Database) -> list[str]:
@@ -55,6 +56,17 @@ async def test_more_than_a_batch_is_wiped(database: Database) -> None:
     """A backlog of payloads is wiped whole, batch by batch."""
     await stored(database, *({} for _ in range(1_203)))
     assert await wipe_payloads(database, Retention(DAY, DAY), 2 * DAY) == 1_203
+
+
+async def test_wiping_lets_webhooks_by(ledger, another_database) -> None:
+    """Another process stores a webhook between two batches, long before all are wiped."""
+    await stored(ledger.database, *({} for _ in range(20_000)))
+    other = await another_database()
+    wiping = asyncio.create_task(wipe_payloads(other, Retention(DAY, DAY), 2 * DAY))
+    for number in range(3):
+        await ledger.accept(item("ann", str(number)))
+    assert not wiping.done()
+    assert await wiping == 20_000
 
 
 def test_skipped_payload_is_wiped_at_once_where_told(service: Make) -> None:

@@ -1,4 +1,8 @@
-"""${message}."""
+"""${message}.
+
+What it changes must leave the version before able to work, since replicas are replaced one by one:
+add first; rename and remove only what no version in use knows. Revisions are numbers that grow.
+"""
 
 import sqlalchemy as sa
 from alembic import op
