@@ -26,7 +26,7 @@ class Checks(BaseModel):
     """What readiness is made of."""
 
     ledger: Literal["ok", "unreachable"]
-    migrations: Literal["ok", "not_current", "unknown"]
+    migrations: Literal["ok", "newer", "not_current", "unknown"]
     draining: Literal["no", "yes"]
 
 
@@ -60,8 +60,8 @@ async def readyz(state: CurrentState) -> Readiness:
     """Whether webhooks may be sent here: `checks` says what of it holds.
 
     `ledger` unreachable: look at the database and `DATABASE_URL`. `migrations` not current: the
-    ledger was changed by another version; deploy one version everywhere. `draining`: this process
-    is going.
+    ledger is of an older version, or of none; start this one anew. Newer is well: replicas are
+    being replaced one by one. `draining`: this process is going.
     """
     checks = await _check(state)
     for wrong, detail in (
@@ -72,7 +72,7 @@ async def readyz(state: CurrentState) -> Readiness:
         ),
         (
             checks.migrations == "not_current",
-            "The ledger's tables are of another version; deploy one version everywhere.",
+            "The ledger's tables are of an older version, or of none; start this process anew.",
         ),
     ):
         if wrong:
@@ -85,7 +85,7 @@ async def _check(state: State) -> Checks:
     draining: Literal["no", "yes"] = "yes" if state.draining else "no"
     try:
         async with asyncio.timeout(_PING_SECONDS):
-            current = await state.database.is_current()
+            migrations = await state.database.migrations()
     except UNAVAILABLE:
         return Checks(ledger="unreachable", migrations="unknown", draining=draining)
-    return Checks(ledger="ok", migrations="ok" if current else "not_current", draining=draining)
+    return Checks(ledger="ok", migrations=migrations, draining=draining)

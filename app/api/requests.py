@@ -4,12 +4,13 @@ import re
 import secrets
 from collections.abc import Iterable
 
-import structlog
 from fastapi import Request
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.telemetry.logs import name_request
+
 HEADER = "x-request-id"
+_RAW_HEADER = HEADER.encode()
 
 # Visible ASCII, so that it cannot break a log line; without "@", which only an address would have.
 _USABLE = re.compile(rb"[!-?A-~]{1,128}")
@@ -28,11 +29,12 @@ class RequestIds:
             return
         request_id = _given(scope["headers"]) or secrets.token_hex(16)
         scope["request_id"] = request_id
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        name_request(request_id)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                named = (_RAW_HEADER, request_id.encode())
+                message["headers"] = [*message["headers"], named]
             await send(message)
 
         await self._app(scope, receive, answer)
@@ -40,7 +42,7 @@ class RequestIds:
 
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
-        if name == HEADER.encode() and _USABLE.fullmatch(value):
+        if name == _RAW_HEADER and _USABLE.fullmatch(value):
             return value.decode("ascii")
     return None
 

@@ -1,8 +1,12 @@
 """Logs: one line per event, with ids and counts, never a person's data or a secret."""
 
+import json
 import logging
 import sys
 import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -12,29 +16,32 @@ from pydantic_core import to_json
 LogFormat = Literal["console", "json"]
 
 
+_request_id: ContextVar[str] = ContextVar("request_id")
+
+
+def name_request(request_id: str) -> None:
+    """Let every line that follows, in the same task, carry the request's id."""
+    _request_id.set(request_id)
+
+
 def configure(log_format: LogFormat, level: str) -> None:
     """Send the service's lines, and those of the libraries below it, to standard error."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(_as_json)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    render = _as_json if log_format == "json" else _for_people()
+    shared: list[structlog.typing.Processor] = [structlog.stdlib.add_log_level, _complete]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # Past the standard library, which takes longer for a line than all the rest of a webhook's.
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
+        logger_factory=lambda *_: _STDERR,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _without_values],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                lambda *event: render(*event).decode(),
+            ],
         )
     )
     root = logging.getLogger()
@@ -43,6 +50,55 @@ def configure(log_format: LogFormat, level: str) -> None:
     for name in ("httpx", "httpcore", "aiosqlite", "alembic", "asyncio"):
         # Their lines repeat URLs and statements, which may hold an address.
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def keep_loggers() -> None:
+    """Let loggers be made once, for a process in which `configure` is called no second time."""
+    structlog.configure(cache_logger_on_first_use=True)
+
+
+class _StandardError:
+    """Writes lines, each as it comes: none waits to be lost."""
+
+    def msg(self, line: bytes) -> None:
+        try:
+            stream = sys.stderr.buffer
+            stream.write(line + b"\n")
+            stream.flush()
+        except (OSError, ValueError):  # full or closed: it must not stop what the line tells of
+            pass
+
+    debug = info = warning = error = critical = msg
+
+
+_STDERR = _StandardError()
+
+Render = Callable[[object, str, structlog.typing.EventDict], bytes]
+
+
+def _complete(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add when it was and, where the line does not say so itself, in which request."""
+    event["timestamp"] = datetime.now(UTC)
+    if "request_id" not in event and (request_id := _request_id.get(None)) is not None:
+        event["request_id"] = request_id
+    return event
+
+
+def _as_json(_: object, __: str, event: structlog.typing.EventDict) -> bytes:
+    try:
+        return to_json(event, fallback=repr)
+    except ValueError:  # half of a surrogate pair; json takes twice as long, but anything
+        return json.dumps(event, default=str).encode()
+
+
+def _for_people() -> Render:
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+
+    def render(logger: object, level: str, event: structlog.typing.EventDict) -> bytes:
+        event["timestamp"] = event["timestamp"].isoformat()
+        return console(logger, level, event).encode(errors="backslashreplace")
+
+    return render
 
 
 def _without_values(
@@ -67,7 +123,3 @@ def place_of(error: BaseException, frames: int = 3) -> str:
     calls = traceback.extract_tb(error.__traceback__)[-frames:]
     path = " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(calls))
     return f"{type(error).__name__} at {path}"
-
-
-def _as_json(event: object, **_: object) -> str:
-    return to_json(event, fallback=repr).decode()  # json would take twice as long for a line

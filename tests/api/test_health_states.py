@@ -159,10 +159,10 @@ async def test_a_process_without_a_worker_has_none_that_could_stall(settings):
 @pytest.mark.parametrize(
     "statements",
     [["UPDATE alembic_version SET version_num = '0000'"], ["DELETE FROM alembic_version"]],
-    ids=["another", "none"],
+    ids=["older", "none"],
 )
-async def test_tables_of_another_version_are_not_ready(settings, sqlite_url, statements):
-    """Another version of the service has changed them; a restart of this one would not help."""
+async def test_tables_of_an_older_version_are_not_ready(settings, sqlite_url, statements):
+    """They are older, as after a backup was put back: a start brings them up."""
     async with running(create_app(settings())) as client:
         execute(sqlite_url, *statements)
         answer = await client.get("/readyz")
@@ -171,7 +171,19 @@ async def test_tables_of_another_version_are_not_ready(settings, sqlite_url, sta
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
     assert told["checks"] == {"ledger": "ok", "migrations": "not_current", "draining": "no"}
-    assert "one version everywhere" in told["detail"]
+    assert "start this process anew" in told["detail"]
+
+
+async def test_a_version_before_works_on_beside_a_newer_one(settings, sqlite_url):
+    """Replicas are replaced one by one: it stays ready, and one that starts again leaves be."""
+    async with running(create_app(settings())) as client:
+        execute(sqlite_url, "UPDATE alembic_version SET version_num = '9999'")
+        before = await client.get("/readyz")
+    async with running(create_app(settings())) as client:
+        again = await client.get("/readyz")
+    for answer in (before, again):
+        assert answer.status_code == 200
+        assert answer.json()["checks"]["migrations"] == "newer"
 
 
 async def test_a_ledger_that_is_away_is_not_ready_and_not_dead(settings, sqlite_url):

@@ -1,5 +1,7 @@
 """Logs are read by machines and never hold a person's data or a secret."""
 
+import contextvars
+import io
 import json
 import logging
 import os
@@ -78,6 +80,46 @@ def test_the_level_is_held(capsys, level):
 
 
 @pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize("name_it", [True, False])
+def test_a_line_carries_its_request_s_id(capsys, name_it):
+    """Ours and those of libraries, unless the line names one itself: an attempt's is another's."""
+    logs.configure("json", "INFO")
+
+    def write() -> None:
+        if name_it:
+            logs.name_request("of-the-task")
+        structlog.get_logger("x").info("ours")
+        logging.getLogger("library").warning("theirs")
+        structlog.get_logger("x").info("attempt", request_id="of-the-webhook")
+
+    contextvars.Context().run(write)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    named = "of-the-task" if name_it else None
+    assert [line.get("request_id") for line in lines] == [named, named, "of-the-webhook"]
+
+
+@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_whatever_a_line_holds_is_written(capsys, log_format):
+    """Half of a surrogate pair is no UTF-8, and an object no JSON."""
+    logs.configure(log_format, "INFO")
+    structlog.get_logger("x").warning("webhook", text="half \ud800", thing=object())
+    [line] = capsys.readouterr().err.splitlines()
+    assert "half" in line
+    assert "object at" in line
+
+
+@pytest.mark.usefixtures("_logging_restored")
+def test_a_log_that_takes_nothing_stops_nothing(monkeypatch):
+    """A webhook that is stored must be answered so, whatever becomes of its line."""
+    closed = io.TextIOWrapper(io.BytesIO())
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    logs.configure("json", "INFO")
+    structlog.get_logger("x").info("webhook")
+
+
+@pytest.mark.usefixtures("_logging_restored")
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("held", ["in_a_variable", "in_the_message"])
 def test_the_traceback_of_a_defect_tells_no_value(capsys, log_format, held):
@@ -132,6 +174,8 @@ def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(
         "OPS_TOKEN": TOKEN,
         "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
         "RETRY_DELAYS_SECONDS": "0.01",
+        "WEBHOOK_MAX_BYTES": "2048",
+        "NOTIFY_URL": "http://127.0.0.1:1/marker-hook",
     }
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     with output.open("wb") as file:
@@ -146,6 +190,7 @@ def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(
         with httpx.Client(base_url=url, verify=False) as client:
             wait_for(lambda: is_up(client) or process.poll() is not None, timeout=20)
             signatures = drive(client, sandbox_server)
+        break_off(port)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
@@ -157,7 +202,7 @@ def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(
         assert marker.lower() not in lower, [line for line in lower.splitlines() if marker in line]
     lines = [line for line in text.splitlines() if not line.startswith(("Docs:", "OPS", "SECRET"))]
     events = {str(json.loads(line)["event"]) for line in lines}
-    assert {"webhook", "attempt", "gate"} <= events
+    assert {"webhook", "attempt", "gate", "Application startup complete."} <= events
 
 
 def is_up(client: httpx.Client) -> bool:
@@ -165,6 +210,17 @@ def is_up(client: httpx.Client) -> bool:
         return client.get("/readyz").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def break_off(port: int) -> None:
+    """Send what is no HTTP, and a webhook that ends in the middle."""
+    head = f"POST /webhooks/jebbit/quiz?{ANSWER} HTTP/1.1\r\nHost: marker\r\nContent-Length: 99"
+    for sent in (f"{EMAIL} {PHONE}\r\n\r\n", f"{head}\r\n\r\n{EMAIL}"):
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as one:
+            one.sendall(sent.encode())
+            one.shutdown(socket.SHUT_WR)
+            while one.recv(4096):
+                pass
 
 
 def drive(client: httpx.Client, sandbox_server: Any) -> list[str]:
@@ -226,8 +282,26 @@ def drive(client: httpx.Client, sandbox_server: Any) -> list[str]:
     assert post({"email": EMAIL}, secret="marker-wrong-secret").status_code == 401
     client.post("/webhooks/jebbit/quiz", content=b"{}", headers={HEADER: "marker-garbage"})
     client.post("/webhooks/jebbit/marker-no-such-integration", json={"email": EMAIL})
+    named = {"email": EMAIL, "url_params": {"email": EMAIL, "phone": PHONE}, "answer": ANSWER}
+    assert post([{"data": named, "event": {"name": ANSWER}}] * 2).status_code == 202
+    assert post({"email": ANSWER, "phone": EMAIL, EMAIL: PHONE}).status_code == 202
+    assert post(EMAIL.encode() + b"\xff\xfe").status_code == 400
+    assert post({"email": EMAIL, "answer": ANSWER * 200}).status_code == 413
+    assert post([{}, {"email": None}], **{"X-Request-ID": EMAIL}).status_code == 202
     for path in (f"/submissions?contact={EMAIL}", f"/submissions?contact={PHONE}", "/marker-path"):
         client.get(path, headers=ops)
+    for method, path, json_body in (
+        ("POST", "/submissions/replay", {"integration": "quiz", "status": "dead"}),
+        ("POST", "/submissions/marker/replay", None),
+        ("POST", "/erasures", {"email": EMAIL, "phone": PHONE}),
+        ("POST", "/erasures", {"email": ANSWER}),
+        ("POST", "/integrations/quiz/webhook-secrets", {"secret": "marker-secret-of-later"}),
+        ("PATCH", "/integrations/quiz", {"mapping": [{"attribute": EMAIL, "field": 5}]}),
+        ("PATCH", "/integrations/quiz", {"cordial": {"account_url": "http://marker.example"}}),
+        ("POST", "/integrations/quiz/check", None),
+        ("DELETE", "/webhooks/jebbit/marker", None),
+    ):
+        client.request(method, path, json=json_body, headers=ops)
     client.get("/integrations", headers={"Authorization": f"Bearer {TOKEN}x"})
     client.post("/integrations", json={"name": EMAIL, "cordial": {"api_key": API_KEY}}, headers=ops)
     client.post("/integrations/quiz/preview", json={"email": EMAIL, "n": ANSWER}, headers=ops)

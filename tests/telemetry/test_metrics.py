@@ -45,21 +45,25 @@ def value(running: Any, name: str, **labels: str) -> float:
     return sum(each for having, each in scrape(running)[name].items() if set(wanted) <= having)
 
 
+class Lines:
+    """The log lines of the service so far, as machines read them."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._found: list[dict[str, Any]] = []
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self._found += map(json.loads, self._capsys.readouterr().err.splitlines())
+        return iter(self._found)
+
+
 @pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[dict[str, Any]]]:
-    """The log lines of the service, as machines read them."""
-    root, found = logging.getLogger(), []
-    before, level = list(root.handlers), root.level
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+    """Log as JSON; gives what was logged."""
+    root = logging.getLogger()
+    before, level = root.handlers, root.level
     logs.configure("json", "INFO")
-
-    class Kept(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            found.append(json.loads(self.format(record)))
-
-    kept = Kept()
-    kept.setFormatter(root.handlers[0].formatter)
-    root.handlers = [kept]
-    yield found
+    yield Lines(capsys)
     root.handlers, root.level = before, level
     structlog.reset_defaults()
 

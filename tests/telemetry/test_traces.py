@@ -205,7 +205,7 @@ def collector() -> Any:
     from starlette.applications import Starlette
     from starlette.routing import Mount
 
-    from tests.conftest import serving
+    from app.serving import serving
 
     taking = Collector()
     with serving(Starlette(routes=[Mount("/", taking)])) as url:
