@@ -16,13 +16,14 @@ from pydantic import ValidationError
 
 from app import config_as_code
 from app.cordial.sandbox import create_sandbox
+from app.delivery.resuming import CheckFailed, resume, said
 from app.demo import run_demo
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
-from app.main import create_app, create_worker_app, open_ledger, run_worker
+from app.main import create_app, create_worker_app, open_accounts, open_ledger, run_worker
 from app.samples import SAMPLES
 from app.serving import DrainingServer
 from app.settings import MissingSecret, Settings, load_secrets
@@ -107,8 +108,15 @@ def apply(
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what differs, no more.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Resume also with errors in the check.")
+    ] = False,
 ) -> None:
-    """Make integrations as a file says; what it does not list stays as it is."""
+    """Make integrations as a file says; what it does not list stays as it is.
+
+    One that is to become active is checked against its Cordial account first. With errors it stays
+    paused, they are shown, and the exit code is 1.
+    """
     settings = _settings()
     wanted = config_as_code.read(
         file.read_text(encoding="utf-8"), os.environ, settings.cordial_extra_hosts
@@ -124,14 +132,35 @@ def apply(
     if not yes:
         typer.confirm(f"Apply to {len(changes)} of {len(wanted)} integrations?", abort=True)
 
-    async def apply_all(database: Database, vault: Vault) -> None:
+    async def apply_all(database: Database, vault: Vault) -> list[bool]:
         integrations = Integrations(database, vault)
-        for change in changes:
-            await config_as_code.apply(integrations, change, now=time.time())
-            done = "changed" if change.before else "created"
-            typer.echo(f"{change.wanted.id}: {done}, {'paused' if change.paused else 'active'}")
+        async with open_accounts(settings) as accounts:
 
-    _on_ledger(settings, apply_all)
+            async def resumed(stored: StoredIntegration) -> StoredIntegration:
+                now = time.time()
+                return await resume(integrations, accounts, stored, force=force, now=now)
+
+            return [await _apply(integrations, each, resumed) for each in changes]
+
+    if not all(_on_ledger(settings, apply_all)):
+        typer.echo("Mend them and apply the file again, or add --force.", err=True)
+        raise typer.Exit(1)
+
+
+async def _apply(
+    integrations: Integrations, change: config_as_code.Change, resumed: config_as_code.Resume
+) -> bool:
+    """Apply one change and say what became of it; False where it was to be resumed and is not."""
+    done = f"{change.wanted.id}: {'changed' if change.before else 'created'}"
+    try:
+        await config_as_code.apply(integrations, change, resumed, now=time.time())
+    except CheckFailed as error:
+        typer.echo(f"{done}, stays paused: the check finds errors", err=True)
+        for each in error.errors:
+            typer.echo(f"  {each.place}: {said(each)}", err=True)
+        return False
+    typer.echo(f"{done}, {'paused' if change.paused else 'active'}")
+    return True
 
 
 @cli.command()
@@ -235,4 +264,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logs.keep_loggers()
     main()

@@ -6,7 +6,7 @@ are never in it: it names environment variables, as `${SPRING_QUIZ_CORDIAL_API_K
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -26,10 +26,13 @@ from app.rules.integration import Integration, slug
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _UNRESOLVED = "unresolved"  # stands in for a secret while all else is checked
 _PAUSED = "Paused by a configuration file."
+_UNCHECKED = "Created by a configuration file; it waits for a check without errors."
 
 Document = dict[str, Any]
 Show = Callable[[str, str], str]
 """What is written for a secret, from the name of its variable and its value."""
+Resume = Callable[[StoredIntegration], Awaitable[StoredIntegration]]
+"""Lets an integration send, or raises where it must not."""
 
 
 class RefusedFile(ValueError):
@@ -68,6 +71,11 @@ class Change:
         if self.wanted.paused is not None:
             return self.wanted.paused
         return self.before.paused if self.before else True
+
+    @property
+    def resumes(self) -> bool:
+        """Whether what did not send sends afterwards."""
+        return not self.paused and (self.before is None or self.before.paused)
 
     @property
     def is_none(self) -> bool:
@@ -321,25 +329,30 @@ def _shown_after(change: Change) -> Document:
 # --- The ledger -----------------------------------------------------------------------------------
 
 
-async def apply(integrations: Integrations, change: Change, *, now: float) -> None:
-    """Make one integration as the file wants it.
+async def apply(integrations: Integrations, change: Change, resume: Resume, *, now: float) -> None:
+    """Make one integration as the file wants it: paused first, resumed last.
+
+    So nothing is sent by what is neither old nor new, and all is stored where it is not resumed.
 
     Raises:
         ChangedMeanwhile: it is no longer as it was when the change was planned.
+        Exception: whatever `resume` raises; it stays paused then.
     """
     try:
         if change.before is None:
-            await _create(integrations, change, now)
+            stored = await _create(integrations, change, now)
         else:
-            await _change(integrations, change, change.before, now)
+            stored = await _change(integrations, change, change.before, now)
+        if change.resumes:
+            await resume(stored)
     except (NameTaken, UnknownIntegration):
         raise ChangedMeanwhile(change.wanted.id) from None
 
 
-async def _create(integrations: Integrations, change: Change, now: float) -> None:
-    await integrations.create(
+async def _create(integrations: Integrations, change: Change, now: float) -> StoredIntegration:
+    return await integrations.create(
         change.wanted.integration,
-        paused_reason=_PAUSED if change.paused else None,
+        paused_reason=_PAUSED if change.paused else _UNCHECKED,
         now=now,
         integration_id=change.wanted.id,
     )
@@ -347,15 +360,14 @@ async def _create(integrations: Integrations, change: Change, now: float) -> Non
 
 async def _change(
     integrations: Integrations, change: Change, before: StoredIntegration, now: float
-) -> None:
-    """Pause first and resume last, so that nothing is sent by what is neither old nor new."""
+) -> StoredIntegration:
+    stored = before
     if change.paused and not before.paused:
-        await integrations.pause(change.wanted.id, reason=_PAUSED, now=now)
+        stored = await integrations.pause(change.wanted.id, reason=_PAUSED, now=now)
     if change.wanted.integration != before.integration:
         replace = _replacing(before, change.wanted)
-        await integrations.change(change.wanted.id, replace, now=now)
-    if before.paused and not change.paused:
-        await integrations.resume(change.wanted.id, now=now)
+        stored = await integrations.change(change.wanted.id, replace, now=now)
+    return stored
 
 
 def _replacing(before: StoredIntegration, wanted: Wanted) -> Callable[[Integration], Integration]:

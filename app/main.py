@@ -55,6 +55,7 @@ _NO_TELEMETRY: TelemetryConfig = {
 _DAY = 86_400.0
 _GROUP_BYTES = 4 * 1024 * 1024  # of payload in one commit
 _WAITING_BYTES = 64 * 1024 * 1024  # of payload waiting for one, before webhooks are turned away
+_STORE_SECONDS = 10.0  # for a commit, before its webhooks are turned away
 _ARRIVAL_BYTES = 512  # what an arrival weighs besides its payload
 
 _DESCRIPTION = """
@@ -64,6 +65,14 @@ Receives Jebbit's experience-completion webhooks and keeps Cordial's contacts ri
 which integration does not send and why, `GET /submissions?status=dead` for what a person must
 look at. `GET /submissions/{id}` explains one; mend the cause, then replay it.
 """
+
+_GROUPS = {
+    "webhooks": "What Jebbit calls; no token, a signature.",
+    "integrations": "Set up, check, preview, resume; change, pause, rotate, delete.",
+    "jebbit": "Set up Jebbit's side by its API, instead of by hand.",
+    "submissions": "Find, explain and send again what came in; erase a person.",
+    "health": "For probes and monitoring.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +102,7 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
         stored = Integrations(database, vault)
         clock = SteadyClock(await zero_at(database))
         async with open_http(settings.delivery_concurrency) as http:
-            accounts = Accounts(
-                http,
-                timeout=settings.cordial_timeout_seconds,
-                extra_hosts=settings.cordial_extra_hosts,
-                metrics=counted,
-            )
+            accounts = _accounts(settings, http, counted)
             sender = Sender(
                 accounts,
                 pseudonyms,
@@ -204,13 +208,17 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         title="Jebbit to Cordial sync",
         description=_DESCRIPTION,
         version=__version__,
+        openapi_tags=[{"name": name, "description": text} for name, text in _GROUPS.items()],
         lifespan=lifespan,
+        redirect_slashes=False,  # behind a proxy it would lead from https, with the token, to http
         # FastAPI's own would put queries, which hold addresses, and messages of errors into traces.
         telemetry=_NO_TELEMETRY,
         swagger_ui_parameters={"persistAuthorization": True},
     )
     problems.install(app)
     app.add_middleware(BodyLimit)
+    if webhooks.router in routers:
+        app.add_middleware(webhooks.Door)
     app.add_middleware(RequestIds)
     for router in routers:
         app.include_router(router)
@@ -245,6 +253,7 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[
             weigh=_weigh,
             group_weight=_GROUP_BYTES,
             waiting_weight=_WAITING_BYTES,
+            seconds=_STORE_SECONDS,
         ),
         wake=parts.worker.wake if settings.run_worker else lambda: None,
         clock=clock,
@@ -273,6 +282,22 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault
         yield database, vault
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    """Open connections to Cordial alone, for a command that works beside the service."""
+    async with open_http(connections=1) as http:
+        yield _accounts(settings, http, Metrics(__version__))
+
+
+def _accounts(settings: Settings, http: httpx.AsyncClient, metrics: Metrics) -> Accounts:
+    return Accounts(
+        http,
+        timeout=settings.cordial_timeout_seconds,
+        extra_hosts=settings.cordial_extra_hosts,
+        metrics=metrics,
+    )
 
 
 async def run_worker(settings: Settings, stop: asyncio.Event) -> None:

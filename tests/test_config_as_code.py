@@ -21,10 +21,16 @@ from app.config_as_code import (
     to_yaml,
 )
 from app.ledger.database import Database
-from app.ledger.integrations import Integrations
+from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.vault import Vault
 from app.rules.integration import Integration
-from tests.conftest import API_KEY, SECRET_KEY, WEBHOOK_SECRET, integration_body
+from tests.conftest import (
+    API_KEY,
+    SECRET_KEY,
+    WEBHOOK_SECRET,
+    SandboxServer,
+    integration_body,
+)
 
 NOW = 1_700_000_000.0
 ENVIRONMENT = {
@@ -212,19 +218,35 @@ def ledger(database_url: str) -> OnLedger:
 
 
 @pytest.fixture
-def run(command: Any, database_url: str) -> Callable[..., Any]:
+def run(command: Any, database_url: str, sandbox_server: SandboxServer) -> Callable[..., Any]:
     """Run a command on the test's ledger, with the variables that FILE refers to."""
 
     def with_ledger(*arguments: str, **environment: str) -> Any:
-        given = {"DATABASE_URL": database_url, "SECRET_KEY": SECRET_KEY, **ENVIRONMENT}
+        given = {
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": SECRET_KEY,
+            "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
+            **ENVIRONMENT,
+        }
         return command(*arguments, **{**given, **environment})
 
     return with_ledger
 
 
-def test_applied_twice_changes_nothing_the_second_time(run, ledger, tmp_path):
+@pytest.fixture
+def write(tmp_path: Path, sandbox_server: SandboxServer) -> Callable[[str], None]:
+    """Write a file for `apply`; its account is the sandbox."""
+
+    def written(text: str) -> None:
+        text = text.replace("https://admin.cordial.io", sandbox_server.url)
+        (tmp_path / "file.yaml").write_text(text)
+
+    return written
+
+
+def test_applied_twice_changes_nothing_the_second_time(run, ledger, write):
     """Not even the version that running replicas watch."""
-    Path(tmp_path / "file.yaml").write_text(FILE)
+    write(FILE)
     first = run("apply", "file.yaml", "--yes")
     assert (first.code, first.err) == (0, "")
     assert first.out.endswith("spring-quiz: created, active\n")
@@ -262,17 +284,19 @@ def test_what_is_exported_makes_an_equal_integration_on_an_empty_ledger(
         **variables_of(before[1].integration, "spring-quiz"),
     }
     empty = f"sqlite:///{tmp_path / 'empty.db'}"
-    done = run("apply", "file.yaml", "--yes", DATABASE_URL=empty, **variables)
+    done = run("apply", "file.yaml", "--yes", "--force", DATABASE_URL=empty, **variables)
     assert done.code == 0, done.err
     assert facts(on_ledger(empty)(Integrations.list)) == facts(before)
+    again = run("apply", "file.yaml", "--yes", DATABASE_URL=empty, **variables)
+    assert again.out == "Nothing to change.\n"
 
 
-def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, tmp_path):
+def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, write):
     """And a dry run, or a person who says no, leaves everything as it is."""
-    Path(tmp_path / "file.yaml").write_text(FILE)
+    write(FILE)
     run("apply", "file.yaml", "--yes")
     before = ledger(Integrations.list)
-    Path(tmp_path / "file.yaml").write_text(FILE.replace("opted_in_only", "opted_in_or_null"))
+    write(FILE.replace("opted_in_only", "opted_in_or_null"))
     new_key = "a-new-key-of-cordial"
 
     for arguments, stdin, code in ((("--dry-run",), "y", 0), ((), "n\n", 1), ((), "", 1)):
@@ -293,10 +317,9 @@ def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, tmp_path
     assert after.integration.cordial.api_key.get_secret_value() == new_key
 
 
-def test_a_file_that_is_refused_changes_nothing(run, ledger, tmp_path):
+def test_a_file_that_is_refused_changes_nothing(run, ledger, write):
     """Though only one of its entries is wrong; the missing variables are named."""
-    text = FILE + FILE.split("integrations:\n")[1].replace("Spring", "Autumn").replace("both", "x")
-    Path(tmp_path / "file.yaml").write_text(text)
+    write(FILE + FILE.split("integrations:\n")[1].replace("Spring", "Autumn").replace("both", "x"))
     refused = run("apply", "file.yaml", "--yes", SPRING_QUIZ_CORDIAL_API_KEY="")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.splitlines() == [
@@ -306,7 +329,7 @@ def test_a_file_that_is_refused_changes_nothing(run, ledger, tmp_path):
     assert ledger(Integrations.list) == []
 
 
-def test_what_a_file_does_not_list_stays(run, ledger, tmp_path):
+def test_what_a_file_does_not_list_stays(run, ledger, write):
     """Nothing is deleted, and a state that is not named is not changed."""
 
     async def fill(integrations: Integrations) -> Any:
@@ -315,21 +338,75 @@ def test_what_a_file_does_not_list_stays(run, ledger, tmp_path):
         return await integrations.get("other")
 
     other = ledger(fill)
-    Path(tmp_path / "file.yaml").write_text(FILE.replace("    state: active\n", ""))
+    write(FILE.replace("    state: active\n", ""))
     assert run("apply", "file.yaml", "--yes").out.endswith("spring-quiz: changed, paused\n")
     assert ledger(Integrations.list)[0] == other
 
 
-def test_the_state_can_be_applied_alone(run, ledger, tmp_path):
+def test_the_state_can_be_applied_alone(run, ledger, write):
     """Paused and resumed, the configuration untouched."""
     versions = set()
     for state in ("active", "paused", "active"):
-        Path(tmp_path / "file.yaml").write_text(FILE.replace("active", state))
+        write(FILE.replace("active", state))
         assert run("apply", "file.yaml", "--yes").code == 0
         (stored,) = ledger(Integrations.list)
         assert stored.state == state
         versions.add(stored.version)
     assert len(versions) == 1
+
+
+WRONG_CASE = FILE.replace(
+    "    policy:",
+    "    mapping:\n"
+    "      - {attribute: email, field: channels.email.address}\n"
+    "      - {attribute: outcome, field: Quiz_Outcome}\n"
+    "    policy:",
+)
+
+
+@pytest.mark.parametrize("paused_before", [False, True], ids=["new", "paused"])
+def test_what_the_check_refuses_is_stored_but_does_not_send(run, ledger, write, paused_before):
+    """As by `resume`: the errors are told, and the file can be applied again once mended."""
+    if paused_before:
+        write(FILE.replace("active", "paused"))
+        run("apply", "file.yaml", "--yes")
+    write(WRONG_CASE + FILE.split("integrations:\n")[1].replace("Spring", "Autumn"))
+    refused = run("apply", "file.yaml", "--yes")
+    assert refused.code == 1
+    first, finding, last = refused.err.splitlines()
+    assert first.endswith("stays paused: the check finds errors")
+    assert "mapping.1: Cordial has quiz_outcome" in finding
+    assert "Write quiz_outcome." in finding
+    assert "--force" in last
+    autumn, spring = ledger(Integrations.list)
+    assert (autumn.state, spring.state) == ("active", "paused")
+    assert spring.integration.mapping[1].field == "Quiz_Outcome"
+
+    assert run("apply", "file.yaml", "--yes").code == 1  # it is asked again each time
+    write(WRONG_CASE.replace("Quiz_Outcome", "quiz_outcome"))
+    assert run("apply", "file.yaml", "--yes").out.endswith("spring-quiz: changed, active\n")
+
+
+def test_a_new_integration_may_send_unchecked_by_force(run, ledger, write):
+    """Whoever says so knows better than the check."""
+    write(WRONG_CASE)
+    forced = run("apply", "file.yaml", "--yes", "--force")
+    assert (forced.code, forced.err) == (0, "")
+    assert [each.state for each in ledger(Integrations.list)] == ["active"]
+
+
+def test_what_sends_already_is_not_checked_by_applying(run, ledger, write, sandbox_server):
+    """A file can be applied while Cordial is down, as a change by PATCH can be made."""
+    write(FILE)
+    run("apply", "file.yaml", "--yes")
+    asked = len(sandbox_server.sandbox.journal)
+    write(WRONG_CASE)
+    assert run("apply", "file.yaml", "--yes").out.endswith("spring-quiz: changed, active\n")
+    assert len(sandbox_server.sandbox.journal) == asked
+
+
+async def _nobody_resumes(stored: StoredIntegration) -> StoredIntegration:
+    raise AssertionError(stored.id)
 
 
 async def _apply_late(integrations: Integrations, meanwhile: str) -> None:
@@ -341,7 +418,7 @@ async def _apply_late(integrations: Integrations, meanwhile: str) -> None:
     else:
         by_hand = integration(policy={"resubscribe": "explicit_opt_in"})
         await integrations.change(stored.id, lambda _: by_hand, now=NOW)
-    await apply(integrations, change, now=NOW)
+    await apply(integrations, change, _nobody_resumes, now=NOW)
 
 
 @pytest.mark.parametrize("meanwhile", ["deleted", "changed"])

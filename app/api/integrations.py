@@ -4,22 +4,22 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from app.api.auth import require_token
+from app.api.auth import DESCRIBED, REFUSED, Protected
 from app.api.problems import Place, Problem, documented, invalid
 from app.api.state import CurrentState, State, outside_url
 from app.api.views import IntegrationView, PlanView, explain, masked
 from app.cordial.account import BadAccountUrl, api_base
-from app.cordial.preflight import Finding, Level, check
+from app.cordial.preflight import Level, errors_in
 from app.delivery.gate import succeeded
+from app.delivery.resuming import CheckFailed, check_stored, resume, said
 from app.jebbit.submission import TooManyItems, UnreadableBody, parse
 from app.ledger.integrations import (
     NameTaken,
     StillPending,
     StoredIntegration,
-    UnknownIntegration,
     document_of,
 )
 from app.ledger.schema import GateState
@@ -28,11 +28,22 @@ from app.rules.integration import Integration, Secret, merge_patch
 router = APIRouter(
     prefix="/integrations",
     tags=["integrations"],
-    dependencies=[Depends(require_token)],
-    responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
+    route_class=Protected,
+    dependencies=[DESCRIBED],
+    responses={**REFUSED, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 
 _NEW_REASON = "Created paused: look at a preview, then resume."
+_CHECK_FAILED = "The check finds errors; mend them, or add ?force=true."
+_LAST_ONE = "This is the last webhook secret; add the new one first."
+
+
+def _still_pending(count: int) -> str:
+    return (
+        f"{count} submissions are pending. Wait until they are sent, or add ?force=true: they "
+        "become dead, reason integration_deleted."
+    )
+
 
 EXAMPLE: dict[str, Any] = {
     "name": "Spring quiz",
@@ -103,7 +114,14 @@ async def list_integrations(request: Request, state: CurrentState) -> list[Integ
     "",
     status_code=HTTPStatus.CREATED,
     summary="Create an integration",
-    responses=documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=documented(
+        HTTPStatus.CONFLICT,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={
+            HTTPStatus.CONFLICT: "An integration has the id spring-quiz already. Choose another "
+            "name, or change that one with PATCH /integrations/spring-quiz."
+        },
+    ),
 )
 async def create_integration(
     request: Request,
@@ -131,24 +149,22 @@ async def create_integration(
     return _view(stored, request, state)
 
 
-async def found(integration_id: str, state: CurrentState) -> StoredIntegration:
+async def found(
+    integration_id: Annotated[
+        str,
+        Path(
+            description="As GET /integrations shows it.",
+            openapi_examples={"spring-quiz": {"value": "spring-quiz"}},
+        ),
+    ],
+    state: CurrentState,
+) -> StoredIntegration:
     """Return the integration of the path.
 
     Raises:
-        Problem: 404.
+        UnknownIntegration: answered with 404.
     """
-    try:
-        return await state.integrations.get(integration_id)
-    except UnknownIntegration:
-        raise unknown(integration_id) from None
-
-
-def unknown(integration_id: str) -> Problem:
-    """Return the problem of an integration that is not there."""
-    return Problem(
-        HTTPStatus.NOT_FOUND,
-        f"No integration has the id {integration_id!r}; GET /integrations lists them.",
-    )
+    return await state.integrations.get(integration_id)
 
 
 Found = Annotated[StoredIntegration, Depends(found)]
@@ -190,8 +206,6 @@ async def change_integration(
         changed = await state.integrations.change(stored.id, change, now=state.clock())
     except ValidationError as error:
         raise invalid(error.errors(include_input=False)) from None
-    except UnknownIntegration:
-        raise unknown(stored.id) from None
     state.wake()
     return _view(changed, request, state)
 
@@ -200,7 +214,11 @@ async def change_integration(
     "/{integration_id}",
     status_code=HTTPStatus.NO_CONTENT,
     summary="Delete an integration",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        details={HTTPStatus.CONFLICT: _still_pending(3)},
+    ),
 )
 async def delete_integration(
     state: CurrentState,
@@ -211,13 +229,7 @@ async def delete_integration(
     try:
         await state.integrations.delete(stored.id, force=force, now=state.clock())
     except StillPending as error:
-        raise Problem(
-            HTTPStatus.CONFLICT,
-            f"{error.count} submissions are pending. Wait until they are sent, or add "
-            "?force=true: they become dead, reason integration_deleted.",
-        ) from None
-    except UnknownIntegration:
-        raise unknown(stored.id) from None
+        raise Problem(HTTPStatus.CONFLICT, _still_pending(error.count)) from None
 
 
 @router.post("/{integration_id}/pause", summary="Stop sending", responses=_NOT_FOUND)
@@ -248,17 +260,26 @@ async def check_integration(
     Each finding says where in the configuration, what is wrong and what to do. Without errors, a
     gate that Cordial's refusal had blocked is opened.
     """
-    answer = await _check(state, stored, create_missing=create_missing)
-    if answer.ok and stored.gate.state is GateState.BLOCKED:
+    findings = await check_stored(state.accounts, stored, create_missing=create_missing)
+    ok = not errors_in(findings)
+    if ok and stored.gate.state is GateState.BLOCKED:
         await state.integrations.turn_gate(stored.id, succeeded, now=state.clock())
         state.wake()
-    return answer
+    views = [FindingView.model_validate(each, from_attributes=True) for each in findings]
+    return CheckAnswer(ok=ok, findings=views)
 
 
 @router.post(
     "/{integration_id}/resume",
     summary="Send again",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        details={
+            HTTPStatus.CONFLICT: f"{_CHECK_FAILED} mapping.1: Cordial has First_Name, the mapping "
+            "says first_name; case counts. Write First_Name."
+        },
+    ),
 )
 async def resume_integration(
     request: Request,
@@ -270,44 +291,31 @@ async def resume_integration(
 
     The check is made first; with errors the answer is 409 with its findings, unless `force`.
     """
-    checked = CheckAnswer(ok=True, findings=[]) if force else await _check(state, stored)
-    if not checked.ok:
-        places = [
-            Place(place=each.place, detail=f"{each.problem} {each.remedy}")
-            for each in checked.findings
-            if each.level == "error"
-        ]
+    try:
+        resumed = await resume(
+            state.integrations, state.accounts, stored, force=force, now=state.clock()
+        )
+    except CheckFailed as error:
         raise Problem(
             HTTPStatus.CONFLICT,
-            "The check finds errors; mend them, or add ?force=true. "
-            + " ".join(f"{each.place}: {each.detail}" for each in places),
-            errors=places,
-        )
-    resumed = await state.integrations.resume(stored.id, now=state.clock())
+            f"{_CHECK_FAILED} {error}",
+            errors=[Place(place=each.place, detail=said(each)) for each in error.errors],
+        ) from None
     state.wake()
     return _view(resumed, request, state)
-
-
-async def _check(
-    state: State, stored: StoredIntegration, *, create_missing: bool = False
-) -> CheckAnswer:
-    try:
-        client = state.accounts.client(stored)
-    except BadAccountUrl as error:
-        remedy = "Change cordial.account_url, or list the host in CORDIAL_EXTRA_HOSTS."
-        findings = [Finding("error", "cordial.account_url", str(error), remedy)]
-    else:
-        findings = await check(client, stored.integration, create_missing=create_missing)
-    return CheckAnswer(
-        ok=all(each.level != "error" for each in findings),
-        findings=[FindingView.model_validate(each, from_attributes=True) for each in findings],
-    )
 
 
 @router.post(
     "/{integration_id}/preview",
     summary="Show what would be sent",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST),
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.BAD_REQUEST,
+        details={
+            HTTPStatus.BAD_REQUEST: "The body is JSON, but neither an object nor an array of "
+            "objects."
+        },
+    ),
 )
 async def preview(
     state: CurrentState,
@@ -334,7 +342,14 @@ async def preview(
 @router.post(
     "/{integration_id}/webhook-secrets",
     summary="Add a webhook secret",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={
+            HTTPStatus.UNPROCESSABLE_ENTITY: "secret: must be plain ASCII, not empty, without "
+            "spaces around it"
+        },
+    ),
 )
 async def add_webhook_secret(
     request: Request, state: CurrentState, stored: Found, new: NewSecret
@@ -347,10 +362,15 @@ async def add_webhook_secret(
 @router.delete(
     "/{integration_id}/webhook-secrets/{last4}",
     summary="Remove a webhook secret",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=documented(
+        HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, details={HTTPStatus.CONFLICT: _LAST_ONE}
+    ),
 )
 async def remove_webhook_secret(
-    request: Request, state: CurrentState, stored: Found, last4: str
+    request: Request,
+    state: CurrentState,
+    stored: Found,
+    last4: Annotated[str, Path(openapi_examples={"cdef": {"value": "cdef"}})],
 ) -> IntegrationView:
     """Named by its last four characters. The last secret cannot be removed."""
 
@@ -361,9 +381,7 @@ async def remove_webhook_secret(
         if len(kept) < len(secrets) - 1:
             raise Problem(HTTPStatus.CONFLICT, f"Several webhook secrets end in {last4!r}.")
         if not kept:
-            raise Problem(
-                HTTPStatus.CONFLICT, "This is the last webhook secret; add the new one first."
-            )
+            raise Problem(HTTPStatus.CONFLICT, _LAST_ONE)
         return kept
 
     return _view(await _change_secrets(state, stored.id, remove), request, state)
@@ -373,7 +391,7 @@ async def keep_secret(state: State, integration_id: str, added: str) -> StoredIn
     """Add a webhook secret to those that are valid; one that is among them stays there once.
 
     Raises:
-        Problem: 404.
+        UnknownIntegration: it is gone.
     """
 
     def add(secrets: list[str]) -> list[str]:
@@ -390,10 +408,7 @@ async def _change_secrets(
         document["jebbit"]["webhook_secrets"] = change(document["jebbit"]["webhook_secrets"])
         return Integration.model_validate(document)
 
-    try:
-        return await state.integrations.change(integration_id, changed, now=state.clock())
-    except UnknownIntegration:
-        raise unknown(integration_id) from None
+    return await state.integrations.change(integration_id, changed, now=state.clock())
 
 
 def _unmasked(document: dict[str, Any], before: Integration) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 """Metrics for Prometheus."""
 
 import asyncio
-from http import HTTPStatus
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.api.auth import require_token
-from app.api.problems import documented
+from app.api.auth import DESCRIBED, REFUSED, Protected
 from app.api.state import CurrentState
 from app.ledger.database import UNAVAILABLE
 
 router = APIRouter(
     tags=["health"],
-    dependencies=[Depends(require_token)],
-    responses=documented(HTTPStatus.UNAUTHORIZED),
+    route_class=Protected,
+    dependencies=[DESCRIBED],
+    responses=REFUSED,
 )
 
 _READ_SECONDS = 5.0  # a scrape gives up after 10 s

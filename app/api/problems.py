@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 
 from app.api.requests import HEADER, request_id_of
 from app.ledger.database import UNAVAILABLE
+from app.ledger.integrations import UnknownIntegration
 from app.telemetry.logs import place_of
 
 log = structlog.get_logger("api")
 
 RETRY_AFTER_SECONDS = 5
+_LEDGER_UNAVAILABLE = "The ledger cannot be used now; nothing was stored. Try again."
 
 
 class Place(BaseModel):
@@ -64,8 +66,8 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def respond(problem: Problem) -> ProblemResponse:
-    """Return the response for a problem."""
+def document_of(problem: Problem) -> dict[str, Any]:
+    """Return a problem as the document that is answered."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -75,32 +77,42 @@ def respond(problem: Problem) -> ProblemResponse:
     if problem.errors:
         content["errors"] = [place.model_dump() for place in problem.errors]
     content.update(problem.members)
-    return ProblemResponse(content, problem.status, headers=dict(problem.headers or {}))
+    return content
+
+
+def respond(problem: Problem) -> ProblemResponse:
+    """Return the response for a problem."""
+    headers = dict(problem.headers or {})
+    return ProblemResponse(document_of(problem), problem.status, headers=headers)
 
 
 def ledger_unavailable() -> Problem:
     """Return the problem of a ledger that cannot be reached or cannot store."""
     return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "The ledger cannot be used now; nothing was stored. Try again.",
+        _LEDGER_UNAVAILABLE,
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
     )
 
 
 def invalid(errors: Sequence[ErrorDetails]) -> Problem:
     """Return the problem of a body that does not validate, naming the places, not the values."""
-    places = [Place(place=_place(each["loc"]), detail=_message(each)) for each in errors]
+    places = [_wrong(each) for each in errors]
     detail = "; ".join(f"{each.place}: {each.detail}" for each in places)
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=places)
+
+
+def _wrong(error: ErrorDetails) -> Place:
+    if error["type"] == "json_invalid":  # its place is a character, its message says nothing
+        _, character = error["loc"]
+        detail = f"not JSON, at character {character}: {error['ctx']['error']}"
+        return Place(place="body", detail=detail)
+    return Place(place=_place(error["loc"]), detail=error["msg"].removeprefix("Value error, "))
 
 
 def _place(loc: Sequence[str | int]) -> str:
     parts = loc[1:] if loc and loc[0] in ("body", "query", "path", "header") else loc
     return ".".join(map(str, parts)) or "body"
-
-
-def _message(error: ErrorDetails) -> str:
-    return error["msg"].removeprefix("Value error, ")
 
 
 def install(app: FastAPI) -> None:
@@ -113,6 +125,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
         return respond(invalid(error.errors()))
+
+    @app.exception_handler(UnknownIntegration)
+    async def on_unknown(_: Request, error: UnknownIntegration) -> ProblemResponse:
+        detail = f"No integration has the id {str(error)!r}; GET /integrations lists them."
+        return respond(Problem(HTTPStatus.NOT_FOUND, detail))
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> ProblemResponse:
@@ -135,19 +152,50 @@ def install(app: FastAPI) -> None:
         return respond(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers))
 
 
-def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of these problem answers."""
-    return {
-        status.value: {
-            "description": status.phrase,
-            "content": {
-                "application/problem+json": {
-                    "schema": {"$ref": "#/components/schemas/ProblemDocument"}
-                }
-            },
-        }
-        for status in statuses
+_EXAMPLES: dict[HTTPStatus, str] = {
+    HTTPStatus.BAD_REQUEST: "There was an error parsing the body",
+    HTTPStatus.NOT_FOUND: "No integration has the id 'sprng-quiz'; GET /integrations lists them.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "policy.opt_in: Input should be 'opted_in_only', "
+    "'opted_in_or_null' or 'everyone'",
+    HTTPStatus.SERVICE_UNAVAILABLE: _LEDGER_UNAVAILABLE,
+}
+
+
+def documented(
+    *statuses: HTTPStatus, details: Mapping[HTTPStatus, str] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of these problem answers, each with an example.
+
+    Args:
+        statuses: of the answers.
+        details: what they say at this operation, where it is not what they say at others. One
+            that begins with a place and a colon has that place among its `errors`.
+    """
+    texts = {**_EXAMPLES, **(details or {})}
+    return {each.value: _described(each, texts.get(each, each.phrase)) for each in statuses}
+
+
+def _described(status: HTTPStatus, detail: str) -> dict[str, Any]:
+    place, colon, what = detail.partition(": ")
+    errors = [Place(place=place, detail=what)] if colon and " " not in place else []
+    content = {
+        "schema": {"$ref": "#/components/schemas/ProblemDocument"},
+        "example": document_of(Problem(status, detail, errors=errors)),
     }
+    return {"description": status.phrase, "content": {ProblemResponse.media_type: content}}
+
+
+def _invalid(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry for 422 of an operation that has none of its own, in the place of FastAPI's.
+
+    An id in the path is never invalid; it may be unknown.
+    """
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    flag = next((each["name"] for each in operation["parameters"] if each["in"] == "query"), None)
+    if flag is None and "requestBody" not in operation:
+        return {}
+    details = {status: f"{flag}: Input should be a valid boolean"} if flag else {}
+    return {"422": documented(status, details=details)[422]}
 
 
 def describe(app: FastAPI) -> None:
@@ -167,8 +215,9 @@ def describe(app: FastAPI) -> None:
         for path in schema["paths"].values():
             for operation in path.values():
                 responses = operation["responses"]
-                if "422" in responses:
-                    responses["422"] = documented(HTTPStatus.UNPROCESSABLE_ENTITY)[422]
+                if "application/json" in responses.get("422", {}).get("content", {}):
+                    del responses["422"]
+                    responses.update(_invalid(operation))
                 if "requestBody" in operation:  # FastAPI's answer to a body that is no text
                     responses.setdefault("400", documented(HTTPStatus.BAD_REQUEST)[400])
         return schema

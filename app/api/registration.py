@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import require_token
-from app.api.integrations import Found, keep_secret, unknown
+from app.api.auth import DESCRIBED, REFUSED, Protected
+from app.api.integrations import Found, keep_secret
 from app.api.problems import Place, Problem, documented
 from app.api.state import CurrentState, State, outside_url
 from app.api.views import masked, moment
 from app.jebbit.credentials import ApiCredentials
-from app.ledger.integrations import StoredIntegration, UnknownIntegration
+from app.ledger.integrations import StoredIntegration
 from app.ledger.registrations import Registration
 from app.registration.client import (
     Forbidden,
@@ -27,20 +27,36 @@ from app.registration.client import (
 )
 from app.rules.integration import JebbitRegion, Secret
 
-_CALLED = documented(
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.UNPROCESSABLE_ENTITY,
-    HTTPStatus.BAD_GATEWAY,
-)
+_REGISTER = "POST /integrations/{id}/jebbit/register registers it."
+_UNREGISTERED = f"spring-quiz was not registered here. {_REGISTER}"
+
+
+def _called(conflict: str) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of an operation that calls Jebbit."""
+    return documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.BAD_GATEWAY,
+        details={
+            HTTPStatus.CONFLICT: conflict,
+            HTTPStatus.UNPROCESSABLE_ENTITY: "client_secret: Jebbit does not know this client id "
+            "and secret. Check both.",
+            HTTPStatus.BAD_GATEWAY: "Jebbit's API gives no usable answer (HTTP 500). Try again; "
+            "after a timeout look at Jebbit first, it may have done it.",
+        },
+    )
+
 
 router = APIRouter(
     prefix="/integrations/{integration_id}/jebbit",
     tags=["jebbit"],
-    dependencies=[Depends(require_token)],
-    responses=documented(
-        HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE
-    ),
+    route_class=Protected,
+    dependencies=[DESCRIBED],
+    responses={
+        **REFUSED,
+        **documented(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
 )
 
 _CREDENTIALS_EXAMPLE: dict[str, Any] = {
@@ -154,7 +170,10 @@ class BackfillAsked(BaseModel):
     "/register",
     status_code=HTTPStatus.CREATED,
     summary="Register the webhook at Jebbit",
-    responses=_CALLED,
+    responses=_called(
+        "It is registered already, as Jebbit's integration abc123. Another one would send "
+        "everything twice; if that one is gone at Jebbit, add ?force=true."
+    ),
 )
 async def register(
     request: Request,
@@ -189,7 +208,11 @@ async def register(
     )
 
 
-@router.get("", summary="Show what is registered at Jebbit")
+@router.get(
+    "",
+    summary="Show what is registered at Jebbit",
+    responses=documented(HTTPStatus.NOT_FOUND, details={HTTPStatus.NOT_FOUND: _UNREGISTERED}),
+)
 async def get_registration(state: CurrentState, stored: Found) -> RegistrationView:
     """Jebbit's id of the webhook integration, and whether credentials are remembered."""
     found = await state.registrations.get(stored.id)
@@ -202,7 +225,7 @@ async def get_registration(state: CurrentState, stored: Found) -> RegistrationVi
     "/test",
     status_code=HTTPStatus.ACCEPTED,
     summary="Ask Jebbit for a test webhook",
-    responses=_CALLED,
+    responses=_called(_UNREGISTERED),
 )
 async def ask_for_test(
     state: CurrentState,
@@ -227,7 +250,7 @@ async def ask_for_test(
     "/backfill",
     status_code=HTTPStatus.ACCEPTED,
     summary="Ask Jebbit for everything collected so far",
-    responses=_CALLED,
+    responses=_called(_UNREGISTERED),
 )
 async def ask_for_backfill(
     state: CurrentState,
@@ -255,9 +278,6 @@ async def ask_for_backfill(
 async def forget_credentials(state: CurrentState, stored: Found) -> None:
     """From now on `test` and `backfill` need them in the body. Nothing changes at Jebbit."""
     await state.registrations.forget_credentials(stored.id)
-
-
-_REGISTER = "POST /integrations/{id}/jebbit/register registers it."
 
 
 def _view(registration: Registration) -> RegistrationView:
@@ -315,10 +335,7 @@ async def _keep(
     """Store what Jebbit gave: the secret first, since webhooks may come at once."""
     registration = Registration(stored.id, made.id, remembered, state.clock())
     await keep_secret(state, stored.id, made.shared_secret.get_secret_value())
-    try:
-        await state.registrations.keep(registration)
-    except UnknownIntegration:
-        raise unknown(stored.id) from None
+    await state.registrations.keep(registration)
     return registration
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import require_token
+from app.api.auth import DESCRIBED, REFUSED, Protected
 from app.api.problems import Problem, documented
 from app.api.state import CurrentState, State
 from app.api.views import (
@@ -37,11 +37,29 @@ from app.rules.contact import normalize_email, normalize_phone
 
 router = APIRouter(
     tags=["submissions"],
-    dependencies=[Depends(require_token)],
-    responses=documented(HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE),
+    route_class=Protected,
+    dependencies=[DESCRIBED],
+    responses={**REFUSED, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 
 _CODE = r"^[a-z0-9_-]+$"
+_NO_ADDRESS = "Give an email address, or a phone number, best with its country code (+1...)."
+_AN_ID = "01a20ac69210234f482e7fb8c55a324e"
+
+SubmissionId = Annotated[
+    str,
+    Path(
+        description="As GET /submissions and the webhook's answer show it.",
+        openapi_examples={"one": {"value": _AN_ID}},
+    ),
+]
+
+
+def _unknown_text(submission_id: str) -> str:
+    return f"No submission has the id {submission_id!r}; GET /submissions lists them."
+
+
+_UNKNOWN = {HTTPStatus.NOT_FOUND: _unknown_text(_AN_ID)}
 
 
 class SubmissionPage(BaseModel):
@@ -101,7 +119,13 @@ class Person:
 @router.get(
     "/submissions",
     summary="List submissions",
-    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=documented(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={
+            HTTPStatus.UNPROCESSABLE_ENTITY: "status: Input should be 'pending', 'delivered', "
+            "'skipped', 'dead' or 'test'"
+        },
+    ),
 )
 async def list_submissions(
     state: CurrentState,
@@ -135,9 +159,9 @@ async def list_submissions(
 @router.get(
     "/submissions/{submission_id}",
     summary="Show and explain a submission",
-    responses=documented(HTTPStatus.NOT_FOUND),
+    responses=documented(HTTPStatus.NOT_FOUND, details=_UNKNOWN),
 )
-async def get_submission(submission_id: str, state: CurrentState) -> SubmissionView:
+async def get_submission(submission_id: SubmissionId, state: CurrentState) -> SubmissionView:
     """Everything known of it: history, payload, and the plan as it would be made now."""
     try:
         stored = await ledger.find(state.database, submission_id)
@@ -150,10 +174,18 @@ async def get_submission(submission_id: str, state: CurrentState) -> SubmissionV
     "/submissions/{submission_id}/replay",
     status_code=HTTPStatus.ACCEPTED,
     summary="Send a submission again",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        details={
+            **_UNKNOWN,
+            HTTPStatus.CONFLICT: "A newer submission of this contact was delivered; sending this "
+            "one would put older answers over newer ones. Add force=true to do that.",
+        },
+    ),
 )
 async def replay_submission(
-    submission_id: str,
+    submission_id: SubmissionId,
     state: CurrentState,
     force: Annotated[
         bool, Query(description="Also over newer answers of the same contact.")
@@ -178,7 +210,13 @@ async def replay_submission(
     "/submissions/replay",
     status_code=HTTPStatus.ACCEPTED,
     summary="Send many submissions again",
-    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=documented(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={
+            HTTPStatus.UNPROCESSABLE_ENTITY: "status: Input should be 'dead', 'skipped' or "
+            "'delivered'"
+        },
+    ),
 )
 async def replay_submissions(
     state: CurrentState,
@@ -210,17 +248,27 @@ async def replay_submissions(
 @router.post(
     "/erasures",
     summary="Erase a person",
-    responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=documented(
+        HTTPStatus.UNPROCESSABLE_ENTITY, details={HTTPStatus.UNPROCESSABLE_ENTITY: _NO_ADDRESS}
+    ),
 )
 async def erase_person(state: CurrentState, erasure: Erasure) -> Erased:
     """Wipe a person's payloads and keys from the ledger; what is pending is not sent any more.
 
     The rows stay for the counts, and nothing in them tells whose they were. Cordial is not told:
-    erase the contact there too.
+    erase the contact there too. Give both addresses where both are known.
     """
-    person = await _person(state, erasure.email, erasure.phone)
-    erased = await retention.erase(state.database, person.keys, person.texts, state.clock())
-    return Erased(erased=erased)
+    # Each by itself: one that cannot be read must not be passed over because of the other.
+    known = [
+        await _person(state, email, phone)
+        for email, phone in ((erasure.email, None), (None, erasure.phone))
+        if email is not None or phone is not None
+    ]
+    if not known:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_ADDRESS)
+    keys = [key for each in known for key in each.keys]
+    texts = [text for each in known for text in each.texts]
+    return Erased(erased=await retention.erase(state.database, keys, texts, state.clock()))
 
 
 @router.get("/stats", summary="Count submissions")
@@ -272,10 +320,7 @@ async def _person(state: State, email: str | None, phone: str | None) -> Person:
     numbers = {normalize_phone(phone, region) for region in regions} - {None}
     address = normalize_email(email)
     if not numbers and not address:
-        raise Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "Give an email address, or a phone number, best with its country code (+1...).",
-        )
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_ADDRESS)
     keys = [state.pseudonyms.phone(number) for number in numbers if number]
     texts = [number.removeprefix("+") for number in numbers if number]
     if address:
@@ -306,7 +351,4 @@ def _read_cursor(cursor: str) -> int:
 
 
 def _unknown(submission_id: str) -> Problem:
-    return Problem(
-        HTTPStatus.NOT_FOUND,
-        f"No submission has the id {submission_id!r}; GET /submissions lists them.",
-    )
+    return Problem(HTTPStatus.NOT_FOUND, _unknown_text(submission_id))

@@ -43,18 +43,29 @@ class IntegrationView(BaseModel):
     """An integration as configured, with its place in the service."""
 
     id: str = Field(examples=["spring-quiz"])
-    name: str
+    name: str = Field(examples=["Spring quiz"])
     state: Literal["active", "paused", "blocked"]
-    state_reason: str | None
-    webhook_url: str = Field(description="The address to paste into Jebbit.")
+    state_reason: str | None = Field(description="Why it does not send.", examples=[None])
+    webhook_url: str = Field(
+        description="The address to paste into Jebbit.",
+        examples=["https://sync.example.com/webhooks/jebbit/spring-quiz"],
+    )
     gate: GateView
-    cordial: dict[str, JsonValue]
-    jebbit: dict[str, JsonValue]
-    mapping: list[dict[str, JsonValue]]
-    unmapped: str
-    policy: dict[str, JsonValue]
-    created_at: str
-    updated_at: str
+    cordial: dict[str, JsonValue] = Field(
+        examples=[{"account_url": "https://admin.cordial.io", "api_key": "****dial"}]
+    )
+    jebbit: dict[str, JsonValue] = Field(
+        examples=[{"webhook_secrets": ["****bbit"], "region": "us"}]
+    )
+    mapping: list[dict[str, JsonValue]] = Field(
+        examples=[[{"attribute": "email", "field": "channels.email.address"}]]
+    )
+    unmapped: str = Field(examples=["ignore"])
+    policy: dict[str, JsonValue] = Field(
+        examples=[{"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True}]
+    )
+    created_at: str = Field(examples=["2026-11-24T00:09:02+00:00"])
+    updated_at: str = Field(examples=["2026-11-24T00:09:02+00:00"])
 
     @classmethod
     def of(cls, stored: StoredIntegration, base_url: str) -> Self:

@@ -2,17 +2,19 @@
 
 import asyncio
 import hashlib
+import re
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
-from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.noting import Note, noting
-from app.api.problems import Problem, documented, ledger_unavailable
+from app.api.problems import Problem, documented, ledger_unavailable, respond
 from app.api.state import State, state_of
 from app.jebbit import signature
 from app.jebbit.submission import Item, TooManyItems, UnreadableBody, parse
@@ -26,7 +28,13 @@ from app.telemetry.logs import place_of
 from app.telemetry.metrics import UNKNOWN
 
 _READ_SECONDS = 30.0  # a webhook that takes longer to arrive is cut off
-_STORE_SECONDS = 10.0
+
+_WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)")
+
+_WRONG_SIGNATURE = "The signature does not hold. Check the shared secret and the sender's clock."
+_UNKNOWN = "No integration has the id {!r}. Its webhook_url says where to post."
+_TOO_SLOW = f"The body did not arrive within {_READ_SECONDS:g} s."
+_TOO_LARGE = "A webhook may hold {} bytes; WEBHOOK_MAX_BYTES sets that."
 
 router = APIRouter(tags=["webhooks"])
 
@@ -59,6 +67,14 @@ class WebhookAnswer(BaseModel):
             HTTPStatus.REQUEST_TIMEOUT,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.SERVICE_UNAVAILABLE,
+            details={
+                HTTPStatus.BAD_REQUEST: "The body is JSON, but neither an object nor an array of "
+                "objects. It is kept as the dead submission 018bcfe568000f1e2d3c4b5a69788796.",
+                HTTPStatus.UNAUTHORIZED: _WRONG_SIGNATURE,
+                HTTPStatus.NOT_FOUND: _UNKNOWN.format("sprng-quiz"),
+                HTTPStatus.REQUEST_TIMEOUT: _TOO_SLOW,
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _TOO_LARGE.format(1_048_576),
+            },
         ),
     },
     openapi_extra={
@@ -88,7 +104,40 @@ class WebhookAnswer(BaseModel):
         },
     },
 )
-async def receive(integration_id: str, request: Request) -> Response:
+async def described(
+    integration_id: Annotated[
+        str, Path(openapi_examples={"spring-quiz": {"value": "spring-quiz"}})
+    ],
+    request: Request,
+) -> Response:
+    """Describe the operation in the OpenAPI document; its requests come in by the door below."""
+    return await _received(integration_id, request)
+
+
+class Door:
+    """Takes webhooks in before anything else of the application is asked.
+
+    FastAPI's way to an endpoint, with nothing here for it to check or convert, would take longer
+    than all that is done with a webhook.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a webhook, and leave everything else to the application."""
+        named = scope["type"] == "http" and _WEBHOOK.fullmatch(scope["path"])
+        if not named or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await _received(named[1], Request(scope, receive))
+        except Problem as problem:
+            response = respond(problem)
+        await response(scope, receive, send)
+
+
+async def _received(integration_id: str, request: Request) -> Response:
     """Take a webhook: size, integration, signature, parse, store, answer, in this order."""
     state = state_of(request)
     with noting(state, request) as note:
@@ -127,32 +176,44 @@ async def _receive(state: State, integration_id: str, request: Request, note: No
         "test": arrival.test,
         "submissions": accepted.ids,
     }
-    return JSONResponse(answer, HTTPStatus.ACCEPTED)
+    return Response(to_json(answer), HTTPStatus.ACCEPTED, media_type="application/json")
 
 
 async def _read(request: Request, most: int) -> bytes:
     """Read the body, counted as it comes: a Content-Length may be missing or lie."""
-    too_large = Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"A webhook may hold {most} bytes; WEBHOOK_MAX_BYTES sets that.",
-    )
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > most:
-        raise too_large
+        raise _too_large(most)
+    message = await request.receive()
+    if message.get("more_body") or message["type"] == "http.disconnect":
+        return await _read_on(message, request, most)
+    body: bytes = message.get("body", b"")  # whole at once, as nearly always
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+async def _read_on(message: Message, request: Request, most: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(_READ_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
+            while message["type"] == "http.request":
+                body += message.get("body", b"")
                 if len(body) > most:
-                    raise too_large
+                    raise _too_large(most)
+                if not message.get("more_body"):
+                    return bytes(body)
+                message = await request.receive()
     except TimeoutError:
-        raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {_READ_SECONDS:g} s."
-        ) from None
-    except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole.") from None
-    return bytes(body)
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW) from None
+    raise Problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole.")
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        _TOO_LARGE.format(most),
+    )
 
 
 async def _signed_by(
@@ -176,7 +237,7 @@ async def _signed_by(
         note.reason = error.reason
         raise Problem(  # the same for every cause: it tells a forger nothing
             HTTPStatus.UNAUTHORIZED,
-            "The signature does not hold. Check the shared secret and the sender's clock.",
+            _WRONG_SIGNATURE,
         ) from None
 
 
@@ -195,7 +256,7 @@ def _verify(
 def _unknown(integration_id: str) -> Problem:
     return Problem(
         HTTPStatus.NOT_FOUND,
-        f"No integration has the id {integration_id!r}. Its webhook_url says where to post.",
+        _UNKNOWN.format(integration_id),
     )
 
 
@@ -235,8 +296,7 @@ def _new(
 async def _store(state: State, arrival: Arrival, note: Note) -> Accepted:
     """Return when the arrival is on disk; anything else is a 503, so that it is sent again."""
     try:
-        async with asyncio.timeout(_STORE_SECONDS):
-            accepted = await state.accepting.submit(arrival)
+        accepted = await state.accepting.submit(arrival)
     except TooManyWaiting:
         note.reason = "too_many_waiting"
         raise ledger_unavailable() from None

@@ -18,7 +18,7 @@ _LONGEST_WAIT = 3600.0  # however long Cordial asks for, look again after an hou
 ACCESS_CAUSES = (
     "the API key is wrong or was revoked",
     "this machine's outbound IP address is not on the key's allow list",
-    "the key lacks the permission for this call (POST contacts)",
+    "the key lacks the permission for this call ({call})",
     "the account URL belongs to another region or account",
 )
 
@@ -87,14 +87,21 @@ class Upserted:
     contact_id: str | None
 
 
-def read_answer(status: int, headers: Mapping[str, str], content: bytes, now: float) -> Upserted:
-    """Read Cordial's answer to an upsert.
+def read_answer(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    now: float,
+    call: str = "POST contacts",
+) -> Upserted:
+    """Read Cordial's answer to an upsert, or to another call that it refuses.
 
     Args:
         status: the HTTP status.
         headers: names in any case.
         content: the body.
         now: unix seconds, for a `Retry-After` that is a date.
+        call: what was called, as Cordial's permissions are named.
 
     Raises:
         CordialError: the subclass says what can be done.
@@ -110,7 +117,7 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes, now: fl
     # A 404 that has an errorKey speaks of a record; without one, of the address we called.
     names_record = isinstance(body, dict) and "errorKey" in body
     if status in (401, 403) or status < 400 or (status == 404 and not names_record):
-        causes = "; ".join(ACCESS_CAUSES)
+        causes = "; ".join(ACCESS_CAUSES).format(call=call)
         raise AccessRefused(f"Cordial answered {status}: {message}. Likely: {causes}.", status)
     raise Rejected(message, status, tuple(_named_fields(body)))
 

@@ -1,6 +1,6 @@
 """The check of an integration against its Cordial account, before anybody is sent."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
@@ -10,7 +10,7 @@ from app.cordial.errors import AccessRefused, CordialError
 from app.rules.integration import Integration
 from app.rules.mapping import Rule
 from app.rules.policy import Region, terms
-from app.rules.values import FieldType, NotConvertible, convert
+from app.rules.values import Answer, FieldType, convert
 
 Level = Literal["error", "warning", "note"]
 
@@ -48,17 +48,22 @@ async def check(
         create_missing: create the attributes and lists that do not exist, and say so.
     """
     findings = await _write_access(client)
-    if any(each.level == "error" for each in findings):
+    if errors_in(findings):
         return [*findings, *legal_notes(integration)]
-    account, unread = await _read_account(client)
+    account, unread = await _read_account(client, integration)
     created = await _create_missing(client, integration, account) if create_missing else []
     if created:
-        account, _ = await _read_account(client)
+        account, _ = await _read_account(client, integration)
     found = [*findings, *unread, *created, *examine(integration, account)]
     return sorted([*found, *legal_notes(integration)], key=lambda each: _ORDER.index(each.level))
 
 
 _ORDER: tuple[Level, ...] = ("error", "warning", "note")
+
+
+def errors_in(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings that keep an integration from going live."""
+    return [each for each in findings if each.level == "error"]
 
 
 async def _write_access(client: CordialClient) -> list[Finding]:
@@ -87,24 +92,29 @@ async def _write_access(client: CordialClient) -> list[Finding]:
     return []
 
 
-async def _read_account(client: CordialClient) -> tuple[Account, list[Finding]]:
+async def _read_account(
+    client: CordialClient, integration: Integration
+) -> tuple[Account, list[Finding]]:
     attributes: Mapping[str, AccountAttribute] | None = None
     lists: Set[str] | None = None
     findings = []
     try:
         attributes = {each.key: each for each in await client.attributes()}
     except CordialError as error:
-        findings.append(_cannot_read("GET accountcontactattributes", error))
+        # Where unmapped attributes may flow, each sending asks for those that the account has.
+        needed = integration.unmapped == "known"
+        level: Level = "error" if needed else "warning"
+        findings.append(_cannot_read(level, "GET accountcontactattributes", error))
     try:
         lists = await client.lists()
     except CordialError as error:
-        findings.append(_cannot_read("GET accountlists", error))
+        findings.append(_cannot_read("warning", "GET accountlists", error))
     return Account(attributes, lists), findings
 
 
-def _cannot_read(permission: str, error: CordialError) -> Finding:
+def _cannot_read(level: Level, permission: str, error: CordialError) -> Finding:
     return Finding(
-        "warning",
+        level,
         "cordial.api_key",
         f"{permission} does not work, so what it tells was not checked: {error.message}",
         f"Allow the key {permission}, then check again.",
@@ -114,11 +124,15 @@ def _cannot_read(permission: str, error: CordialError) -> Finding:
 async def _create_missing(
     client: CordialClient, integration: Integration, account: Account
 ) -> list[Finding]:
-    """Create what the mapping names and the account lacks, but nothing it has in another case."""
+    """Create what the mapping names and the account lacks.
+
+    But nothing that it has in another case, or as a list where an attribute is meant.
+    """
     findings = []
     for place, name, kind in _wanted(integration):
         existing = account.lists if kind == "list" else account.attributes
-        if existing is None or name in existing or _near(name, existing):
+        both = {*(account.lists or ()), *(account.attributes or ())}
+        if existing is None or name in both or _near(name, existing):
             continue
         what = f"the list {name}" if kind == "list" else f"the {kind} attribute {name}"
         try:
@@ -152,7 +166,7 @@ def examine(integration: Integration, account: Account) -> list[Finding]:
         for place, name, kind in _wanted(integration)
         for finding in _examine_field(place, name, kind, account)
     ]
-    findings += _examine_defaults(integration, account)
+    findings += _examine_lengths(integration, account)
     findings += _examine_required(integration, account)
     findings += _examine_sms(integration)
     findings += _examine_keys(integration, account)
@@ -217,37 +231,47 @@ def _examine_type(place: str, attribute: AccountAttribute, kind: FieldType) -> I
             f"In Cordial {name} is of type {attribute.type}, the mapping sends {kind}.",
             f'Set the rule\'s type to "{attribute.type}", or map to another field.',
         )
-    elif kind == "string" and attribute.longest is not None:
-        problem = f"{name} takes at most {attribute.longest:g} characters."
-        remedy = (
-            "A longer answer is refused; raise the maximum in Cordial if answers are free text."
-        )
-        yield Finding("note", place, problem, remedy)
 
 
-def _examine_defaults(integration: Integration, account: Account) -> Iterator[Finding]:
+def _examine_lengths(integration: Integration, account: Account) -> Iterator[Finding]:
+    """Say what is longer than Cordial takes, and what may be."""
+    limits = {each.key: each.longest for each in (account.attributes or {}).values()}
     for number, rule in enumerate(integration.mapping):
-        attribute = (account.attributes or {}).get(rule.field)
-        default = _converted(rule)
-        if attribute is None or attribute.longest is None or default is None:
+        longest = limits.get(rule.field)
+        if longest is None:
             continue
-        size = len(default) if isinstance(default, str) else default
-        if isinstance(size, int | float) and size > attribute.longest:
+        if _size(rule) > longest:
             yield Finding(
                 "error",
                 f"mapping.{number}.default",
-                f"The default is over the maximum {attribute.longest:g} of {rule.field}.",
+                f"The default is over the maximum {longest:g} of {rule.field}.",
                 "Shorten the default, or raise the maximum in Cordial.",
             )
-
-
-def _converted(rule: Rule) -> object:
-    try:
-        return (
-            convert(rule.default, rule.type, rule.separator) if rule.default is not None else None
+        if rule.type == "string" and rule.attribute is not None:
+            yield Finding(
+                "note",
+                f"mapping.{number}",
+                f"{rule.field} takes at most {longest:g} characters.",
+                "A longer answer is refused; raise the maximum in Cordial if answers are free "
+                "text.",
+            )
+    status = integration.policy.opt_in_field or ""
+    longest = limits.get(status)
+    if longest is not None and longest < max(map(len, Answer)):
+        yield Finding(
+            "error",
+            "policy.opt_in_field",
+            f"{status} takes at most {longest:g} characters; {', '.join(Answer)} are sent.",
+            "Raise the maximum in Cordial.",
         )
-    except NotConvertible:
-        return None
+
+
+def _size(rule: Rule) -> float:
+    """Return the size of a rule's default as Cordial limits it: characters, or the number."""
+    default = None if rule.default is None else convert(rule.default, rule.type, rule.separator)
+    if isinstance(default, str):
+        return len(default)
+    return default if isinstance(default, int | float) else 0
 
 
 def _examine_required(integration: Integration, account: Account) -> Iterator[Finding]:
@@ -255,11 +279,13 @@ def _examine_required(integration: Integration, account: Account) -> Iterator[Fi
     rules = {rule.field.partition(".")[0]: rule for rule in integration.mapping}
     for attribute in (account.attributes or {}).values():
         rule = rules.get(attribute.key)
-        filled = attribute.key == integration.policy.opt_in_field or (rule and rule.default)
+        by_default = rule is not None and rule.default is not None
+        filled = by_default or attribute.key == integration.policy.opt_in_field
         if not attribute.required or filled:
             continue
-        level: Level = "warning" if rule else "error"
-        how = "sometimes absent" if rule else "not mapped"
+        may_flow = rule is not None or integration.unmapped == "known"
+        level: Level = "warning" if may_flow else "error"
+        how = "sometimes absent" if may_flow else "not mapped"
         yield Finding(
             level,
             "mapping",
@@ -294,11 +320,12 @@ def _examine_sms(integration: Integration) -> Iterator[Finding]:
             "Map the attribute that holds the phone number.",
         )
     if sms.program:
+        keyword = f" and the keyword {sms.keyword}" if sms.keyword else ""
         yield Finding(
             "note",
             "cordial.sms",
-            f"Cordial does not tell whether the channel {sms.channel}, the program {sms.program} "
-            f"and the keyword {sms.keyword} exist.",
+            f"Cordial does not tell whether the channel {sms.channel}, the program {sms.program}"
+            f"{keyword} exist.",
             "Compare them with Cordial's SMS settings; case counts.",
         )
 

@@ -12,8 +12,9 @@ from fastapi import FastAPI
 
 from app.jebbit.signature import HEADER, sign
 from app.main import create_app
+from app.serving import serving
 from app.settings import Settings
-from tests.conftest import OPS_TOKEN, SECRET_KEY, WEBHOOK_SECRET, SandboxServer, Service, serving
+from tests.conftest import OPS_TOKEN, SECRET_KEY, WEBHOOK_SECRET, SandboxServer, Service
 
 _numbers = count(1)
 

@@ -372,6 +372,15 @@ def test_a_body_that_is_no_object_is_refused(shared, quiz, method, content):
     problem(answer, 400 if content == b"\xff" else 422)
 
 
+def test_broken_json_is_told_with_its_place(shared):
+    """Whoever wrote it by hand finds the comma."""
+    headers = {"content-type": "application/json"}
+    answer = shared.client.post("/integrations", content=b'{"name": "a",}', headers=headers)
+    [told] = problem(answer, 422)["errors"]
+    assert told["place"] == "body"
+    assert told["detail"].startswith("not JSON, at character 1")
+
+
 # --- Secrets ------------------------------------------------------------------------------------
 
 

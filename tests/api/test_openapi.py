@@ -1,7 +1,7 @@
 """The API describes itself: what /docs says is what it does."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hypothesis
@@ -33,8 +33,10 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 
 def test_every_operation_can_be_acted_on(schema):
-    """A summary, a description for the person on call, and a tag to find it under."""
+    """A summary, a description for the person on call, and a described group to find it under."""
     known = list(operations(schema))
+    groups = {each["name"] for each in schema["tags"] if each["description"]}
+    assert groups == {tag for _, _, operation in known for tag in operation["tags"]}
     assert len(known) >= 17
     summaries = [operation["summary"] for _, _, operation in known]
     assert len(set(summaries)) == len(summaries)
@@ -61,6 +63,19 @@ def test_every_problem_is_described_as_one(schema):
                 content = response["content"]
                 assert list(content) == ["application/problem+json"], (method, path, status)
     assert "HTTPValidationError" not in schema["components"]["schemas"]
+
+
+def test_every_problem_has_an_example_that_says_what_to_do(schema):
+    """Of its own status, and in more words than the status has."""
+    for method, path, operation in operations(schema):
+        for status, response in operation["responses"].items():
+            if status[0] in "45":
+                where = f"{method} {path} {status}"
+                example = response["content"]["application/problem+json"]["example"]
+                assert str(example["status"]) == status, where
+                assert path in OPEN or len(example["detail"]) > len(example["title"]), where
+                for each in example.get("errors", ()):
+                    assert example["detail"] == f"{each['place']}: {each['detail']}", where
 
 
 def test_every_reference_leads_somewhere(schema):
@@ -128,6 +143,41 @@ def test_every_body_has_an_example(schema):
             assert by_field or "example" in content or "examples" in content, f"{method} {path}"
 
 
+def prefilled(parameter: dict[str, Any]) -> str | None:
+    """Return what /docs puts into the box of a parameter; of a schema's examples it does not."""
+    return next((each["value"] for each in parameter.get("examples", {}).values()), None)
+
+
+def prefilled_body(schema: dict[str, Any], operation: dict[str, Any]) -> Any:
+    """Return the body that /docs offers: an example of its own, or one of each of its fields."""
+    if "requestBody" not in operation:
+        return None
+    content = operation["requestBody"]["content"]["application/json"]
+    if "examples" in content:
+        return prefilled(content)
+    described = schema["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
+    return {name: each["examples"][0] for name, each in described["properties"].items()}
+
+
+def test_an_operation_tried_out_as_it_stands_is_answered_as_described(shared, schema):
+    """Every box that must be filled is; nothing is refused for its form."""
+    shared.create_integration(name="Spring quiz")
+    try:
+        for method, path, operation in operations(schema):
+            where = f"{method} {path}"
+            needed = [each for each in operation.get("parameters", ()) if each.get("required")]
+            if path in OPEN or method == "delete":
+                continue
+            values = {each["name"]: prefilled(each) for each in needed}
+            assert None not in values.values(), where
+            body = prefilled_body(schema, operation)
+            answer = shared.client.request(method, path.format(**values), json=body)
+            assert str(answer.status_code) in operation["responses"], where
+            assert answer.status_code not in (401, 422, 500), where
+    finally:
+        shared.client.delete("/integrations/spring-quiz?force=true")
+
+
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_the_docs_page_is_served(shared, path):
     """The ops team's way in."""
@@ -166,6 +216,9 @@ EXPECTED = CHECKS.get_by_names(
 )
 
 
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+
+
 def is_text(content: bytes) -> bool:
     try:
         content.decode()
@@ -181,19 +234,49 @@ def test_a_body_that_is_no_text_is_answered_as_described(shared, schema):
     assert str(answer.status_code) in schema["paths"]["/integrations"]["post"]["responses"]
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=str)
+@pytest.mark.parametrize("mode", MODES, ids=str)
 def test_no_request_breaks_the_api_or_its_description(shared, quiz, mode):
     """Whatever is sent: never a 5xx, and every answer is one that the description names."""
     shared.post([{"email": "ann@example.com"}, 5], quiz)
     [newest, *_] = shared.client.get("/submissions").json()["submissions"]
     known = {"integration_id": quiz, "submission_id": newest["id"], "last4": "cdef"}
+    headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
+
+    def call(case: Any, chance: int) -> None:
+        for name in (case.path_parameters or {}) if chance else {}:
+            case.path_parameters[name] = known[name]
+        hypothesis.assume(not isinstance(case.body, bytes) or is_text(case.body))
+        # Where Jebbit is asked too, 502 says that it is not there, as it is not in this test.
+        asks_jebbit = "502" in case.operation.definition.raw["responses"]
+        case.call_and_validate(headers=headers, checks=EXPECTED[1:] if asks_jebbit else EXPECTED)
+
+    assert broken_by(shared, mode, call) == {}
+    shared.client.delete("/integrations/spring-quiz?force=true")  # an example was sent, perhaps
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("token", [None, "wrong-token"])
+def test_strangers_are_told_nothing(shared, mode, token):
+    """Whatever they send to a protected route, well formed or not: 401."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    statuses: dict[str, set[int]] = {}
+
+    def call(case: Any, _: int) -> None:
+        if case.operation.path not in OPEN:
+            answer = case.call(headers=headers)
+            statuses.setdefault(case.operation.label, set()).add(answer.status_code)
+
+    assert broken_by(shared, mode, call) == {}
+    assert len(statuses) >= 20
+    assert {label: each for label, each in statuses.items() if each != {401}} == {}
+
+
+def broken_by(shared: Any, mode: GenerationMode, call: Callable[[Any, int], None]) -> Any:
+    """Make requests of every kind for each operation; return what `call` raised, by operation."""
     described = schemathesis.openapi.from_url(f"{shared.url}/openapi.json")
     broken: dict[str, str] = {}
     for each in described.get_all_operations():
         operation = each.ok()
-        # Where Jebbit is asked too, 502 says that it is not there, as it is not in this test.
-        asks_jebbit = "502" in operation.definition.raw["responses"]
-        checks = EXPECTED[1:] if asks_jebbit else EXPECTED
 
         @hypothesis.given(operation.as_strategy(generation_mode=mode), st.integers(0, 3))
         @hypothesis.settings(
@@ -203,12 +286,8 @@ def test_no_request_breaks_the_api_or_its_description(shared, quiz, mode):
             database=None,
             suppress_health_check=list(HealthCheck),
         )
-        def attempt(case: Any, chance: int, checks: Any = checks) -> None:
-            for name in (case.path_parameters or {}) if chance else {}:
-                case.path_parameters[name] = known[name]
-            hypothesis.assume(not isinstance(case.body, bytes) or is_text(case.body))
-            headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
-            case.call_and_validate(headers=headers, checks=checks)
+        def attempt(case: Any, chance: int) -> None:
+            call(case, chance)
 
         try:
             attempt()
@@ -216,4 +295,13 @@ def test_no_request_breaks_the_api_or_its_description(shared, quiz, mode):
             continue  # nothing can be wrong about a request without parameters or body
         except (Exception, BaseExceptionGroup) as error:
             broken[operation.label] = str(error)
-    assert broken == {}
+    return broken
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b""], ids=len)
+def test_a_stranger_s_body_is_not_looked_at(shared, quiz, content):
+    """Broken, no text or too deep: still 401."""
+    headers = {"content-type": "application/json"}
+    for method, path in (("POST", "/integrations"), ("PATCH", f"/integrations/{quiz}")):
+        answer = shared.anyone.request(method, path, content=content, headers=headers)
+        assert answer.status_code == 401

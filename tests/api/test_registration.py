@@ -267,15 +267,16 @@ def test_a_wrong_body_is_refused(quiz, jebbit, wrong):
     assert jebbit.journal == []
 
 
-def test_no_secret_is_in_an_answer_or_a_log_line(quiz, jebbit, caplog):
+def test_no_secret_is_in_an_answer_or_a_log_line(quiz, jebbit, caplog, capsys):
     """Neither the client's, nor the token, nor Jebbit's shared secret."""
     with caplog.at_level(logging.DEBUG):
         texts = [str(register(quiz, remember=True)), str(call(quiz, "test"))]
         texts += [str(call(quiz, "backfill")), str(call(quiz, "test", WRONG, 422))]
         texts += [quiz.client.get(each).text for each in (PATH, "/integrations")]
+    texts += [caplog.text, *capsys.readouterr()]
     (theirs,) = jebbit.integrations.values()
     for secret in (CLIENT_SECRET, WRONG["client_secret"], jebbit.token, theirs["shared_secret"]):
-        assert secret not in "".join(texts) + caplog.text
+        assert secret not in "".join(texts)
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,41 @@ def test_force_is_yes_or_no(shared, force):
     assert "force" in told(shared.client.post(path, params={"force": force}), 422)
 
 
+# --- Erase --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        {},
+        {"email": None},
+        {"email": "", "phone": None},
+        {"phone": "555"},
+        {"email": "ann@example.com", "phone": "not a number"},
+        {"email": "ann", "phone": "+12125550123"},
+    ],
+)
+def test_who_is_to_be_erased_must_be_understood_in_full(shared, quiz, who):
+    """One address that is understood does not hide that the other was passed over."""
+    [waiting] = sent(shared, ANN, quiz)
+    assert "phone number" in told(shared.client.post("/erasures", json=who), 422)
+    assert shared.submission(waiting)["status"] == "pending"
+
+
+def test_a_person_is_erased_by_both_addresses(shared, quiz):
+    """Known by email in one submission, by phone in another: both are gone."""
+    mapping = [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "phone", "field": "channels.sms.address"},
+    ]
+    shared.client.patch(f"/integrations/{quiz}", json={"mapping": mapping})
+    person = {"email": "cleo@example.com", "phone": "+12125550177"}
+    ids = [sent(shared, {name: value}, quiz)[0] for name, value in person.items()]
+    erased = shared.client.post("/erasures", json=person)
+    assert erased.json() == {"erased": 2}
+    assert [shared.submission(each)["payload"] for each in ids] == [None, None]
+
+
 # --- Counts -------------------------------------------------------------------------------------
 
 

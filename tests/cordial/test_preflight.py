@@ -1,13 +1,15 @@
 """The check of an integration against its account."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from app.cordial.preflight import legal_notes
-from app.cordial.sandbox import Attribute, Validators
+from app.cordial.sandbox import Attribute, Fault, Validators
 from app.rules.integration import Integration
+from tests.conftest import wait_for
 
 Make = Callable[..., Any]
 
@@ -93,6 +95,46 @@ def test_required_attribute_is_asked_for(service: Make, sandbox_server: Any) -> 
     assert "sometimes absent" in found(check(running), "warning")["mapping"]
 
 
+def test_required_attribute_is_filled_by_any_default(service: Make, sandbox_server: Any) -> None:
+    """Also by one that is 0; where unmapped attributes flow, one that is not mapped may come."""
+    account = sandbox_server.sandbox.account
+    required = Attribute(name="Visits", type="number", validators=Validators(required=True))
+    account.attributes = {**account.attributes, "visits": required}
+    rule = {"attribute": "visits", "field": "visits", "type": "number", "default": 0}
+    running = service()
+    running.create_integration(mapping=mapped(rule))
+    assert "mapping" not in found(check(running))
+    running.client.patch(
+        "/integrations/spring-quiz", json={"mapping": mapped(), "unmapped": "known"}
+    ).raise_for_status()
+    assert "sometimes absent" in found(check(running), "warning")["mapping"]
+
+
+@pytest.mark.parametrize(("longest", "error"), [(6, True), (7, False)])
+def test_status_field_must_take_the_longest_status(
+    service: Make, sandbox_server: Any, longest: int, error: bool
+) -> None:
+    """`unclear` has seven letters; what is long enough is not worth a note."""
+    account = sandbox_server.sandbox.account
+    status = Attribute(name="Status", type="string", validators=Validators(max=longest))
+    account.attributes = {**account.attributes, "opt_in_status": status}
+    running = service()
+    running.create_integration(policy={"opt_in_field": "opt_in_status"})
+    assert ("policy.opt_in_field" in found(check(running), "error")) is error
+    assert ("policy.opt_in_field" in found(check(running))) is error
+
+
+def test_length_is_noted_where_answers_come_from_people(service: Make) -> None:
+    """A constant has one length, which is known: nothing to note."""
+    running = service()
+    by_people, constant = {"attribute": "a", "field": "comment"}, {"field": "comment"}
+    running.create_integration(mapping=mapped(by_people))
+    assert "at most 128 characters" in found(check(running), "note")["mapping.1"]
+    changed = {"mapping": mapped({**constant, "default": "x" * 128})}
+    running.client.patch("/integrations/spring-quiz", json=changed).raise_for_status()
+    assert "mapping.1" not in found(check(running))
+
+
 def test_name_that_is_both_is_a_warning(service: Make, sandbox_server: Any) -> None:
     """A name that is both a list and an attribute is pointed out."""
     sandbox_server.sandbox.account.lists.append("quiz_outcome")
@@ -102,17 +144,22 @@ def test_name_that_is_both_is_a_warning(service: Make, sandbox_server: Any) -> N
 
 
 def test_missing_ones_are_created_on_request(service: Make, sandbox_server: Any) -> None:
-    """`create_missing` makes what is missing and says so, but nothing that differs by case."""
+    """`create_missing` makes what is missing and says so.
+
+    But nothing that is there in another case, or as a list where an attribute is meant.
+    """
     running = service()
     running.create_integration(
         mapping=mapped(
             {"attribute": "a", "field": "shoe_size", "type": "number"},
             {"attribute": "b", "field": "sneakers", "type": "list"},
             {"attribute": "c", "field": "First_Name"},
+            {"attribute": "d", "field": "vip"},
         )
     )
     answer = check(running, "?create_missing=true")
-    assert found(answer, "error").keys() == {"mapping.3"}
+    assert found(answer, "error").keys() == {"mapping.3", "mapping.4"}
+    assert "vip is a list" in found(answer, "error")["mapping.4"]
     notes = found(answer, "note")
     assert "Created the number attribute shoe_size" in notes["mapping.1"]
     assert "Created the list sneakers" in notes["mapping.2"]
@@ -141,8 +188,45 @@ def test_unreadable_account_is_a_warning(service: Make, sandbox_server: Any) -> 
     answer = check(running)
     assert answer["ok"]
     problems = [each["problem"] for each in answer["findings"] if each["level"] == "warning"]
-    assert any("GET accountcontactattributes" in each for each in problems)
-    assert any("GET accountlists" in each for each in problems)
+    for call in ("GET accountcontactattributes", "GET accountlists"):
+        [problem] = [each for each in problems if call in each]
+        assert f"lacks the permission for this call ({call})" in problem
+        assert "POST contacts" not in problem
+
+
+def test_unreadable_attributes_are_an_error_where_each_sending_asks_for_them(
+    service: Make, sandbox_server: Any
+) -> None:
+    """With `unmapped: known` nothing would be sent; the state says which permission is missing."""
+    sandbox_server.sandbox.account.api_keys = {"sandbox-key": ["POST contacts"]}
+    running = service()
+    running.create_integration(unmapped="known")
+    assert "GET accountcontactattributes" in found(check(running), "error")["cordial.api_key"]
+    waiting = running.post({"email": "ann@example.com", "opt_in": "true"}).json()["submissions"][0]
+    running.wait(waiting, lambda _: gate(running) == "blocked")
+    reason = running.client.get("/integrations/spring-quiz").json()["state_reason"]
+    assert "(GET accountcontactattributes)" in reason
+
+
+def test_integration_deleted_during_its_check_is_told(service: Make, sandbox_server: Any) -> None:
+    """A check may take long: 404 then, not a defect."""
+    running = service()
+    running.create_integration(state="paused")
+    sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=1, times=1)]
+    with ThreadPoolExecutor() as pool:
+        resuming = pool.submit(running.client.post, "/integrations/spring-quiz/resume")
+        wait_for(lambda: sandbox_server.sandbox.journal)
+        running.client.delete("/integrations/spring-quiz").raise_for_status()
+        assert resuming.result().status_code == 404
+
+
+def test_program_without_a_keyword_is_named_alone(service: Make) -> None:
+    """A keyword that is not set is not asked about."""
+    running = service()
+    running.create_integration(cordial={"sms": {"program": "main", "keyword": None}})
+    note = found(check(running), "note")["cordial.sms"]
+    assert "program main exist" in note
+    assert "None" not in note
 
 
 def test_check_leaves_no_contact(service: Make, sandbox_server: Any) -> None:
