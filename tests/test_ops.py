@@ -47,7 +47,7 @@ def scrape_after_demo(place: Path) -> str:
 
     from app.cordial.sandbox import create_sandbox
     from app.main import create_app
-    from tests.conftest import serving
+    from app.serving import serving
 
     with serving(create_sandbox()) as cordial:
         settings = demo._settings(place, cordial)

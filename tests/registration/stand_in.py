@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
-from tests.conftest import serving
+from app.serving import serving
 
 CLIENT_ID = "client-of-the-tests"
 CLIENT_SECRET = "client-secret-of-the-tests-0123456789"
