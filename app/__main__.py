@@ -15,9 +15,7 @@ import typer
 from pydantic import ValidationError
 
 from app import config_as_code
-from app.cordial.sandbox import create_sandbox
 from app.delivery.resuming import CheckFailed, resume, said
-from app.demo import run_demo
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.integrations import Integrations, StoredIntegration
@@ -184,6 +182,8 @@ def sandbox(
     typer.echo(
         f"Cordial sandbox: http://{host}:{port} (account URL), API key sandbox-key", err=True
     )
+    from app.cordial.sandbox import create_sandbox  # not loaded where the service only serves
+
     DrainingServer(create_sandbox(), host, port, log_level="WARNING").run()
 
 
@@ -219,6 +219,8 @@ def demo(
 ) -> None:
     """Show every situation on a service and a sandbox of its own, over real HTTP."""
     logs.configure("console", "ERROR")
+    from app.demo import run_demo  # not loaded where the service only serves
+
     raise typer.Exit(run_demo(once=once))
 
 
