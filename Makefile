@@ -38,8 +38,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## what a plan costs
-	$(BIN)/python -m tests.load.bench_plan
+bench: $(READY) ## how fast it is, against baselines of the same run; ARGS="--rows 1,3 --engines sqlite" for less
+	$(BIN)/python -m tests.load.bench $(ARGS)
 
 lock: $(READY) ## newest versions that pyproject.toml allows
 	$(BIN)/uv lock --upgrade

@@ -206,7 +206,9 @@ _DUE_INTEGRATIONS = select(
     or_(integrations.c.gate_until.is_(None), integrations.c.gate_until <= bindparam("now")),
     select(contacts.c.contact_key)
     .where(contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= bindparam("now"))
-    .exists(),
+    .limit(1)
+    .scalar_subquery()
+    .is_not(None),
 )
 _PASSED = (integrations.c.id == _OF) & (integrations.c.gate_until == bindparam("seen"))
 _PROBE_GATE = update(integrations).where(_PASSED).values(gate_until=bindparam("until"))
@@ -249,27 +251,24 @@ _PENDING_OF_CONTACT = (
     )
     .correlate(contacts)
 )
-_FIRST = _PENDING_OF_CONTACT.order_by(submissions.c.seq).limit(1).scalar_subquery()
-_FIRST_PENDING = (
-    select(
-        submissions.c.seq,
-        submissions.c.id,
-        submissions.c.integration_id,
-        submissions.c.contact_key,
-        submissions.c.received_at,
-        submissions.c.occurred_at,
-        submissions.c.tries,
-        submissions.c.forced,
-        submissions.c.payload,
-        submissions.c.request_id,
-        submissions.c.traceparent,
-        contacts.c.delivered_seq,
-        contacts.c.delivered_occurred_at,
-    )
-    .select_from(contacts.join(submissions, submissions.c.seq == _FIRST))
-    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
-    .order_by(submissions.c.seq)
-)
+_FIRST_PENDING = select(
+    _PENDING_OF_CONTACT.order_by(submissions.c.seq).limit(1).scalar_subquery(),
+    contacts.c.contact_key,
+    contacts.c.delivered_seq,
+    contacts.c.delivered_occurred_at,
+).where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
+# Apart from the above: no planner can be led to look through all submissions for those.
+_CLAIMED = select(
+    submissions.c.seq,
+    submissions.c.id,
+    submissions.c.received_at,
+    submissions.c.occurred_at,
+    submissions.c.tries,
+    submissions.c.forced,
+    submissions.c.payload,
+    submissions.c.request_id,
+    submissions.c.traceparent,
+).where(among(submissions.c.seq, "seqs"))
 _IDLE = (
     update(contacts)
     .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
@@ -287,24 +286,30 @@ async def _lease(
         return []
     lease = secrets.token_hex(8)
     await transaction.change(_LEASE, of=of, keys=keys, until=until, token=lease)
-    found = await transaction.rows(_FIRST_PENDING, of=of, keys=keys)
-    claims = [_claim(row, integration, lease, until) for row in found]
+    firsts = {
+        seq: contact for seq, *contact in await transaction.rows(_FIRST_PENDING, of=of, keys=keys)
+    }
     # Without anything pending they were left so by an erasure.
-    if idle := list(set(keys) - {each.contact_key for each in claims}):
-        await transaction.change(_IDLE, of=of, keys=idle)
-    return claims
+    if None in firsts:
+        found = {contact[0] for seq, contact in firsts.items() if seq is not None}
+        await transaction.change(_IDLE, of=of, keys=list(set(keys) - found))
+    rows = await transaction.rows(_CLAIMED, seqs=[seq for seq in firsts if seq is not None])
+    claims = [_claim(row, firsts[row[0]], integration, lease, until) for row in rows]
+    return sorted(claims, key=lambda each: each.seq)
 
 
-def _claim(row: Sequence[Any], integration: _Due, lease: str, until: float) -> Claim:
-    seq, id_, of, key, received_at, occurred_at, tries, forced, payload, *more = row
-    request_id, traceparent, delivered_seq, delivered_occurred_at = more
+def _claim(
+    row: Sequence[Any], contact: Sequence[Any], integration: _Due, lease: str, until: float
+) -> Claim:
+    seq, id_, received_at, occurred_at, tries, forced, payload, request_id, traceparent = row
+    contact_key, delivered_seq, delivered_occurred_at = contact
     return Claim(
         lease=lease,
         leased_until=until,
         seq=seq,
         id=id_,
-        integration_id=of,
-        contact_key=key,
+        integration_id=integration.id,
+        contact_key=contact_key,
         received_at=received_at,
         occurred_at=occurred_at,
         tries=tries,

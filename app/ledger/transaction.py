@@ -73,7 +73,7 @@ def _among_json(element: among, compiler: SQLCompiler, **more: Any) -> str:
 
 @compiles(among, "postgresql")
 def _among_array(element: among, compiler: SQLCompiler, **more: Any) -> str:
-    given = bindparam(element.parameter, type_=ARRAY(String))
+    given = bindparam(element.parameter, type_=ARRAY(element.column.type))
     return compiler.process(element.column == any_(given), **more)
 
 
