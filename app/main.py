@@ -24,7 +24,7 @@ from app.api import (
 from app.api.limits import BodyLimit
 from app.api.requests import RequestIds
 from app.api.state import State
-from app.cordial.client import open_http
+from app.cordial.client import client_on, open_pool
 from app.delivery.accounts import Accounts
 from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
@@ -101,8 +101,11 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
         pseudonyms = await database.pseudonyms(vault)
         stored = Integrations(database, vault)
         clock = SteadyClock(await zero_at(database))
-        async with open_http(settings.delivery_concurrency) as http:
-            accounts = _accounts(settings, http, counted)
+        async with (
+            open_pool(settings.delivery_concurrency) as pool,
+            client_on(pool) as http,
+        ):
+            accounts = _accounts(settings, pool, counted)
             sender = Sender(
                 accounts,
                 pseudonyms,
@@ -287,13 +290,13 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault
 @asynccontextmanager
 async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     """Open connections to Cordial alone, for a command that works beside the service."""
-    async with open_http(connections=1) as http:
-        yield _accounts(settings, http, Metrics(__version__))
+    async with open_pool(connections=1) as pool:
+        yield _accounts(settings, pool, Metrics(__version__))
 
 
-def _accounts(settings: Settings, http: httpx.AsyncClient, metrics: Metrics) -> Accounts:
+def _accounts(settings: Settings, pool: httpx.AsyncBaseTransport, metrics: Metrics) -> Accounts:
     return Accounts(
-        http,
+        pool,
         timeout=settings.cordial_timeout_seconds,
         extra_hosts=settings.cordial_extra_hosts,
         metrics=metrics,

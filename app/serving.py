@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 _STUCK_SECONDS = 40.0  # for one request to arrive whole; webhooks answer 408 before that
 _TICKS_PER_SECOND = 10  # uvicorn's
-_SWITCH_SECONDS = 0.0005  # until a thread that waits to run takes its turn; Python's own: 0.005
+_SWITCH_SECONDS = 0.002  # until a thread that waits to run takes its turn; Python's own: 0.005
 _OPEN_FILES = 65_536
 
 

@@ -9,7 +9,6 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.applications import Starlette
 
 from app.__main__ import main
 from app.cordial.sandbox import Sandbox, create_sandbox, default_account
@@ -26,7 +24,7 @@ from app.jebbit.signature import HEADER, sign
 from app.ledger.database import Database
 from app.ledger.schema import metadata
 from app.main import create_app
-from app.serving import DrainingServer
+from app.serving import serving
 from app.settings import Settings
 
 SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
@@ -138,23 +136,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 # --- Servers --------------------------------------------------------------------------------
-
-
-@contextmanager
-def serving(app: Starlette) -> Iterator[str]:
-    """Serve an app by uvicorn in a thread, on a free port; give its address."""
-    server = DrainingServer(app, "127.0.0.1", 0, log_level="error")
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        wait_for(lambda: server.started or not thread.is_alive(), timeout=20)
-        assert server.started, "the server did not start"
-        host, port = server.servers[0].sockets[0].getsockname()
-        yield f"http://{host}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-    assert not thread.is_alive(), "the server did not stop"
 
 
 def wait_for(ready: Callable[[], Any], timeout: float = 10) -> Any:

@@ -134,6 +134,8 @@ class Door:
             response = await _received(named[1], Request(scope, receive))
         except Problem as problem:
             response = respond(problem)
+        except UNAVAILABLE:
+            response = respond(ledger_unavailable())
         await response(scope, receive, send)
 
 
@@ -155,7 +157,7 @@ async def _receive(state: State, integration_id: str, request: Request, note: No
     items, unreadable = _read_items(state, stored.integration, body, now)
     arrival = Arrival(
         integration_id=stored.id,
-        fingerprint=hashlib.sha256(b"%d.%b" % (signed_at, body)).hexdigest(),
+        fingerprint=f"{signed_at:012x}{hashlib.sha256(body).hexdigest()[:52]}",
         expires_at=signed_at + state.settings.webhook_tolerance_seconds,
         received_at=now,
         test=note.test,

@@ -20,7 +20,7 @@ class Accounts:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        pool: httpx.AsyncBaseTransport,
         *,
         timeout: float,
         extra_hosts: Set[str],
@@ -28,7 +28,7 @@ class Accounts:
         metrics: Metrics | None = None,
     ) -> None:
         """Take the shared pool, an answer's longest time (s) and hosts besides Cordial's own."""
-        self._http = http
+        self._pool = pool
         self._timeout = timeout
         self._extra_hosts = extra_hosts
         self._clock = clock
@@ -54,7 +54,7 @@ class Accounts:
         if client is None or version != stored.version:
             account = stored.integration.cordial
             client = CordialClient(
-                self._http,
+                self._pool,
                 self.base(stored),
                 account.api_key.get_secret_value(),
                 timeout=self._timeout,

@@ -17,9 +17,12 @@ _SHORTEST_HOLD = 1.0  # also where Cordial says 0
 BLOCKED_PROBE = 300.0  # an allow list is mended on Cordial's side, so we look by ourselves
 
 
-def succeeded(_: Gate) -> Gate:
-    """Cordial took a contact: whatever was wrong is over."""
-    return Gate()
+def succeeded(gate: Gate) -> Gate:
+    """Cordial took a contact: whatever was wrong is over.
+
+    A wait that Cordial asked for is not: what was under way at that moment says nothing of it.
+    """
+    return gate if gate.state is GateState.HELD else Gate()
 
 
 def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:

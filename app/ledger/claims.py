@@ -7,7 +7,7 @@ lease is a random token: whoever does not hold the contact's token any more sett
 import random
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -353,7 +353,7 @@ async def settle(database: Database, settlements: Sequence[Settlement], now: flo
     async def write(transaction: Transaction) -> list[bool]:
         held = await _still_held(transaction, [each.claim for each in settlements])
         kept = [each for each in settlements if each.claim.token in held]
-        await _record_attempts(transaction, settlements)
+        await _record_attempts(transaction, settlements, held)
         if kept:
             await _write_outcomes(transaction, kept, now)
             await _announce_dead(transaction, database, kept, now)
@@ -409,24 +409,24 @@ async def _still_held(transaction: Transaction, claims: Sequence[Claim]) -> dict
 _ADD_ATTEMPTS = insert(attempts).inline()
 
 
-async def _record_attempts(transaction: Transaction, settlements: Sequence[Settlement]) -> None:
+async def _record_attempts(
+    transaction: Transaction, settlements: Sequence[Settlement], held: Collection[Token]
+) -> None:
+    """Write that they were sent; without Cordial's words where the contact may be erased by now."""
     rows = [
-        {"submission_seq": each.claim.seq, **_columns(each.attempt)}
+        {
+            "submission_seq": each.claim.seq,
+            "at": each.attempt.at,
+            "ms": each.attempt.ms,
+            "http_status": each.attempt.http_status,
+            "outcome": each.attempt.outcome,
+            "error": each.attempt.error if each.claim.token in held else None,
+        }
         for each in settlements
         if each.attempt is not None
     ]
     if rows:
         await transaction.each(_ADD_ATTEMPTS, rows)
-
-
-def _columns(attempt: Attempt) -> dict[str, Any]:
-    return {
-        "at": attempt.at,
-        "ms": attempt.ms,
-        "http_status": attempt.http_status,
-        "outcome": attempt.outcome,
-        "error": attempt.error,
-    }
 
 
 _WRITE_OUTCOME = (

@@ -7,9 +7,10 @@ a whole transaction is one job of one thread on SQLite, and plain calls of async
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -30,6 +31,8 @@ from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Result = TypeVar("Result")
+
+_ROWS = 200  # in one statement; SQLite takes 32,766 parameters
 
 
 class Transaction(Protocol):
@@ -88,6 +91,11 @@ class _Prepared:
             name: getattr(value, "value", value) for name, value in compiled.params.items()
         }
 
+    def for_rows(self, number: int) -> str:
+        """Return an insert's text for so many rows at once."""
+        head, _, row = self.text.rpartition("VALUES ")
+        return f"{head}VALUES {', '.join([row] * number)}"
+
     def places(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         fixed = self._fixed
         return tuple([values[name] if name in values else fixed[name] for name in self._names])
@@ -129,7 +137,17 @@ class _OnSqlite:
 
     async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
         prepared = self._statements.prepare(statement, rows[0])
-        self._connection.executemany(prepared.text, map(prepared.places, rows))
+        if not isinstance(statement, Insert):
+            self._connection.executemany(prepared.text, map(prepared.places, rows))
+            return
+        # As one statement: between two, this thread would wait each time for its turn to run.
+        for some in _batched(rows, _ROWS):
+            values = list(chain.from_iterable(map(prepared.places, some)))
+            self._connection.execute(prepared.for_rows(len(some)), values)
+
+
+def _batched(rows: Sequence[Mapping[str, Any]], size: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+    return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
 class SqliteTransactions:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.cordial.client import open_http
+from app.cordial.client import open_pool
 from app.delivery.accounts import Accounts
 from app.delivery.sending import Sender
 from app.delivery.worker import STALLED_SECONDS, Worker
@@ -134,7 +134,7 @@ async def worker_on(
     await stored.create(Integration.model_validate(body), paused_reason=None, now=clock())
     new = NewSubmission(b"5", readable=True, contact_key="c" * 32)  # dead as soon as it is sent
     await accept(database, [Arrival("spring-quiz", "f", clock() + 300, clock(), False, [new])])
-    async with open_http(1) as http:
+    async with open_pool(1) as http:
         accounts = Accounts(http, timeout=1, extra_hosts=set())
         sender = Sender(accounts, Pseudonyms(b"key"), eu_countries=set(), clock=clock)
         retention = Retention(delivered=1e6, skipped=1e6)

@@ -15,7 +15,7 @@ import uvicorn
 from tenacity import wait_none
 
 from app.cordial import client as client_module
-from app.cordial.client import CordialClient, open_http
+from app.cordial.client import CordialClient, open_pool
 from app.cordial.errors import (
     AccessRefused,
     RateLimited,
@@ -39,10 +39,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
+async def http() -> AsyncIterator[httpx.AsyncBaseTransport]:
     """A pool of httpx's own, which respx can answer for."""
     # Without certificates, which no mocked call needs and which take 50 ms to load.
-    async with httpx.AsyncClient(follow_redirects=False, verify=False) as one:
+    async with httpx.AsyncHTTPTransport(verify=False) as one:
         yield one
 
 
@@ -52,7 +52,7 @@ def cordial() -> Iterator[respx.MockRouter]:
         yield router
 
 
-def client(http: httpx.AsyncClient, **options: Any) -> CordialClient:
+def client(http: httpx.AsyncBaseTransport, **options: Any) -> CordialClient:
     return CordialClient(http, BASE, "KEY", **{"timeout": 5.0, **options})
 
 
@@ -344,7 +344,7 @@ def sandbox(served) -> Sandbox:
 @pytest.fixture
 async def real(served, sandbox) -> AsyncIterator[CordialClient]:
     """A client on the pool the service uses."""
-    async with open_http(5) as pool:
+    async with open_pool(5) as pool:
         yield CordialClient(pool, served[0] + "/v2", "sandbox-key", timeout=5)
 
 
@@ -378,7 +378,7 @@ async def test_a_connection_that_always_breaks_is_unavailable(real, sandbox):
 async def test_a_slow_answer_is_given_up_in_time(served, sandbox):
     """The timeout is for the whole answer; the connection is usable afterwards."""
     sandbox.faults = [Fault(kind="slow", seconds=2, times=1)]
-    async with open_http(1) as pool:
+    async with open_pool(1) as pool:
         impatient = CordialClient(pool, served[0] + "/v2", "sandbox-key", timeout=0.2)
         began = time.monotonic()
         with pytest.raises(Unavailable, match=r"no answer within 0\.2 s"):
@@ -389,7 +389,7 @@ async def test_a_slow_answer_is_given_up_in_time(served, sandbox):
 
 async def test_nobody_there_is_unavailable(sandbox):
     """A port that refuses connections is no answer, not a crash."""
-    async with open_http(1) as pool:
+    async with open_pool(1) as pool:
         with pytest.raises(Unavailable, match="no answer"):
             await CordialClient(pool, "http://127.0.0.1:1/v2", "k", timeout=5).upsert(ANN, tries=1)
 
@@ -448,7 +448,7 @@ async def test_cookies_are_not_kept():
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    async with open_http(1) as pool:
+    async with open_pool(1) as pool:
         with serving(app) as url:
             for key in ("one", "two"):
                 await CordialClient(pool, url, key, timeout=5).upsert(ANN)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic_core import to_json
 
-from app.cordial.client import open_http
+from app.cordial.client import open_pool
 from app.cordial.sandbox import Fault
 from app.delivery.accounts import Accounts
 from app.delivery.schedule import DELAYS
@@ -113,9 +113,13 @@ class Line:
         answer_within: float = 10,
         delays: Sequence[float] = DELAYS,
         extra_hosts: frozenset[str] = frozenset(),
+        **lease: float,
     ) -> Worker:
-        """Start a worker; the jitter of its schedule is none, its clock is turned by the test."""
-        http = await self.stack.enter_async_context(open_http(concurrency))
+        """Start a worker; the jitter of its schedule is none, its clock is turned by the test.
+
+        `lease` is what the worker takes on leases: `lease_seconds`, `longest_send`.
+        """
+        http = await self.stack.enter_async_context(open_pool(concurrency))
         hosts = extra_hosts | {self.cordial.host}
         accounts = Accounts(http, timeout=answer_within, extra_hosts=hosts, clock=self.clock)
         sender = Sender(
@@ -133,6 +137,7 @@ class Line:
             concurrency=concurrency,
             retention=Retention(delivered=1e6, skipped=1e6),
             clock=self.clock,
+            **lease,
         )
         self.workers.append(worker)
         self.running.append(asyncio.create_task(worker.run()))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.cordial.account import BadAccountUrl
-from app.cordial.client import open_http
+from app.cordial.client import open_pool
 from app.cordial.errors import AccessRefused
 from app.cordial.sandbox import Attribute
 from app.delivery.accounts import Accounts
@@ -22,7 +22,7 @@ def clock():
 
 @pytest.fixture
 async def accounts(sandbox_server, clock) -> AsyncIterator[Accounts]:
-    async with open_http(2) as http:
+    async with open_pool(2) as http:
         hosts = frozenset({sandbox_server.host})
         yield Accounts(http, timeout=5, extra_hosts=hosts, clock=lambda: clock[0])
 

@@ -10,7 +10,8 @@ from starlette.routing import Route
 from app.cordial.sandbox import Attribute
 from app.delivery.gate import BLOCKED_PROBE
 from app.ledger.submissions import replay
-from tests.conftest import API_KEY, serving
+from app.serving import serving
+from tests.conftest import API_KEY
 from tests.delivery.conftest import person
 
 UNKNOWN_FIELD = [
@@ -232,6 +233,19 @@ async def test_429_holds_the_whole_integration(line, kind, asked, seconds):
     for one in await line.settled(*ids):
         assert (one.status, outcomes(one)) == ("delivered", ["delivered"])
     assert (await line.integrations.get("spring-quiz")).gate.state == "open"
+
+
+async def test_a_success_under_way_does_not_cut_the_wait_short(line):
+    """It was sent before Cordial asked to wait, and says nothing of that."""
+    await line.create()
+    line.fail("slow", times=1, seconds=0.3, email="ann@example.com")
+    line.fail("rate_limited", times=1, retry_after=60, email="bob@example.com")
+    (under_way, _) = await line.accept(person(), person("bob"))
+    await line.start()
+    await line.gate("held")
+    await line.settled(under_way)
+    assert (await line.integrations.get("spring-quiz")).gate.state == "held"
+    assert await line.quiet() == 2
 
 
 async def test_429_holds_on_every_replica(line):

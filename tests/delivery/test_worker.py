@@ -9,6 +9,7 @@ import pytest
 
 from app.delivery import worker as module
 from app.ledger.claims import LEASE_SECONDS, claim
+from app.ledger.retention import erase
 from tests.delivery.conftest import person
 
 
@@ -142,6 +143,45 @@ async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
     assert len(line.cordial.bodies()) == 1
     assert (await line.find(ids[0])).attempts == []
     assert other.id == ids[0]
+
+
+async def test_a_lease_is_renewed_while_sending(line):
+    """Sending takes twice as long as a lease lasts: another worker does not take it over."""
+    await line.create()
+    line.fail("slow", seconds=1.8)
+    ids = await line.accept(person())
+    ticking = asyncio.create_task(tick(line.clock))
+    for _ in range(2):
+        await line.start(lease_seconds=0.9, longest_send=0.0)
+    (one,) = await line.settled(*ids)
+    ticking.cancel()
+    assert (one.status, len(one.attempts), len(line.cordial.bodies())) == ("delivered", 1, 1)
+
+
+async def tick(clock):
+    """Let a clock that is turned by hand go by itself."""
+    zero_at = clock.now - time.monotonic()
+    while True:
+        clock.now = zero_at + time.monotonic()
+        await asyncio.sleep(0.01)
+
+
+async def test_an_erasure_wins_over_a_delivery_under_way(line):
+    """Cordial's answer is written nowhere, and what waited behind it is not sent."""
+    await line.create()
+    line.fail("slow", seconds=0.3, times=1)
+    ids = await line.accept(person(outcome="1"), person(outcome="2"))
+    await line.start()
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
+    key, _ = line.pseudonyms.keys("ann@example.com", None)
+    assert await erase(line.database, [key], ["ann@example.com"], line.clock()) == 2
+    await line.until(lambda: line.cordial.sandbox.journal.after(0)[0].ended)
+    await line.quiet()
+    await line.stop()
+    for each in [await line.find(one) for one in ids]:
+        assert (each.status, each.reason) == ("skipped", "erased")
+        assert (each.payload, each.cordial_contact_id) == (None, None)
+    assert len(line.cordial.bodies()) == 1
 
 
 async def test_a_deleted_integration_is_no_trouble_to_what_is_under_way(line):

@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,7 @@ _COLUMNS = (
     "accepted",
     "delivered",
     "dead",
+    "sent again",
     "lost",
     "out of order",
     "overlapping",
@@ -48,18 +50,18 @@ def main() -> int:
                 report.seconds = time.monotonic() - started
                 reports.append(report)
                 print(report, flush=True)
-    Console(width=160).print(_table(reports))
+    Console(width=400).print(_table(reports))
     return 0 if all(each.sound for each in reports) else 1
 
 
 def _table(reports: list[Report]) -> Table:
-    seed = reports[0].seed if reports else 0
-    table = Table(*_COLUMNS, title=f"seed {seed}")
+    table = Table(*_COLUMNS, box=MARKDOWN)  # as the README shows it
     for each in reports:
         counts = (
             each.accepted,
             each.delivered,
             each.dead,
+            each.again,
             each.lost,
             each.out_of_order,
             each.overlapping,

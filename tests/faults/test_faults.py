@@ -18,6 +18,7 @@ _PLAYED = (
     ("replays and backfills", "postgresql"),
     ("woken by another replica", "sqlite"),
     ("woken by another replica", "postgresql"),
+    ("garbage", "sqlite"),
     ("half-open connections", "sqlite"),
 )
 

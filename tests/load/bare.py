@@ -19,7 +19,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from app.cordial.client import open_http
+from app.cordial.client import client_on, open_pool
 from app.serving import DrainingServer
 
 
@@ -59,7 +59,7 @@ async def post(port: int, seconds: float, connections: int, seen: list[tuple[str
             answer.raise_for_status()
             answers += 1
 
-    async with open_http(connections) as http:
+    async with open_pool(connections) as pool, client_on(pool) as http:
         started = time.monotonic()
         end = started + seconds
         await asyncio.gather(*(loop() for _ in range(connections)))

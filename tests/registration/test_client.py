@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from app.cordial.client import open_http
+from app.cordial.client import client_on, open_pool
 from app.jebbit.credentials import ApiCredentials
 from app.registration.client import (
     Forbidden,
@@ -49,8 +49,8 @@ def jebbit(_jebbit: StandIn) -> StandIn:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with open_http(2) as pool:
-        yield pool
+    async with open_pool(2) as pool, client_on(pool) as client:
+        yield client
 
 
 @pytest.fixture

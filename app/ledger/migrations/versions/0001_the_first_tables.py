@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("delivered_seq", sa.BigInteger(), nullable=True),
         sa.Column("delivered_occurred_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("integration_id", "contact_key"),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("contacts", schema=None) as batch_op:
         batch_op.create_index(
@@ -106,6 +107,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("expires_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("integration_id", "fingerprint"),
+        sqlite_with_rowid=False,
     )
     with op.batch_alter_table("receipts", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_receipts_expires_at"), ["expires_at"], unique=False)
@@ -140,7 +142,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     with op.batch_alter_table("submissions", schema=None) as batch_op:
-        batch_op.create_index("submissions_by_contact", ["contact_key", "seq"], unique=False)
+        batch_op.create_index(
+            "submissions_by_contact",
+            ["contact_key", "integration_id", "status", "seq"],
+            unique=False,
+        )
         batch_op.create_index(
             "submissions_by_phone",
             ["phone_key"],
@@ -157,13 +163,6 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "submissions_by_status", ["integration_id", "status", "seq"], unique=False
-        )
-        batch_op.create_index(
-            "submissions_pending",
-            ["integration_id", "contact_key", "seq"],
-            unique=False,
-            sqlite_where=sa.text("status = 'pending'"),
-            postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.create_index(
             "submissions_with_payload",
@@ -209,11 +208,6 @@ def downgrade() -> None:
             "submissions_with_payload",
             sqlite_where=sa.text("payload IS NOT NULL"),
             postgresql_where=sa.text("payload IS NOT NULL"),
-        )
-        batch_op.drop_index(
-            "submissions_pending",
-            sqlite_where=sa.text("status = 'pending'"),
-            postgresql_where=sa.text("status = 'pending'"),
         )
         batch_op.drop_index("submissions_by_status")
         batch_op.drop_index(
