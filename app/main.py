@@ -56,6 +56,7 @@ _DAY = 86_400.0
 _GROUP_BYTES = 4 * 1024 * 1024  # of payload in one commit
 _WAITING_BYTES = 64 * 1024 * 1024  # of payload waiting for one, before webhooks are turned away
 _STORE_SECONDS = 10.0  # for a commit, before its webhooks are turned away
+_GATHER_SECONDS = 0.002  # between two commits where webhooks wait: fewer, larger ones are cheaper
 _ARRIVAL_BYTES = 512  # what an arrival weighs besides its payload
 
 _DESCRIPTION = """
@@ -257,6 +258,7 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[
             group_weight=_GROUP_BYTES,
             waiting_weight=_WAITING_BYTES,
             seconds=_STORE_SECONDS,
+            gather=_GATHER_SECONDS,
         ),
         wake=parts.worker.wake if settings.run_worker else lambda: None,
         clock=clock,

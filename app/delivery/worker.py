@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,8 +38,10 @@ POLL_SECONDS = 1.0  # how soon what comes due by time is seen
 DRAIN_SECONDS = 20.0
 _PRUNE_SECONDS = 60.0
 _RENEWALS = 3  # of a lease, before it would run out
-_ROOM_FOR_OTHERS = 5  # one in so many sends is kept free of any single integration
+_ROOM_FOR_OTHERS = 10  # one in so many sends is kept free of any single integration
 _SETTLE_GROUP = 200
+_UNSETTLED = 2  # times as many under way as may be sent at once, where outcomes are slow to write
+_GATHER_SECONDS = 0.004  # between two commits where outcomes wait: fewer, larger ones are cheaper
 _CLAIM_SECONDS = 30.0  # a ledger that does not answer must not look like a worker that hangs
 STALLED_SECONDS = 60.0
 
@@ -62,10 +64,11 @@ _LEFT: tuple[type[Exception], ...] = (LeaseLost, UnknownIntegration, *UNAVAILABL
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """A claim under way."""
+    """A claim under way; once sent, and the gate told, others may be while that is written."""
 
     claim: Claim
     leased_until: float
+    sent: bool = False
 
 
 class Worker:
@@ -111,6 +114,7 @@ class Worker:
             weigh=lambda _: 1,
             group_weight=_SETTLE_GROUP,
             waiting_weight=sys.maxsize,
+            gather=_GATHER_SECONDS,
         )
 
     def wake(self) -> None:
@@ -152,12 +156,13 @@ class Worker:
         self._work.clear()
         self._round_at = self._clock()
         self._metrics.round()
-        room = self._concurrency - len(self._flights)
-        if room <= 0:
+        sending = [each for each in self._flights.values() if not each.sent]
+        room = self._concurrency - len(sending)
+        if room <= 0 or len(self._flights) >= _UNSETTLED * self._concurrency:
             return 0
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
-                claims = await self._claim(room)
+                claims = await self._claim(room, sending)
         except Exception as error:  # the loop must outlive whatever one round meets
             event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
             log.warning(event, error=place_of(error))
@@ -170,12 +175,12 @@ class Worker:
             task.add_done_callback(self._land)
         return len(claims)
 
-    async def _claim(self, room: int) -> list[Claim]:
+    async def _claim(self, room: int, sending: Iterable[_Flight]) -> list[Claim]:
         return await claim(
             self._database,
             self._clock(),
             room,
-            flying=Counter(each.claim.integration_id for each in self._flights.values()),
+            flying=Counter(each.claim.integration_id for each in sending),
             most=self._concurrency - self._concurrency // _ROOM_FOR_OTHERS,
             lease_seconds=self._lease_seconds,
         )
@@ -195,6 +200,8 @@ class Worker:
         try:
             outcome = await self._send(flight, span)
             await self._turn_gate(each, outcome.turn)
+            flight.sent = True
+            self.wake()
             held = await self._settle(flight, self._kept(outcome.settlement))
         except _LEFT:
             held = False

@@ -28,6 +28,7 @@ class GroupCommit(Generic[Item, Result]):
         group_weight: int,
         waiting_weight: int,
         seconds: float | None = None,
+        gather: float = 0.0,
     ) -> None:
         """Take the function that commits a group and returns a result for each item, in order.
 
@@ -37,12 +38,14 @@ class GroupCommit(Generic[Item, Result]):
             group_weight: a group is closed when it weighs this much.
             waiting_weight: beyond this, writers are turned away.
             seconds: how long a commit may take, before its writers get a `TimeoutError`.
+            gather: how many seconds to wait for more, where some waits already when a commit ends.
         """
         self._commit = commit
         self._weigh = weigh
         self._group_weight = group_weight
         self._waiting_weight = waiting_weight
         self._seconds = seconds
+        self._gather = gather
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._weight = 0
         self._committer: asyncio.Task[None] | None = None
@@ -75,6 +78,8 @@ class GroupCommit(Generic[Item, Result]):
             group = self._next_group()
             await self._commit_group(group)
             self._weight -= sum(self._weigh(item) for item, _ in group)
+            if self._waiting and self._gather:
+                await asyncio.sleep(self._gather)
 
     def _next_group(self) -> list[tuple[Item, asyncio.Future[Result]]]:
         group = [self._waiting.popleft()]
