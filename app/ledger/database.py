@@ -42,7 +42,9 @@ _COMMAND_SECONDS = 60.0
 # What every submission waits for is found by an index, in the order of that index. PostgreSQL would
 # rather sort a whole backlog while it has no statistics of it, as in a first burst.
 _BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
-_CACHE_KB = 65_536  # for each connection
+# What the writes of a large ledger touch is all over its indexes: pages are kept in memory rather
+# than read each time, and written back to the file once for many commits.
+_CACHE_KB = 65_536
 _WAL_PAGES = 4_000
 _STATEMENTS = 1_000  # kept ready; an insert has one for each number of rows
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
@@ -177,6 +179,7 @@ class Database:
             cached_statements=_STATEMENTS,
         )
         _configure_sqlite(connection)
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
         return connection
 
     async def _connect_postgresql(self) -> asyncpg.Connection:
@@ -228,9 +231,6 @@ def _configure_sqlite(connection: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
     cursor.execute("PRAGMA foreign_keys=ON")
-    # What a large ledger's writes touch is all over its indexes. A page is kept in memory rather
-    # than read each time, and written back to the file once for many commits.
-    cursor.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
     cursor.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
     cursor.execute("PRAGMA temp_store=MEMORY")
     cursor.close()

@@ -1,9 +1,10 @@
 """What is not kept for ever: payloads, seen signatures, whatever is known of an erased person."""
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import and_, case, delete, or_, select, update
+from sqlalchemy import and_, case, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -17,6 +18,7 @@ from app.ledger.schema import (
 )
 
 _BATCH = 500  # rows in one transaction, so that nobody waits long behind it
+_PAUSE_SECONDS = 0.05  # between two: SQLite gives no turns, who waits looks again now and then
 ERASED = "erased"
 
 
@@ -33,8 +35,15 @@ class Retention:
 
 async def prune_receipts(database: Database, now: float) -> None:
     """Forget the signatures that are too old to be shown again."""
-    async with database.write() as connection:
-        await connection.execute(delete(receipts).where(receipts.c.expires_at < now))
+    key = tuple_(receipts.c.integration_id, receipts.c.fingerprint)
+    past = select(receipts.c.integration_id, receipts.c.fingerprint)
+    batch = past.where(receipts.c.expires_at < now).limit(_BATCH)
+    while True:
+        async with database.write() as connection:
+            done = await connection.execute(delete(receipts).where(key.in_(batch)))
+        if done.rowcount < _BATCH:
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def wipe_payloads(database: Database, retention: Retention, now: float) -> int:
@@ -60,6 +69,7 @@ async def wipe_payloads(database: Database, retention: Retention, now: float) ->
         wiped += done.rowcount
         if done.rowcount < _BATCH:
             return wiped
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def erase(

@@ -88,7 +88,9 @@ class _Prepared:
         self.text = str(compiled)
         self._names: Sequence[str] = compiled.positiontup or ()
         self._fixed: Mapping[str, Any] = {  # the literals in the statement
-            name: getattr(value, "value", value) for name, value in compiled.params.items()
+            name: getattr(each.value, "value", each.value)
+            for name, each in compiled.binds.items()
+            if not each.required
         }
 
     def for_rows(self, number: int) -> str:

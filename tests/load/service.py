@@ -35,6 +35,11 @@ class Process:
         with httpx.Client(verify=False, timeout=60) as http:
             return http.get(f"http://127.0.0.1:{self.port}{path}").json()
 
+    def cpu(self) -> float:
+        """Return the seconds of CPU that it has taken so far."""
+        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> dict[str, float]:
         """Return its resident memory now and at most, in MB."""
         lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()

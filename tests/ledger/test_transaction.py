@@ -1,0 +1,126 @@
+"""Quick transactions: the same statements on both engines, all of them or nothing."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import bindparam, insert, select, text, update
+
+from app.ledger.database import UNAVAILABLE
+from app.ledger.schema import contacts
+from app.ledger.transaction import among
+
+ADD = insert(contacts).inline()
+DUE = (
+    select(contacts.c.contact_key, contacts.c.due_at)
+    .where(contacts.c.integration_id == bindparam("of"), among(contacts.c.contact_key, "keys"))
+    .order_by(contacts.c.contact_key)
+)
+SET_DUE = (
+    update(contacts)
+    .where(contacts.c.contact_key == bindparam("key"), contacts.c.integration_id == "quiz")
+    .values(due_at=bindparam("due"))
+)
+
+
+def contact(key, due=None):
+    return {"integration_id": "quiz", "contact_key": key, "due_at": due}
+
+
+def adding(*rows):
+    async def add(transaction):
+        await transaction.each(ADD, rows)
+
+    return add
+
+
+async def due(database, *keys):
+    async def read(transaction):
+        return [tuple(row) for row in await transaction.rows(DUE, of="quiz", keys=list(keys))]
+
+    return await database.transact(read)
+
+
+async def test_what_was_written_is_there(database):
+    """Rows, lists as one parameter, literals in a statement, and how many rows were changed."""
+
+    async def change(transaction):
+        await transaction.each(SET_DUE, [{"key": "a", "due": 1.5}, {"key": "b", "due": None}])
+        return [await transaction.change(SET_DUE, key=key, due=2.5) for key in ("c", "nobody")]
+
+    await database.transact(adding(*map(contact, "abc")))
+    assert await database.transact(change) == [1, 0]
+    assert await due(database, "c", "a", "nobody") == [("a", 1.5), ("c", 2.5)]
+    assert await due(database) == []
+
+
+async def test_many_rows_are_written_as_one(database):
+    """More than go into one statement."""
+    keys = [f"{number:04}" for number in range(999)]
+    await database.transact(adding(*(contact(key, float(key)) for key in keys)))
+    assert await due(database, *keys) == [(key, float(key)) for key in keys]
+
+
+async def test_nothing_is_left_of_work_that_fails(database):
+    """Whatever it raises, and the next transaction is as if it had never been."""
+
+    async def fail(transaction):
+        await adding(contact("a"))(transaction)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.transact(fail)
+    with pytest.raises(UNAVAILABLE):
+        await database.transact(adding(contact("b"), contact("b")))
+    assert await due(database, "a", "b") == []
+
+
+async def test_a_value_that_is_not_given_is_a_mistake(database):
+    """It is not taken for null."""
+
+    async def change(transaction):
+        await transaction.change(SET_DUE, key="a")
+
+    with pytest.raises(KeyError):
+        await database.transact(change)
+
+
+async def test_transactions_do_not_mix(database):
+    """Many at once, each seeing what it has written itself."""
+
+    async def count_up(transaction):
+        ((_, before),) = await transaction.rows(DUE, of="quiz", keys=["a"])
+        await transaction.change(SET_DUE, key="a", due=before + 1)
+
+    async def lock_then_count_up(transaction):
+        await transaction.change(SET_DUE_AGAIN, key="a")  # on SQLite the transaction is the lock
+        await count_up(transaction)
+
+    await database.transact(adding(contact("a", 0.0)))
+    await asyncio.gather(*(database.transact(lock_then_count_up) for _ in range(10)))
+    assert await due(database, "a") == [("a", 10.0)]
+
+
+SET_DUE_AGAIN = (
+    update(contacts)
+    .where(contacts.c.contact_key == bindparam("key"))
+    .values(due_at=contacts.c.due_at)
+)
+
+
+async def test_a_connection_that_was_cut_is_replaced(database, postgresql_server):
+    """After a restart of the server, the next transaction finds a new one."""
+    if database.is_sqlite:
+        pytest.skip("nothing there can be cut")
+    await database.transact(adding(contact("a")))
+    async with database.read() as connection:
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+        await connection.execute(text(f"{others} AND datname = current_database()"))
+    for _ in range(2):  # at most one is lost to it: that the other end is gone is heard of soon
+        try:
+            await database.transact(adding(contact("b")))
+            break
+        except UNAVAILABLE:
+            await asyncio.sleep(0)
+    assert [key for key, _ in await due(database, "a", "b")] == ["a", "b"]
