@@ -24,6 +24,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    insert,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -109,11 +110,22 @@ class _Statements:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._prepared: dict[Executable, _Prepared] = {}
+        self._of_lists: dict[Insert, _Prepared] = {}
 
     def prepare(self, statement: Executable, row: Mapping[str, Any]) -> _Prepared:
         if (known := self._prepared.get(statement)) is None:
             keys = list(row) if isinstance(statement, Insert) else None
             known = self._prepared[statement] = _Prepared(statement, self._dialect, keys)
+        return known
+
+    def prepare_lists(self, statement: Insert, row: Mapping[str, Any]) -> _Prepared:
+        """Prepare an insert of any number of rows, given as a list for each column."""
+        if (known := self._of_lists.get(statement)) is None:
+            columns = [statement.table.c[name] for name in row]
+            lists = [bindparam(each.key, type_=ARRAY(each.type)) for each in columns]
+            given = func.unnest(*lists).table_valued(*row).render_derived("given")
+            inserting = insert(statement.table).from_select(list(row), select(*given.c)).inline()
+            known = self._of_lists[statement] = _Prepared(inserting, self._dialect, None)
         return known
 
 
@@ -215,8 +227,14 @@ class _OnPostgresql:
         return int(done.rpartition(" ")[2])
 
     async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        prepared = self._statements.prepare(statement, rows[0])
-        await self._connection.executemany(prepared.text, map(prepared.places, rows))
+        if not isinstance(statement, Insert):
+            prepared = self._statements.prepare(statement, rows[0])
+            await self._connection.executemany(prepared.text, map(prepared.places, rows))
+            return
+        # As one statement with a list for each column, its text the same for any number of rows.
+        prepared = self._statements.prepare_lists(statement, rows[0])
+        lists = {name: [row[name] for row in rows] for name in rows[0]}
+        await self._connection.execute(prepared.text, *prepared.places(lists))
 
 
 class PostgresqlTransactions:

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -148,7 +148,7 @@ class _Poster:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._requests = list(_requests(load))
-        self._idle: list[_Connection] = []
+        self._idle: deque[_Connection] = deque()  # in turns: an idle one would be closed
         self._released = self._next = 0
         self._limit = load.most
         self._done = asyncio.Event()
@@ -189,7 +189,7 @@ class _Poster:
     def _release(self, count: int) -> None:
         self._released = count
         while self._idle and self._next < self._released:
-            self._send(self._idle.pop())
+            self._send(self._idle.popleft())
 
     def _end(self) -> None:
         self._released = self._limit = self._next
