@@ -1,6 +1,7 @@
 """The worker: claims what is due, sends it, settles what came of it."""
 
 import asyncio
+import math
 import sys
 import time
 from collections import Counter
@@ -181,7 +182,7 @@ class Worker:
             self._clock(),
             room,
             flying=Counter(each.claim.integration_id for each in sending),
-            most=self._concurrency - self._concurrency // _ROOM_FOR_OTHERS,
+            most=max(1, self._concurrency - math.ceil(self._concurrency / _ROOM_FOR_OTHERS)),
             lease_seconds=self._lease_seconds,
         )
 
