@@ -40,8 +40,13 @@ _MIGRATION_LOCK = 7_166_214_300  # any number that nobody else on the same Postg
 _LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
 _COMMAND_SECONDS = 60.0
 # What every submission waits for is found by an index, in the order of that index. PostgreSQL would
-# rather sort a whole backlog while it has no statistics of it, as in a first burst.
-_BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off"}
+# rather sort a whole backlog while it has no statistics of it, as in a first burst, and would keep
+# to a plan that it made when the tables were empty.
+_BY_INDEX = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "plan_cache_mode": "force_custom_plan",
+}
 # What the writes of a large ledger touch is all over its indexes: pages are kept in memory rather
 # than read each time, and written back to the file once for many commits.
 _CACHE_KB = 65_536
