@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from app.__main__ import main
 from app.cordial.sandbox import Sandbox, create_sandbox, default_account
@@ -26,6 +27,7 @@ from app.ledger.schema import metadata
 from app.main import create_app
 from app.serving import serving
 from app.settings import Settings
+from tests.registration.stand_in import StandIn, running_stand_in
 
 SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
 OPS_TOKEN = "ops-token-of-the-tests"
@@ -355,3 +357,30 @@ def command(
 
     yield run
     root.handlers, root.level = handlers, level
+
+
+# --- Others ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def _jebbit() -> Iterator[StandIn]:
+    with running_stand_in() as jebbit:
+        yield jebbit
+
+
+@pytest.fixture
+def jebbit(_jebbit: StandIn) -> StandIn:
+    """A Jebbit as if just started."""
+    _jebbit.reset()
+    return _jebbit
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """Undo what a test configures in this process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import re
 import signal
@@ -17,7 +16,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from app.__main__ import cli, main
@@ -104,17 +102,6 @@ def test_every_command_explains_itself(command):
 
 
 POSTGRESQL = {"DATABASE_URL": "postgresql://localhost:1/db"}
-
-
-@pytest.fixture
-def logging_restored() -> Iterator[None]:
-    """Undo what a command configures in this process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -212,10 +212,7 @@ async def _read_on(message: Message, request: Request, most: int) -> bytes:
 
 
 def _too_large(most: int) -> Problem:
-    return Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        _TOO_LARGE.format(most),
-    )
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE.format(most))
 
 
 async def _signed_by(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import httpx
 import structlog
 
-from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.database import Database, failure_event
 from app.ledger.notices import Notice, NoticeKind, claim_notices, settle_notice
 from app.telemetry.logs import place_of
 
@@ -41,8 +41,7 @@ class Notifier:
             try:
                 await self.tell()
             except Exception as error:  # it must outlive whatever one round meets
-                event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
-                log.warning(event, error=place_of(error))
+                log.warning(failure_event(error), error=place_of(error))
             await asyncio.sleep(POLL_SECONDS)
 
     async def tell(self) -> int:

@@ -22,7 +22,7 @@ from app.ledger.claims import (
     renew,
     settle,
 )
-from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.database import UNAVAILABLE, Database, failure_event
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations, StoredIntegration, UnknownIntegration
 from app.ledger.notices import prune_notices
@@ -165,8 +165,7 @@ class Worker:
             async with asyncio.timeout(_CLAIM_SECONDS):
                 claims = await self._claim(room, sending)
         except Exception as error:  # the loop must outlive whatever one round meets
-            event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
-            log.warning(event, error=place_of(error))
+            log.warning(failure_event(error), error=place_of(error))
             await asyncio.sleep(POLL_SECONDS)
             return 0
         for each in claims:
@@ -302,8 +301,7 @@ class Worker:
             try:
                 await keep()
             except Exception as error:  # without renewals, what is sent would be sent twice
-                event = "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
-                log.warning(event, error=place_of(error))
+                log.warning(failure_event(error), error=place_of(error))
 
     async def _drain(self) -> None:
         tasks = dict(self._flights)

@@ -67,6 +67,11 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
 """What a call to the ledger raises while it cannot be reached or cannot store."""
 
 
+def failure_event(error: Exception) -> str:
+    """Return the event of a log line on what one round of a loop has met, and outlives."""
+    return "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
+
+
 class Database:
     """Connections to the ledger, and the two kinds of transaction made on them."""
 

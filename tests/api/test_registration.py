@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from tests.registration.stand_in import (
     CLIENT_ID,
     CLIENT_SECRET,
     StandIn,
-    running_stand_in,
 )
 from tests.test_newcomer import Shell
 
@@ -23,19 +22,6 @@ CREDENTIALS = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
 WRONG = {**CREDENTIALS, "client_secret": "a-wrong-client-secret"}
 PATH = "/integrations/spring-quiz/jebbit"
 INTEGRATIONS = "/api/v1/integrations"
-
-
-@pytest.fixture(scope="module")
-def _jebbit() -> Iterator[StandIn]:
-    with running_stand_in() as jebbit:
-        yield jebbit
-
-
-@pytest.fixture
-def jebbit(_jebbit: StandIn) -> StandIn:
-    """A Jebbit as if just started."""
-    _jebbit.reset()
-    return _jebbit
 
 
 @pytest.fixture

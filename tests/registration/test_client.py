@@ -1,6 +1,6 @@
 """Jebbit's API: what it is asked, and what its answers mean to whoever asked."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -24,7 +24,6 @@ from tests.registration.stand_in import (
     CLIENT_SECRET,
     MEDIA_TYPE,
     StandIn,
-    running_stand_in,
 )
 
 CREDENTIALS = ApiCredentials(CLIENT_ID, CLIENT_SECRET)
@@ -32,19 +31,6 @@ AUTH, INTEGRATIONS = "/api/v1/auth", "/api/v1/integrations"
 WEBHOOK = Webhook(
     "https://hooks.example.com/webhooks/jebbit/spring-quiz", "eu", {"hash_pii": False}
 )
-
-
-@pytest.fixture(scope="module")
-def _jebbit() -> Iterator[StandIn]:
-    with running_stand_in() as jebbit:
-        yield jebbit
-
-
-@pytest.fixture
-def jebbit(_jebbit: StandIn) -> StandIn:
-    """A Jebbit as if just started."""
-    _jebbit.reset()
-    return _jebbit
 
 
 @pytest.fixture

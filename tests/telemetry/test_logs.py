@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,20 +27,10 @@ from tests.conftest import integration_body, wait_for
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.fixture
-def _logging_restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
 # --- Form ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("logging_restored")
 def test_json_lines_are_one_object_each(capsys):
     """Our own lines and those of libraries alike: time, level and event, on one line."""
     logs.configure("json", "INFO")
@@ -65,7 +54,7 @@ def test_json_lines_are_one_object_each(capsys):
     assert (second["event"], second["level"]) == ("from a library", "warning")
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
 def test_the_level_is_held(capsys, level):
     """By our own lines and by those of libraries."""
@@ -79,7 +68,7 @@ def test_the_level_is_held(capsys, level):
         assert (f"ours-{name}" in lines, f"theirs-{name}" in lines) == (shown, shown)
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("name_it", [True, False])
 def test_a_line_carries_its_request_s_id(capsys, name_it):
     """Ours and those of libraries, unless the line names one itself: an attempt's is another's."""
@@ -98,7 +87,7 @@ def test_a_line_carries_its_request_s_id(capsys, name_it):
     assert [line.get("request_id") for line in lines] == [named, named, "of-the-webhook"]
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_whatever_a_line_holds_is_written(capsys, log_format):
     """Half of a surrogate pair is no UTF-8, and an object no JSON."""
@@ -109,7 +98,7 @@ def test_whatever_a_line_holds_is_written(capsys, log_format):
     assert "object at" in line
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("logging_restored")
 def test_a_log_that_takes_nothing_stops_nothing(monkeypatch):
     """A webhook that is stored must be answered so, whatever becomes of its line."""
     closed = io.TextIOWrapper(io.BytesIO())
@@ -119,7 +108,7 @@ def test_a_log_that_takes_nothing_stops_nothing(monkeypatch):
     structlog.get_logger("x").info("webhook")
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("logging_restored")
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("held", ["in_a_variable", "in_the_message"])
 def test_the_traceback_of_a_defect_tells_no_value(capsys, log_format, held):
