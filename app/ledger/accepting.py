@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-from sqlalchemy import BindParameter, bindparam, func, insert, select, union_all, update
+from sqlalchemy import BindParameter, Double, bindparam, func, insert, select, union_all, update
 
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
@@ -53,7 +53,7 @@ _TURN_CONTACTS = (
     update(contacts)
     .where(contacts.c.integration_id == _INTEGRATION, contacts.c.contact_key == bindparam("key"))
     .values(
-        due_at=func.coalesce(contacts.c.due_at, bindparam("due")),
+        due_at=func.coalesce(contacts.c.due_at, bindparam("due", type_=Double())),
         newest_content=bindparam("content"),
     )
 )

@@ -15,14 +15,17 @@ from pydantic_core import to_json
 from sqlalchemy import (
     BindParameter,
     Boolean,
+    ColumnElement,
     Double,
     bindparam,
     case,
     func,
     insert,
+    literal,
     null,
     or_,
     select,
+    tuple_,
     update,
 )
 
@@ -242,17 +245,32 @@ _LEASE = (
     .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
     .values(due_at=bindparam("until"), lease=bindparam("token"))
 )
-_PENDING_OF_CONTACT = (
+_PLACE = (
+    submissions.c.contact_key,
+    submissions.c.integration_id,
+    submissions.c.status,
+    submissions.c.seq,
+)
+
+
+def _pending_of_contact(seq: int) -> ColumnElement[Any]:
+    # Joined to nothing: else SQLite would compare no more than the first column by the index.
+    of = contacts.c.contact_key.concat(""), contacts.c.integration_id.concat("")
+    return tuple_(*of, literal(SubmissionStatus.PENDING.value), literal(seq))
+
+
+# As a range of the one index that has it all. By equality, PostgreSQL as soon takes another while
+# it has no statistics, and goes through all that is pending.
+_FIRST_OF_CONTACT = (
     select(submissions.c.seq)
-    .where(
-        submissions.c.integration_id == contacts.c.integration_id,
-        submissions.c.contact_key == contacts.c.contact_key,
-        submissions.c.status == SubmissionStatus.PENDING,
-    )
+    .where(tuple_(*_PLACE).between(_pending_of_contact(0), _pending_of_contact(2**63 - 1)))
     .correlate(contacts)
+    .order_by(*_PLACE)
+    .limit(1)
+    .scalar_subquery()
 )
 _FIRST_PENDING = select(
-    _PENDING_OF_CONTACT.order_by(submissions.c.seq).limit(1).scalar_subquery(),
+    _FIRST_OF_CONTACT,
     contacts.c.contact_key,
     contacts.c.delivered_seq,
     contacts.c.delivered_occurred_at,
@@ -506,7 +524,7 @@ _FREE_CONTACT = (
     .where(_CONTACT)
     .values(
         lease=None,
-        due_at=case((_PENDING_OF_CONTACT.exists(), bindparam("due", type_=Double())), else_=None),
+        due_at=case((_FIRST_OF_CONTACT.is_not(None), bindparam("due", type_=Double())), else_=None),
         delivered_seq=bindparam("seq"),
         delivered_occurred_at=bindparam("occurred"),
     )

@@ -45,6 +45,8 @@ _COMMAND_SECONDS = 60.0
 _BY_INDEX = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "plan_cache_mode": "force_custom_plan",
 }
 # What the writes of a large ledger touch is all over its indexes: pages are kept in memory rather

@@ -17,6 +17,8 @@ import asyncpg
 from pydantic_core import to_json
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
+    Column,
     ColumnElement,
     Dialect,
     Insert,
@@ -30,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import replacement_traverse
 
 Result = TypeVar("Result")
 
@@ -50,7 +53,10 @@ class Transaction(Protocol):
         """Execute once; return how many rows that concerned."""
 
     async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute once for each of the rows, which have the same keys always."""
+        """Execute once for each of the rows, which have the same keys always.
+
+        What is updated by one row is not what is updated by another.
+        """
 
 
 Work = Callable[[Transaction], Awaitable[Result]]
@@ -84,8 +90,7 @@ def _among_array(element: among, compiler: SQLCompiler, **more: Any) -> str:
 class _Prepared:
     """A statement's text for one engine, and how its parameters are put in their places."""
 
-    def __init__(self, statement: Any, dialect: Dialect, keys: Sequence[str] | None) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=keys)
+    def __init__(self, compiled: SQLCompiler) -> None:
         self.text = str(compiled)
         self._names: Sequence[str] = compiled.positiontup or ()
         self._fixed: Mapping[str, Any] = {  # the literals in the statement
@@ -104,29 +109,51 @@ class _Prepared:
         return tuple([values[name] if name in values else fixed[name] for name in self._names])
 
 
+def _compile(statement: Any, dialect: Dialect, row: Mapping[str, Any]) -> SQLCompiler:
+    keys = list(row) if isinstance(statement, Insert) and row else None
+    compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=keys)
+    return compiled
+
+
 class _Statements:
     """The statements seen so far, prepared for one engine."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._prepared: dict[Executable, _Prepared] = {}
-        self._of_lists: dict[Insert, _Prepared] = {}
+        self._of_lists: dict[Executable, _Prepared] = {}
 
     def prepare(self, statement: Executable, row: Mapping[str, Any]) -> _Prepared:
         if (known := self._prepared.get(statement)) is None:
-            keys = list(row) if isinstance(statement, Insert) else None
-            known = self._prepared[statement] = _Prepared(statement, self._dialect, keys)
+            known = _Prepared(_compile(statement, self._dialect, row))
+            self._prepared[statement] = known
         return known
 
-    def prepare_lists(self, statement: Insert, row: Mapping[str, Any]) -> _Prepared:
-        """Prepare an insert of any number of rows, given as a list for each column."""
+    def prepare_lists(self, statement: Executable, row: Mapping[str, Any]) -> _Prepared:
+        """Prepare an insert or update of any number of rows, given as a list for each key."""
         if (known := self._of_lists.get(statement)) is None:
-            columns = [statement.table.c[name] for name in row]
-            lists = [bindparam(each.key, type_=ARRAY(each.type)) for each in columns]
-            given = func.unnest(*lists).table_valued(*row).render_derived("given")
-            inserting = insert(statement.table).from_select(list(row), select(*given.c)).inline()
-            known = self._of_lists[statement] = _Prepared(inserting, self._dialect, None)
+            of_lists = _insert_lists if isinstance(statement, Insert) else _update_lists
+            of_one = _compile(statement, self._dialect, row)
+            types = {name: of_one.binds[name].type for name in row}
+            lists = [bindparam(name, type_=ARRAY(each)) for name, each in types.items()]
+            columns = [Column(name, each) for name, each in types.items()]
+            given = func.unnest(*lists).table_valued(*columns).render_derived("given")
+            known = _Prepared(_compile(of_lists(statement, given), self._dialect, {}))
+            self._of_lists[statement] = known
         return known
+
+
+def _insert_lists(statement: Any, given: Any) -> Executable:
+    return insert(statement.table).from_select(given.c.keys(), select(*given.c)).inline()
+
+
+def _update_lists(statement: Any, given: Any) -> Executable:
+    def replace(element: Any, **_: Any) -> Any:
+        named = isinstance(element, BindParameter) and element.key in given.c
+        return given.c[element.key] if named else None
+
+    of_lists: Executable = replacement_traverse(statement, {}, replace)
+    return of_lists
 
 
 class _OnSqlite:
@@ -227,11 +254,7 @@ class _OnPostgresql:
         return int(done.rpartition(" ")[2])
 
     async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        if not isinstance(statement, Insert):
-            prepared = self._statements.prepare(statement, rows[0])
-            await self._connection.executemany(prepared.text, map(prepared.places, rows))
-            return
-        # As one statement with a list for each column, its text the same for any number of rows.
+        # As one statement with a list for each key, its text the same for any number of rows.
         prepared = self._statements.prepare_lists(statement, rows[0])
         lists = {name: [row[name] for row in rows] for name in rows[0]}
         await self._connection.execute(prepared.text, *prepared.places(lists))
