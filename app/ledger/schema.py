@@ -108,8 +108,8 @@ submissions = Table(
     ),
     Index(
         "submissions_by_session",
-        "integration_id",
         "session_key",
+        "integration_id",
         unique=True,
         sqlite_where=text("session_key IS NOT NULL"),
         postgresql_where=text("session_key IS NOT NULL"),

@@ -384,8 +384,8 @@ async def test_a_backlog_is_never_gone_through(ledger, monkeypatch):
         return given
 
     monkeypatch.setattr(_Prepared, "places", noted)
-    await ledger.accept(item("c1-1", "2", "s"), item("c1-2", "2"))
-    claims = await ledger.claim()
+    await ledger.accept(*(item(f"c1-{each}", "2", f"s{each}") for each in range(50)))
+    claims = await ledger.claim(limit=50)
     await renew(ledger.database, claims, NOW)
     await ledger.deliver(claims)
     explain = "EXPLAIN QUERY PLAN " if ledger.database.is_sqlite else "EXPLAIN "

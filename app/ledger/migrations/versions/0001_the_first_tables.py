@@ -156,7 +156,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "submissions_by_session",
-            ["integration_id", "session_key"],
+            ["session_key", "integration_id"],
             unique=True,
             sqlite_where=sa.text("session_key IS NOT NULL"),
             postgresql_where=sa.text("session_key IS NOT NULL"),
