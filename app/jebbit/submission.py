@@ -6,10 +6,9 @@ array is not said, so all four are read.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
@@ -38,11 +37,14 @@ class Attribute(NamedTuple):
     trusted: bool
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Submission:
-    """One person's answers in one experience, as Jebbit sent them."""
+    """One person's answers in one experience, as Jebbit sent them; not to be changed."""
 
     attributes: Mapping[str, JsonValue]
+    # Made when first asked for, as each holds until then.
+    _by_spelling: Mapping[str, str] | None = field(default=None, init=False, compare=False)
+    _url_keys: Set[str] | None = field(default=None, init=False, compare=False)
 
     def find(self, name: str) -> Attribute | None:
         """Look an attribute up: by its exact key, else ignoring case with spaces as underscores.
@@ -51,38 +53,46 @@ class Submission:
         a key that also occurs in `url_params` is found but not trusted.
         """
         key, value = self.look_up(name)
-        return None if key is None else Attribute(key, value, key not in self._url_keys)
+        if key is None:
+            return None
+        if self._url_keys is None:
+            self._url_keys = self._read_url_keys()
+        return Attribute(key, value, key not in self._url_keys)
 
     def look_up(self, name: str) -> tuple[str | None, JsonValue]:
         """Return what `find` finds as key and value, None and None where it is absent.
 
         For those who need not ask whether to believe it, as most need not.
         """
-        key = name
-        if name not in self.attributes:
-            spellings = self._spellings.get(fold(name))
-            if spellings is None:
-                return None, None
-            key = spellings[0]
+        key = name if name in self.attributes else self._spellings().get(fold(name))
+        if key is None:
+            return None, None
         value = self.attributes[key]
         if value is None or (isinstance(value, str) and not value.strip()):
             return None, None
         return key, value
 
-    @cached_property
-    def _spellings(self) -> dict[str, list[str]]:
-        """The keys by their folded name; those of one name in the order sent."""
-        spellings: dict[str, list[str]] = {}
-        for key in self.attributes:
-            spellings.setdefault(fold(key), []).append(key)
-        return spellings
+    def _spellings(self) -> Mapping[str, str]:
+        """Return the keys by their folded name; of several with one name, the first sent."""
+        if self._by_spelling is None:
+            keys = list(self.attributes)[::-1]
+            self._by_spelling = dict(zip(map(fold, keys), keys, strict=True))
+        return self._by_spelling
 
-    @cached_property
-    def _url_keys(self) -> frozenset[str]:
-        """The keys that the page's URL has too, whatever the spelling, `url_params` included."""
-        given = [self.attributes[key] for key in self._spellings.get("url_params", ())]
+    def _spelled(self, folded: str) -> Sequence[str]:
+        """Return all keys that have this folded name."""
+        spellings = self._spellings()
+        if folded not in spellings:
+            return ()
+        if len(spellings) == len(self.attributes):
+            return (spellings[folded],)
+        return [key for key in self.attributes if fold(key) == folded]
+
+    def _read_url_keys(self) -> Set[str]:
+        """Return the keys that the page's URL has too, however spelled, `url_params` included."""
+        given = [self.attributes[key] for key in self._spelled("url_params")]
         names = {fold(name) for value in given for name in _parameter_names(value)}
-        return frozenset(key for name in names for key in self._spellings.get(name, ()))
+        return frozenset(key for name in names for key in self._spelled(name))
 
 
 def _parameter_names(value: JsonValue) -> Iterator[str]:

@@ -9,7 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
 from app.jebbit.submission import Submission, fold
-from app.rules.values import CONVERTERS, Converter, FieldType, Labels, NotConvertible, convert
+from app.rules.values import (
+    CONVERTERS,
+    Converter,
+    FieldType,
+    Labels,
+    NotConvertible,
+    convert,
+    to_string,
+)
 
 # Keys of Cordial's contact body that mean something else there than a contact attribute.
 RESERVED_FIELDS = frozenset(
@@ -173,7 +181,12 @@ class FieldMapping:
             rules, ready = rules + flowing, ready + [_ready(rule) for rule in flowing]
         fields: dict[str, JsonValue] = {}
         warnings: list[PlanWarning] = []
+        given = submission.attributes
         for rule, attribute, default, field, converter, separator in ready:
+            source = given.get(attribute) if attribute else None
+            if source.__class__ is str and converter is to_string and source.strip():
+                fields[field] = source  # as it is: three in four are so
+                continue
             source = submission.look_up(attribute)[1] if attribute else None
             if source is None:
                 source = default

@@ -1,10 +1,14 @@
 """Logs: one line per event, with ids and counts, never a person's data or a secret."""
 
+import asyncio
+import atexit
 import json
 import logging
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,17 +31,16 @@ def name_request(request_id: str) -> None:
 def configure(log_format: LogFormat, level: str) -> None:
     """Send the service's lines, and those of the libraries below it, to standard error."""
     render = _as_json if log_format == "json" else _for_people()
-    shared: list[structlog.typing.Processor] = [structlog.stdlib.add_log_level, _complete]
     structlog.configure(
         # Past the standard library, which takes longer for a line than all the rest of a webhook's.
-        processors=[*shared, render],
+        processors=[_complete, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=lambda *_: _STDERR,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _without_values],
+            foreign_pre_chain=[_complete, _without_values],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 lambda *event: render(*event).decode(),
@@ -58,26 +61,75 @@ def keep_loggers() -> None:
 
 
 class _StandardError:
-    """Writes lines, each as it comes: none waits to be lost."""
+    """Writes lines, those of one round of the event loop together.
 
-    def msg(self, line: bytes) -> None:
+    A write hands the interpreter to another thread, which costs more than the line. Whatever warns
+    is written at once, with all that came before it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._round: asyncio.AbstractEventLoop | None = None  # whose end writes what waits
+
+    def info(self, line: bytes) -> None:
+        self._waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.write()
+            return
+        if self._round is not loop:
+            self._round = loop
+            loop.call_soon(self._end_round)
+
+    def warning(self, line: bytes) -> None:
+        self._waiting.append(line)
+        self.write()
+
+    msg = debug = info
+    error = critical = warning
+
+    def _end_round(self) -> None:
+        self._round = None
+        self.write()
+
+    def write(self) -> None:
+        lines = bytearray()
+        while self._waiting:  # another thread may add to it, or take from it
+            with suppress(IndexError):
+                lines += self._waiting.popleft() + b"\n"
         try:
             stream = sys.stderr.buffer
-            stream.write(line + b"\n")
+            stream.write(lines)
             stream.flush()
-        except (OSError, ValueError):  # full or closed: it must not stop what the line tells of
+        except (OSError, ValueError):  # full or closed: it must not stop what the lines tell of
             pass
-
-    debug = info = warning = error = critical = msg
 
 
 _STDERR = _StandardError()
+atexit.register(_STDERR.write)
+
+
+class _Handler(logging.Handler):
+    """Writes the lines of libraries among ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record).encode(errors="backslashreplace")
+        except Exception:  # a library's mistake
+            self.handleError(record)
+            return
+        _STDERR.warning(line)
+
 
 Render = Callable[[object, str, structlog.typing.EventDict], bytes]
 
 
-def _complete(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Add when it was and, where the line does not say so itself, in which request."""
+def _complete(
+    _: object, level: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Add how grave it is, when it was and, where the line does not say so, in which request."""
+    event["level"] = level
     event["timestamp"] = datetime.now(UTC)
     if "request_id" not in event and (request_id := _request_id.get(None)) is not None:
         event["request_id"] = request_id
