@@ -4,8 +4,8 @@ import asyncio
 import math
 import sys
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +27,7 @@ from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations, StoredIntegration, UnknownIntegration
 from app.ledger.notices import prune_notices
 from app.ledger.retention import Retention, prune_receipts, wipe_payloads
-from app.ledger.schema import GateState, SubmissionStatus
+from app.ledger.schema import GateState, SubmissionStatus, ready_at
 from app.ledger.signals import listen
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics
@@ -41,7 +41,9 @@ _PRUNE_SECONDS = 60.0
 _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # one in so many sends is kept free of any single integration
 _SETTLE_GROUP = 200
-_UNSETTLED = 2  # times as many under way as may be sent at once, where outcomes are slow to write
+_AHEAD = 2  # for so many places, one more is claimed, so that a place is not idle during a claim
+_WAIT_SECONDS = 1.0  # for a place; then a pause, a mended mapping or an erasure may be news to it
+_UNSETTLED = 3  # times as many under way as may be sent at once, where outcomes are slow to write
 _GATHER_SECONDS = 0.004  # between two commits where outcomes wait: fewer, larger ones are cheaper
 _CLAIM_SECONDS = 30.0  # a ledger that does not answer must not look like a worker that hangs
 STALLED_SECONDS = 60.0
@@ -68,8 +70,21 @@ class _Flight:
     """A claim under way; once sent, and the gate told, others may be while that is written."""
 
     claim: Claim
+    round: int
+    claimed_at: float
     leased_until: float
     sent: bool = False
+
+
+def _most_of_one(places: int) -> int:
+    """Return how many of so many places a single integration may take."""
+    return max(1, places - math.ceil(places / _ROOM_FOR_OTHERS))
+
+
+def _given_back(claim: Claim) -> Settlement:
+    """Return what lets a claim be made anew, before what came after it."""
+    due_at = ready_at(claim.received_at)
+    return Settlement(claim, SubmissionStatus.PENDING, due_at=due_at)
 
 
 class Worker:
@@ -98,18 +113,24 @@ class Worker:
         self._integrations = integrations
         self._sender = sender
         self._concurrency = concurrency
+        self._places = asyncio.Semaphore(concurrency)
+        self._places_of = defaultdict[str, asyncio.Semaphore](
+            lambda: asyncio.Semaphore(_most_of_one(concurrency))
+        )
         self._retention = retention
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._longest_send = longest_send
         self._known: dict[str, StoredIntegration] = {}
         self._troubled: set[str] = set()  # integrations whose gate may have failures on record
+        self._shut_in: dict[str, int] = {}  # the round in which we last shut an integration's gate
         self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._work = asyncio.Event()
         self._stopping = False
         self._metrics = metrics or Metrics()
         self._traces = traces or NoTraces()
         self._round_at: float | None = None
+        self._rounds = 0  # of claiming
         self._settling = GroupCommit[Settlement, bool](
             self._commit,
             weigh=lambda _: 1,
@@ -156,34 +177,32 @@ class Worker:
         """Claim as many as there is room for; return how many that were."""
         self._work.clear()
         self._round_at = self._clock()
+        self._rounds += 1
         self._metrics.round()
-        sending = [each for each in self._flights.values() if not each.sent]
-        room = self._concurrency - len(sending)
-        if room <= 0 or len(self._flights) >= _UNSETTLED * self._concurrency:
+        unsent = [each for each in self._flights.values() if not each.sent]
+        most = self._concurrency + self._concurrency // _AHEAD
+        if len(unsent) >= most or len(self._flights) >= _UNSETTLED * self._concurrency:
             return 0
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
-                claims = await self._claim(room, sending)
+                claims = await claim(
+                    self._database,
+                    self._round_at,
+                    most - len(unsent),
+                    flying=Counter(each.claim.integration_id for each in unsent),
+                    most=_most_of_one(most),
+                    lease_seconds=self._lease_seconds,
+                )
         except Exception as error:  # the loop must outlive whatever one round meets
             log.warning(failure_event(error), error=place_of(error))
             await asyncio.sleep(POLL_SECONDS)
             return 0
         for each in claims:
-            flight = _Flight(each, each.leased_until)
+            flight = _Flight(each, self._rounds, self._round_at, each.leased_until)
             task = asyncio.create_task(self._fly(flight))
             self._flights[task] = flight
             task.add_done_callback(self._land)
         return len(claims)
-
-    async def _claim(self, room: int, sending: Iterable[_Flight]) -> list[Claim]:
-        return await claim(
-            self._database,
-            self._clock(),
-            room,
-            flying=Counter(each.claim.integration_id for each in sending),
-            most=max(1, self._concurrency - math.ceil(self._concurrency / _ROOM_FOR_OTHERS)),
-            lease_seconds=self._lease_seconds,
-        )
 
     def _land(self, task: asyncio.Task[None]) -> None:
         del self._flights[task]
@@ -198,8 +217,12 @@ class Worker:
     async def _deliver(self, flight: _Flight, span: Span) -> None:
         each = flight.claim
         try:
-            outcome = await self._send(flight, span)
-            await self._turn_gate(each, outcome.turn)
+            async with self._places_of[each.integration_id], self._places:
+                if self._came_late(flight):
+                    outcome = Outcome(_given_back(each))
+                else:
+                    outcome = await self._send(flight, span)
+                    await self._turn_gate(each, outcome.turn)
             flight.sent = True
             self.wake()
             held = await self._settle(flight, self._kept(outcome.settlement))
@@ -209,6 +232,12 @@ class Worker:
             self._count(each, outcome.settlement, held)
         if not held:
             log.warning("lease_lost", submission=each.id, integration=each.integration_id)
+
+    def _came_late(self, flight: _Flight) -> bool:
+        """Whether a claim is no longer good by the time it has a place; a probe is, whenever."""
+        shut = self._shut_in.get(flight.claim.integration_id, 0) >= flight.round
+        late = self._clock() > flight.claimed_at + _WAIT_SECONDS
+        return (self._stopping or shut or late) and not flight.claim.probe
 
     async def _send(self, flight: _Flight, span: Span) -> Outcome:
         def before_try() -> None:
@@ -253,6 +282,8 @@ class Worker:
             self._troubled.discard(integration_id)
             return
         self._troubled.add(integration_id)
+        if turned.state is not GateState.OPEN:
+            self._shut_in[integration_id] = self._rounds
         log.warning("gate", integration=integration_id, state=turned.state, until=turned.until)
 
     async def _commit(self, group: Sequence[Settlement]) -> Sequence[bool]:
@@ -310,7 +341,7 @@ class Worker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-            given_back = [Settlement(tasks[each].claim, SubmissionStatus.PENDING) for each in late]
+            given_back = [_given_back(tasks[each].claim) for each in late]
             if given_back:
                 with suppress(*UNAVAILABLE):
                     await settle(self._database, given_back, self._clock())

@@ -85,6 +85,35 @@ async def test_a_slow_account_s_backlog_leaves_room_for_another_s(line):
     assert min(first.count("autumn"), first.count("winter")) >= 1
 
 
+async def test_what_is_claimed_ahead_is_not_sent_through_a_gate_that_shut_meanwhile(line):
+    """Three may be sent at once here, two more are claimed: Cordial is asked three times."""
+    await line.create()
+    line.fail("unauthorized")
+    ids = await line.accept(*(person(f"p{each}") for each in range(10)))
+    await line.start(concurrency=4)
+    await line.gate("blocked")
+    assert await line.quiet() == 3
+    assert {(await line.find(each)).status for each in ids} == {"pending"}
+
+
+async def test_what_waits_too_long_for_its_place_is_claimed_anew(line):
+    """The integration was paused meanwhile: nothing more is sent, and nothing is lost."""
+    await line.create()
+    line.fail("slow", seconds=0.3)
+    ids = await line.accept(*(person(f"p{each}") for each in range(10)))
+    await line.start(concurrency=4)
+    await line.until(lambda: len(line.cordial.bodies()) == 3)
+    await line.integrations.pause("spring-quiz", reason="", now=line.clock())
+    line.clock.now += 2
+    await line.until(lambda: all(each.ended for each in line.cordial.sandbox.journal.after(0)))
+    assert await line.quiet() == 3
+    await line.integrations.resume("spring-quiz", now=line.clock())
+    line.mend()
+    line.wake()
+    assert {one.status for one in await line.settled(*ids)} == {"delivered"}
+    assert len(line.cordial.bodies()) == 10
+
+
 async def test_requests_are_paced(line):
     """By `requests_per_second`: a burst of as many, then no more than that rate."""
     await line.create(cordial={"requests_per_second": 20})
