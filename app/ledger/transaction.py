@@ -8,7 +8,7 @@ a whole transaction is one job of one thread on SQLite, and plain calls of async
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Protocol, TypeVar
@@ -37,6 +37,7 @@ from sqlalchemy.sql.visitors import replacement_traverse
 Result = TypeVar("Result")
 
 _ROWS = 200  # in one statement; SQLite takes 32,766 parameters
+_CHECKPOINT_ROWS = 1_000  # changed since the last one, about 7 MB in the write-ahead log
 
 
 class Transaction(Protocol):
@@ -192,7 +193,11 @@ def _batched(rows: Sequence[Mapping[str, Any]], size: int) -> Iterator[Sequence[
 
 
 class SqliteTransactions:
-    """Makes transactions one after the other, in a thread of their own."""
+    """Makes transactions one after the other, in a thread of their own.
+
+    Another thread copies from the write-ahead log to the database meanwhile, so that no commit has
+    to do all of that: only the last bit, after which SQLite begins the log again.
+    """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], dialect: Dialect) -> None:
         """Take what opens a connection; it may be used in other threads than it was opened in."""
@@ -200,6 +205,10 @@ class SqliteTransactions:
         self._statements = _Statements(dialect)
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
+        self._copier: sqlite3.Connection | None = None
+        self._copying_thread = ThreadPoolExecutor(1, "checkpoint")
+        self._copying: Future[None] | None = None
+        self._rows_copied = 0
 
     async def run(self, work: Work[Result]) -> Result:
         """Return what `work` returns, once it is committed."""
@@ -219,13 +228,25 @@ class SqliteTransactions:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        changed = connection.total_changes - self._rows_copied
+        if changed >= _CHECKPOINT_ROWS and (self._copying is None or self._copying.done()):
+            self._rows_copied = connection.total_changes
+            self._copying = self._copying_thread.submit(self._checkpoint)
         return result
 
+    def _checkpoint(self) -> None:
+        with suppress(sqlite3.Error):  # commits do it themselves when the log has grown
+            if self._copier is None:
+                self._copier = self._connect()
+            self._copier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     async def close(self) -> None:
-        """Close the connection, when what is under way is done."""
+        """Close the connections, when what is under way is done."""
         await asyncio.to_thread(self._thread.shutdown)
-        if self._connection is not None:
-            self._connection.close()
+        await asyncio.to_thread(self._copying_thread.shutdown)
+        for connection in (self._copier, self._connection):
+            if connection is not None:
+                connection.close()
 
 
 def _finish(work: Awaitable[Result]) -> Result:

@@ -1,6 +1,7 @@
 """Quick transactions: the same statements on both engines, all of them or nothing."""
 
 import asyncio
+import os
 
 import pytest
 from sqlalchemy import bindparam, insert, select, text, update
@@ -105,6 +106,20 @@ SET_DUE_AGAIN = (
     .where(contacts.c.contact_key == bindparam("key"))
     .values(due_at=contacts.c.due_at)
 )
+
+
+async def test_the_write_ahead_log_is_begun_again(database):
+    """However much is written without a pause; and all of it is there after that."""
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL keeps its own")
+    long = "x" * 5_000
+    for batch in range(20):
+        rows = ({**contact(f"{batch}-{each}"), "newest_content": long} for each in range(1_000))
+        await database.transact(adding(*rows))
+    file, written = database.url.database, 20 * 1_000 * len(long)
+    assert os.stat(f"{file}-wal").st_size < written / 2
+    assert os.stat(file).st_size > written / 2
+    assert len(await due(database, *(f"{batch}-999" for batch in range(20)))) == 20
 
 
 async def test_a_connection_that_was_cut_is_replaced(database, postgresql_server):
