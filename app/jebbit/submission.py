@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
@@ -42,9 +43,12 @@ class Submission:
     """One person's answers in one experience, as Jebbit sent them; not to be changed."""
 
     attributes: Mapping[str, JsonValue]
-    # Made when first asked for, as each holds until then.
-    _by_spelling: Mapping[str, str] | None = field(default=None, init=False, compare=False)
-    _url_keys: Set[str] | None = field(default=None, init=False, compare=False)
+    _by_name: Mapping[str, Sequence[str]] = field(init=False, compare=False)
+    _url_keys: Set[str] | None = field(default=None, init=False, compare=False)  # once asked for
+
+    def __post_init__(self) -> None:
+        """Fold the keys, as some name is nearly always looked up that is not among them."""
+        self._by_name = _by_name(tuple(self.attributes))
 
     def find(self, name: str) -> Attribute | None:
         """Look an attribute up: by its exact key, else ignoring case with spaces as underscores.
@@ -64,35 +68,31 @@ class Submission:
 
         For those who need not ask whether to believe it, as most need not.
         """
-        key = name if name in self.attributes else self._spellings().get(fold(name))
-        if key is None:
-            return None, None
+        key = name
+        if name not in self.attributes:
+            keys = self._by_name.get(fold(name))
+            if keys is None:
+                return None, None
+            key = keys[0]
         value = self.attributes[key]
         if value is None or (isinstance(value, str) and not value.strip()):
             return None, None
         return key, value
 
-    def _spellings(self) -> Mapping[str, str]:
-        """Return the keys by their folded name; of several with one name, the first sent."""
-        if self._by_spelling is None:
-            keys = list(self.attributes)[::-1]
-            self._by_spelling = dict(zip(map(fold, keys), keys, strict=True))
-        return self._by_spelling
-
-    def _spelled(self, folded: str) -> Sequence[str]:
-        """Return all keys that have this folded name."""
-        spellings = self._spellings()
-        if folded not in spellings:
-            return ()
-        if len(spellings) == len(self.attributes):
-            return (spellings[folded],)
-        return [key for key in self.attributes if fold(key) == folded]
-
     def _read_url_keys(self) -> Set[str]:
         """Return the keys that the page's URL has too, however spelled, `url_params` included."""
-        given = [self.attributes[key] for key in self._spelled("url_params")]
+        given = [self.attributes[key] for key in self._by_name.get("url_params", ())]
         names = {fold(name) for value in given for name in _parameter_names(value)}
-        return frozenset(key for name in names for key in self._spelled(name))
+        return frozenset(key for name in names for key in self._by_name.get(name, ()))
+
+
+@lru_cache(maxsize=32)  # the sessions of an experience mostly have the same keys
+def _by_name(keys: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
+    """Return the keys by their folded name; those of one name in the order sent."""
+    by_name: dict[str, list[str]] = {}
+    for key in keys:
+        by_name.setdefault(fold(key), []).append(key)
+    return by_name
 
 
 def _parameter_names(value: JsonValue) -> Iterator[str]:
