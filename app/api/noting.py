@@ -1,8 +1,8 @@
 """What is noted of every webhook, however it is answered: a log line, a count and a span."""
 
 import asyncio
-import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -101,8 +101,7 @@ def _write(state: State, note: Note, span: Span, seconds: float) -> None:
         http_status=status,
         bytes=note.size,
     )
-    log.log(
-        _level(status),
+    _logging(status)(
         "webhook",
         request_id=note.request_id,
         integration=note.integration,
@@ -147,7 +146,8 @@ def _count(state: State, note: Note, accepted: Accepted) -> None:
         state.metrics.settled(note.integration, SubmissionStatus.DEAD, DeadReason.UNREADABLE)
 
 
-def _level(status: int) -> int:
+def _logging(status: int) -> Callable[..., None]:
+    lines: structlog.typing.FilteringBoundLogger = log
     if status == HTTPStatus.ACCEPTED:
-        return logging.INFO
-    return logging.WARNING if status < HTTPStatus.INTERNAL_SERVER_ERROR else logging.ERROR
+        return lines.info
+    return lines.warning if status < HTTPStatus.INTERNAL_SERVER_ERROR else lines.error
