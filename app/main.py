@@ -10,6 +10,7 @@ import httpx
 import structlog
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
@@ -208,7 +209,8 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
             yield
             await drain()
 
-    app = FastAPI(
+    made_by = _WithDoor if webhooks.router in routers else FastAPI
+    app = made_by(
         title="Jebbit to Cordial sync",
         description=_DESCRIPTION,
         version=__version__,
@@ -221,13 +223,19 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
     )
     problems.install(app)
     app.add_middleware(BodyLimit)
-    if webhooks.router in routers:
-        app.add_middleware(webhooks.Door)
     app.add_middleware(RequestIds)
     for router in routers:
         app.include_router(router)
     problems.describe(app)
     return app
+
+
+class _WithDoor(FastAPI):
+    """An application whose webhooks come in by a door of their own, past all that is for others."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the door before everything else."""
+        return webhooks.Door(super().build_middleware_stack())
 
 
 def _tell_of_death(worker: asyncio.Task[None]) -> None:

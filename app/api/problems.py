@@ -95,6 +95,13 @@ def ledger_unavailable() -> Problem:
     )
 
 
+def defect(error: Exception, headers: Mapping[str, str] | None = None) -> Problem:
+    """Log what should not have happened, and return its problem, which tells nothing of it."""
+    log.error("defect", error=place_of(error))
+    detail = "A defect of this service; its log says where."
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers)
+
+
 def invalid(errors: Sequence[ErrorDetails]) -> Problem:
     """Return the problem of a body that does not validate, naming the places, not the values."""
     places = [_wrong(each) for each in errors]
@@ -145,11 +152,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> ProblemResponse:
-        log.error("defect", error=place_of(error))
-        detail = "A defect of this service; its log says where."
         # This answer goes out past the middleware that names the request's id.
-        headers = {HEADER: request_id_of(request)}
-        return respond(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=headers))
+        return respond(defect(error, headers={HEADER: request_id_of(request)}))
 
 
 _EXAMPLES: dict[HTTPStatus, str] = {

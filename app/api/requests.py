@@ -10,7 +10,7 @@ from app.identifiers import random_hex
 from app.telemetry.logs import name_request
 
 HEADER = "x-request-id"
-_RAW_HEADER = HEADER.encode()
+RAW_HEADER = HEADER.encode()
 
 # Visible ASCII, so that it cannot break a log line; without "@", which only an address would have.
 _USABLE = re.compile(rb"[!-?A-~]{1,128}")
@@ -27,22 +27,28 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _given(scope["headers"]) or random_hex(32)
-        scope["request_id"] = request_id
-        name_request(request_id)
+        request_id = begin_request(scope)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                named = (_RAW_HEADER, request_id.encode())
+                named = (RAW_HEADER, request_id.encode())
                 message["headers"] = [*message["headers"], named]
             await send(message)
 
         await self._app(scope, receive, answer)
 
 
+def begin_request(scope: Scope) -> str:
+    """Return the id of a request that begins, and let the log lines of its context carry it."""
+    request_id = _given(scope["headers"]) or random_hex(32)
+    scope["request_id"] = request_id
+    name_request(request_id)
+    return request_id
+
+
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     for name, value in headers:
-        if name == _RAW_HEADER and _USABLE.fullmatch(value):
+        if name == RAW_HEADER and _USABLE.fullmatch(value):
             return value.decode("ascii")
     return None
 

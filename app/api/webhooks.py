@@ -3,19 +3,22 @@
 import asyncio
 import hashlib
 import re
+import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.noting import Note, noting
-from app.api.problems import Problem, documented, ledger_unavailable, respond
-from app.api.state import State, state_of
+from app.api.noting import Note, write_down
+from app.api.problems import Problem, defect, documented, ledger_unavailable, respond
+from app.api.requests import HEADER, RAW_HEADER, begin_request
+from app.api.state import State
 from app.jebbit import signature
 from app.jebbit.submission import Item, TooManyItems, UnreadableBody, parse
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, NewSubmission
@@ -30,6 +33,10 @@ from app.telemetry.metrics import UNKNOWN
 _READ_SECONDS = 30.0  # a webhook that takes longer to arrive is cut off
 
 _WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)")
+_SIGNATURE = signature.HEADER.encode()
+_TEST = signature.TEST_HEADER.encode()
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
 
 _WRONG_SIGNATURE = "The signature does not hold. Check the shared secret and the sender's clock."
 _UNKNOWN = "No integration has the id {!r}. Its webhook_url says where to post."
@@ -108,17 +115,16 @@ async def described(
     integration_id: Annotated[
         str, Path(openapi_examples={"spring-quiz": {"value": "spring-quiz"}})
     ],
-    request: Request,
 ) -> Response:
     """Describe the operation in the OpenAPI document; its requests come in by the door below."""
-    return await _received(integration_id, request)
+    raise NotImplementedError
 
 
 class Door:
     """Takes webhooks in before anything else of the application is asked.
 
     FastAPI's way to an endpoint, with nothing here for it to check or convert, would take longer
-    than all that is done with a webhook.
+    than all that is done with a webhook; so would requests and responses as objects.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -130,30 +136,75 @@ class Door:
         if not named or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
+        state: State = scope["app"].state.service
+        note = Note(begin_request(scope))
         try:
-            response = await _received(named[1], Request(scope, receive))
+            answer = await _noted(state, named[1], scope["headers"], receive, note)
         except Problem as problem:
             response = respond(problem)
         except UNAVAILABLE:
             response = respond(ledger_unavailable())
+        except Exception as error:
+            response = respond(defect(error))
+        else:
+            await _send(send, answer, note.request_id)
+            return
+        response.headers[HEADER] = note.request_id
         await response(scope, receive, send)
 
 
-async def _received(integration_id: str, request: Request) -> Response:
+async def _send(send: Send, answer: bytes, request_id: str) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(answer)),
+        (RAW_HEADER, request_id.encode()),
+    ]
+    start = {"type": "http.response.start", "status": HTTPStatus.ACCEPTED.value, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": answer})
+
+
+async def _noted(
+    state: State, integration_id: str, headers: RawHeaders, receive: Receive, note: Note
+) -> bytes:
+    """Take a webhook, return the answer, and write down how it went, however that was."""
+    started, head = time.perf_counter(), dict(headers)
+    with state.traces.webhook(head) as span:
+        try:
+            taken = _Webhook(integration_id, headers, head, receive, span.traceparent)
+            return await _take(state, taken, note)
+        except BaseException as error:
+            note.failed(error)
+            raise
+        finally:
+            write_down(note, state.metrics, span, time.perf_counter() - started)
+
+
+class _Webhook(NamedTuple):
+    """A webhook as it came in, its body still to be read."""
+
+    integration_id: str
+    headers: RawHeaders
+    head: Mapping[bytes, bytes]  # the same, the last one of each name
+    receive: Receive
+    traceparent: str | None
+
+    @property
+    def signature(self) -> str | None:
+        """The signature header; several are one, as HTTP has it."""
+        given = [value for name, value in self.headers if name == _SIGNATURE]
+        return b",".join(given).decode("latin-1") if given else None
+
+
+async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
     """Take a webhook: size, integration, signature, parse, store, answer, in this order."""
-    state = state_of(request)
-    with noting(state, request) as note:
-        return await _receive(state, integration_id, request, note)
-
-
-async def _receive(state: State, integration_id: str, request: Request, note: Note) -> Response:
-    if state.integrations.has_read(integration_id):
-        note.integration = integration_id
-    body = await _read(request, state.settings.webhook_max_bytes)
+    if state.integrations.has_read(webhook.integration_id):
+        note.integration = webhook.integration_id
+    body = await _read(webhook, state.settings.webhook_max_bytes)
     note.size = len(body)
     now = state.clock()
-    stored, signed_at = await _signed_by(state, integration_id, request, body, now, note)
-    note.test = signature.TEST_HEADER in request.headers
+    stored, signed_at = await _signed_by(state, webhook, body, now, note)
+    note.test = _TEST in webhook.head
     items, unreadable = _read_items(state, stored.integration, body, now)
     arrival = Arrival(
         integration_id=stored.id,
@@ -163,7 +214,7 @@ async def _receive(state: State, integration_id: str, request: Request, note: No
         test=note.test,
         items=items,
         request_id=note.request_id,
-        traceparent=note.traceparent,
+        traceparent=webhook.traceparent,
     )
     accepted = note.accepted = await _store(state, arrival, note)
     if accepted.pending:
@@ -171,31 +222,32 @@ async def _receive(state: State, integration_id: str, request: Request, note: No
     if unreadable is not None:
         kept = f"as the dead submission {accepted.ids[0]}" if accepted.ids else "already"
         raise Problem(HTTPStatus.BAD_REQUEST, f"{unreadable} It is kept {kept}.")
-    answer = {
-        "accepted": accepted.pending,
-        "duplicates": accepted.duplicates,
-        "unreadable": accepted.unreadable,
-        "test": arrival.test,
-        "submissions": accepted.ids,
-    }
-    return Response(to_json(answer), HTTPStatus.ACCEPTED, media_type="application/json")
+    return to_json(
+        {
+            "accepted": accepted.pending,
+            "duplicates": accepted.duplicates,
+            "unreadable": accepted.unreadable,
+            "test": arrival.test,
+            "submissions": accepted.ids,
+        }
+    )
 
 
-async def _read(request: Request, most: int) -> bytes:
+async def _read(webhook: _Webhook, most: int) -> bytes:
     """Read the body, counted as it comes: a Content-Length may be missing or lie."""
-    announced = request.headers.get("content-length", "")
+    announced = webhook.head.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > most:
         raise _too_large(most)
-    message = await request.receive()
+    message = await webhook.receive()
     if message.get("more_body") or message["type"] == "http.disconnect":
-        return await _read_on(message, request, most)
+        return await _read_on(message, webhook.receive, most)
     body: bytes = message.get("body", b"")  # whole at once, as nearly always
     if len(body) > most:
         raise _too_large(most)
     return body
 
 
-async def _read_on(message: Message, request: Request, most: int) -> bytes:
+async def _read_on(message: Message, receive: Receive, most: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(_READ_SECONDS):
@@ -205,7 +257,7 @@ async def _read_on(message: Message, request: Request, most: int) -> bytes:
                     raise _too_large(most)
                 if not message.get("more_body"):
                     return bytes(body)
-                message = await request.receive()
+                message = await receive()
     except TimeoutError:
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW) from None
     raise Problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole.")
@@ -216,19 +268,30 @@ def _too_large(most: int) -> Problem:
 
 
 async def _signed_by(
-    state: State, integration_id: str, request: Request, body: bytes, now: float, note: Note
+    state: State, webhook: _Webhook, body: bytes, now: float, note: Note
 ) -> tuple[StoredIntegration, int]:
     """Return the integration whose secret the webhook was signed with, and when."""
-    header = ",".join(request.headers.getlist(signature.HEADER)) or None
+    integration_id, integrations = webhook.integration_id, state.integrations
+
+    def verified(stored: StoredIntegration) -> tuple[StoredIntegration, int]:
+        secrets = stored.integration.jebbit.webhook_secrets
+        signed_at = signature.verify(
+            header=webhook.signature,
+            body=body,
+            secrets=[each.get_secret_value() for each in secrets],
+            now=now,
+            tolerance=state.settings.webhook_tolerance_seconds,
+        )
+        return stored, signed_at
+
     try:
-        stored = await state.integrations.recent(integration_id)
+        stored = integrations.known(integration_id) or await integrations.recent(integration_id)
         note.integration = stored.id
         try:
-            return stored, _verify(state, stored, header, body, now)
+            return verified(stored)
         except signature.InvalidSignature:
             # The secret may have been added a moment ago, through another replica.
-            stored = await state.integrations.get(integration_id)
-            return stored, _verify(state, stored, header, body, now)
+            return verified(await integrations.get(integration_id))
     except UnknownIntegration:
         note.integration = UNKNOWN
         raise _unknown(integration_id) from None
@@ -238,18 +301,6 @@ async def _signed_by(
             HTTPStatus.UNAUTHORIZED,
             _WRONG_SIGNATURE,
         ) from None
-
-
-def _verify(
-    state: State, stored: StoredIntegration, header: str | None, body: bytes, now: float
-) -> int:
-    return signature.verify(
-        header=header,
-        body=body,
-        secrets=[each.get_secret_value() for each in stored.integration.jebbit.webhook_secrets],
-        now=now,
-        tolerance=state.settings.webhook_tolerance_seconds,
-    )
 
 
 def _unknown(integration_id: str) -> Problem:
@@ -278,17 +329,19 @@ def _new(
 ) -> NewSubmission:
     if item.submission is None:
         return NewSubmission(item.payload, readable=False)
-    known = facts(item.submission, integration, received_at)
-    keys = state.pseudonyms.keys(known.identity.email, known.identity.phone)
-    content = to_json(dict(sorted(item.submission.attributes.items())))
+    identity, session, occurred_at = facts(item.submission, integration, received_at)
+    pseudonyms = state.pseudonyms
+    contact_key, phone_key = pseudonyms.keys(identity.email, identity.phone)
+    content = to_json(item.submission.in_order)
+    session_key = pseudonyms.session(session, content) if session else None
     return NewSubmission(
         payload=item.payload,
         readable=True,
-        contact_key=keys[0],
-        phone_key=keys[1],
-        content=state.pseudonyms.content(content),
-        session_key=state.pseudonyms.session(known.session, content) if known.session else None,
-        occurred_at=known.occurred_at.timestamp() if known.occurred_at else None,
+        contact_key=contact_key,
+        phone_key=phone_key,
+        content=session_key or pseudonyms.content(content),
+        session_key=session_key,
+        occurred_at=occurred_at.timestamp() if occurred_at else None,
     )
 
 

@@ -355,7 +355,8 @@ class Worker:
             return
         delivered = settlement.status is SubmissionStatus.DELIVERED
         lag = self._clock() - each.received_at if delivered else None
-        self._metrics.settled(each.integration_id, settlement.status.value, settlement.reason, lag)
+        status, reason = settlement.status.value, settlement.reason
+        self._metrics.settled(each.integration_id, status, reason, lag=lag)
         for warning in settlement.warnings:
             self._metrics.warning(each.integration_id, warning["code"])
 

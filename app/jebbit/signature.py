@@ -15,6 +15,7 @@ HEADER = "x-jebbit-signature"
 TEST_HEADER = "x-jebbit-test"
 
 _SECONDS = re.compile(r"[0-9]{1,12}")
+_USUAL = re.compile(r"t=([0-9]{1,12}),v1=([A-Za-z0-9+/=]+)")  # what Jebbit's sample shows
 
 
 class InvalidSignature(Exception):
@@ -68,6 +69,8 @@ def _parse(header: str | None) -> tuple[str, list[bytes]]:
     """Return the text of `t`, as signed, and the `v1` signatures, in any order and spacing."""
     if header is None:
         raise InvalidSignature("missing")
+    if usual := _USUAL.fullmatch(header):
+        return usual[1], [usual[2].encode()]
     if not header.isascii():
         raise InvalidSignature("malformed")
     pairs = [part.strip().partition("=") for part in header.split(",")]

@@ -43,12 +43,18 @@ class Submission:
     """One person's answers in one experience, as Jebbit sent them; not to be changed."""
 
     attributes: Mapping[str, JsonValue]
-    _by_name: Mapping[str, Sequence[str]] = field(init=False, compare=False)
+    _keys: "_Keys" = field(init=False, compare=False)
     _url_keys: Set[str] | None = field(default=None, init=False, compare=False)  # once asked for
 
     def __post_init__(self) -> None:
         """Fold the keys, as some name is nearly always looked up that is not among them."""
-        self._by_name = _by_name(tuple(self.attributes))
+        self._keys = _keys_of(tuple(self.attributes))
+
+    @property
+    def in_order(self) -> Mapping[str, JsonValue]:
+        """The attributes in the order of their keys: equal contents are so written alike."""
+        attributes = self.attributes
+        return {key: attributes[key] for key in self._keys.in_order}
 
     def find(self, name: str) -> Attribute | None:
         """Look an attribute up: by its exact key, else ignoring case with spaces as underscores.
@@ -70,7 +76,7 @@ class Submission:
         """
         key = name
         if name not in self.attributes:
-            keys = self._by_name.get(fold(name))
+            keys = self._keys.by_name.get(fold(name))
             if keys is None:
                 return None, None
             key = keys[0]
@@ -81,18 +87,30 @@ class Submission:
 
     def _read_url_keys(self) -> Set[str]:
         """Return the keys that the page's URL has too, however spelled, `url_params` included."""
-        given = [self.attributes[key] for key in self._by_name.get("url_params", ())]
-        names = {fold(name) for value in given for name in _parameter_names(value)}
-        return frozenset(key for name in names for key in self._by_name.get(name, ()))
+        by_name = self._keys.by_name
+        if (given := by_name.get("url_params")) is None:
+            return _NO_KEYS
+        values = [self.attributes[key] for key in given]
+        names = {fold(name) for value in values for name in _parameter_names(value)}
+        return frozenset(key for name in names for key in by_name.get(name, ()))
+
+
+_NO_KEYS: Set[str] = frozenset()
+
+
+class _Keys(NamedTuple):
+    """A submission's keys: by their folded name, those of one name as sent; and in order."""
+
+    by_name: Mapping[str, Sequence[str]]
+    in_order: Sequence[str]
 
 
 @lru_cache(maxsize=32)  # the sessions of an experience mostly have the same keys
-def _by_name(keys: tuple[str, ...]) -> Mapping[str, Sequence[str]]:
-    """Return the keys by their folded name; those of one name in the order sent."""
+def _keys_of(keys: tuple[str, ...]) -> _Keys:
     by_name: dict[str, list[str]] = {}
     for key in keys:
         by_name.setdefault(fold(key), []).append(key)
-    return by_name
+    return _Keys(by_name, sorted(keys))
 
 
 def _parameter_names(value: JsonValue) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 from sqlalchemy import BindParameter, Double, bindparam, func, insert, select, union_all, update
@@ -67,11 +67,11 @@ class IntegrationGone(Exception):
     """The integration was deleted while its webhook was on the way."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewSubmission:
+class NewSubmission(NamedTuple):
     """One item of a webhook, as the ledger takes it.
 
-    `content` and `session` are keyed digests; an unreadable item has neither, nor a contact.
+    `content` and `session_key` are keyed digests; an unreadable item has neither, nor a contact.
+    Contents with a session are told apart by the session's key, which digests the content too.
     """
 
     payload: bytes
@@ -83,8 +83,7 @@ class NewSubmission:
     occurred_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """One signed webhook.
 
     `fingerprint` tells the same signature shown again, until `expires_at` (unix seconds), when the

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_Waiting = tuple[Item, int, asyncio.Future[Result]]  # what to write, its weight, who waits for it
+
 
 class TooManyWaiting(Exception):
     """More is waiting to be written than is kept in memory; try again later."""
@@ -46,7 +48,7 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting_weight = waiting_weight
         self._seconds = seconds
         self._gather = gather
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._weight = 0
         self._committer: asyncio.Task[None] | None = None
 
@@ -62,7 +64,7 @@ class GroupCommit(Generic[Item, Result]):
             raise TooManyWaiting
         self._weight += weight
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, done))
+        self._waiting.append((item, weight, done))
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_waiting())
         return await done  # a caller that goes away does not take back what it handed in
@@ -77,28 +79,28 @@ class GroupCommit(Generic[Item, Result]):
         while self._waiting:
             group = self._next_group()
             await self._commit_group(group)
-            self._weight -= sum(self._weigh(item) for item, _ in group)
+            self._weight -= sum([weight for _, weight, _ in group])
             if self._waiting and self._gather:
                 await asyncio.sleep(self._gather)
 
-    def _next_group(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        group = [self._waiting.popleft()]
-        weight = self._weigh(group[0][0])
-        while self._waiting and weight < self._group_weight:
+    def _next_group(self) -> "list[_Waiting[Item, Result]]":
+        group: list[_Waiting[Item, Result]] = []
+        room = self._group_weight
+        while self._waiting and room > 0:
             group.append(self._waiting.popleft())
-            weight += self._weigh(group[-1][0])
+            room -= group[-1][1]
         return group
 
-    async def _commit_group(self, group: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _commit_group(self, group: "Sequence[_Waiting[Item, Result]]") -> None:
         try:
             async with asyncio.timeout(self._seconds):
-                results = await self._commit([item for item, _ in group])
+                results = await self._commit([item for item, _, _ in group])
         except Exception as error:  # each waiting caller raises it
-            for _, done in group:
+            for _, _, done in group:
                 if not done.done():
                     done.set_exception(error)
                     done.exception()  # a caller that went away leaves it unread
             return
-        for (_, done), result in zip(group, results, strict=True):
+        for (_, _, done), result in zip(group, results, strict=True):
             if not done.done():
                 done.set_result(result)

@@ -154,15 +154,21 @@ class Integrations:
         Raises:
             UnknownIntegration: there is none.
         """
-        read_at, stored = self._recent.get(integration_id, (0.0, None))
-        if stored is not None and self._clock() - read_at <= _RECENT_SECONDS:
-            return stored
+        if (known := self.known(integration_id)) is not None:
+            return known
         reading = self._reading.get(integration_id)
         if reading is None:  # of many who ask at once, one goes and looks
             reading = asyncio.create_task(self.get(integration_id))
             self._reading[integration_id] = reading
             reading.add_done_callback(lambda _: self._reading.pop(integration_id))
         return await asyncio.shield(reading)
+
+    def known(self, integration_id: str) -> StoredIntegration | None:
+        """Return one integration as it was at most a second ago; None where nobody has looked."""
+        read_at, stored = self._recent.get(integration_id, (0.0, None))
+        if stored is not None and self._clock() - read_at <= _RECENT_SECONDS:
+            return stored
+        return None
 
     def has_read(self, integration_id: str) -> bool:
         """Say whether it was there when it was last looked for, without asking the ledger."""

@@ -171,7 +171,9 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _calendar(match: re.Match[str]) -> datetime:
     day, minute, second, fraction, zone = match.groups()
-    clock = f"{minute or '00:00'}:{second or '00'}.{(fraction or '0')[:6]:0<6}"
+    clock = f"{minute or '00:00'}:{second or '00'}"
+    if fraction:
+        clock += f".{fraction[:6]:0<6}"
     try:
         return datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
     except ValueError:

@@ -40,7 +40,7 @@ class Span(Protocol):
 class Traces(Protocol):
     """Makes the spans."""
 
-    def webhook(self, headers: Mapping[str, str]) -> AbstractContextManager[Span]:
+    def webhook(self, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
         """Cover a webhook, as part of the trace its headers may name."""
 
     def delivery(self, traceparent: str | None) -> AbstractContextManager[Span]:
@@ -63,7 +63,7 @@ class NoTraces:
 
     _nothing: AbstractContextManager[Span] = nullcontext(_NoSpan())
 
-    def webhook(self, headers: Mapping[str, str]) -> AbstractContextManager[Span]:
+    def webhook(self, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
         """Cover nothing."""
         return self._nothing
 
@@ -124,9 +124,10 @@ class OpenTelemetryTraces:
         self._no_parent = context.Context()
 
     @contextmanager
-    def webhook(self, headers: Mapping[str, str]) -> Iterator[Span]:
+    def webhook(self, headers: Mapping[bytes, bytes]) -> Iterator[Span]:
         """Cover a webhook, as part of the trace its headers may name."""
-        parent = self._propagator.extract(headers)
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+        parent = self._propagator.extract(named)
         kind = self._api.SpanKind.SERVER
         with self._tracer.start_as_current_span(
             "webhook", parent, kind=kind, record_exception=False, set_status_on_exception=False

@@ -34,7 +34,7 @@ def traces(exported: InMemorySpanExporter) -> OpenTelemetryTraces:
 
 def test_a_delivery_is_linked_to_its_webhook(traces, exported):
     """By what is stored between them; the webhook is part of the caller's trace."""
-    with traces.webhook({"traceparent": CALLER}) as webhook:
+    with traces.webhook({b"traceparent": CALLER.encode()}) as webhook:
         stored = webhook.traceparent
         webhook.note(outcome="accepted", bytes=None)
     assert stored is not None
@@ -125,7 +125,10 @@ def test_off_unless_asked_for(environment, given):
     environment(given)
     traces = open_traces(traces_exporter())
     assert isinstance(traces, NoTraces)
-    with traces.webhook({"traceparent": CALLER}) as span, traces.delivery(CALLER) as other:
+    with (
+        traces.webhook({b"traceparent": CALLER.encode()}) as span,
+        traces.delivery(CALLER) as other,
+    ):
         span.note(outcome="accepted")
         assert span is other, "nothing is made for either"
         assert (span.traceparent, dict(span.ids)) == (None, {})
