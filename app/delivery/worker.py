@@ -45,6 +45,7 @@ _AHEAD = 2  # for so many places, one more is claimed, so that a place is not id
 _WAIT_SECONDS = 1.0  # for a place; then a pause, a mended mapping or an erasure may be news to it
 _UNSETTLED = 3  # times as many under way as may be sent at once, where outcomes are slow to write
 _GATHER_SECONDS = 0.004  # between two commits where outcomes wait: fewer, larger ones are cheaper
+_REST_SECONDS = 0.02  # between two looks of which the first found nothing
 _CLAIM_SECONDS = 30.0  # a ledger that does not answer must not look like a worker that hangs
 STALLED_SECONDS = 60.0
 
@@ -130,6 +131,7 @@ class Worker:
         self._metrics = metrics or Metrics()
         self._traces = traces or NoTraces()
         self._round_at: float | None = None
+        self._found_nothing_at = -math.inf
         self._rounds = 0  # of claiming
         self._settling = GroupCommit[Settlement, bool](
             self._commit,
@@ -167,11 +169,20 @@ class Worker:
                 if not await self._launch():
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._work.wait(), POLL_SECONDS)
+                    await self._rest()
             await self._drain()
         finally:
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
+
+    async def _rest(self) -> None:
+        """Let some time pass since a look that found nothing: the next may well find no more.
+
+        As while an integration is paused, and webhooks keep coming in.
+        """
+        if (left := self._found_nothing_at + _REST_SECONDS - self._clock()) > 0:
+            await asyncio.sleep(left)
 
     async def _launch(self) -> int:
         """Claim as many as there is room for; return how many that were."""
@@ -197,6 +208,8 @@ class Worker:
             log.warning(failure_event(error), error=place_of(error))
             await asyncio.sleep(POLL_SECONDS)
             return 0
+        if not claims:
+            self._found_nothing_at = self._round_at
         for each in claims:
             flight = _Flight(each, self._rounds, self._round_at, each.leased_until)
             task = asyncio.create_task(self._fly(flight))

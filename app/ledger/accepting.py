@@ -1,13 +1,27 @@
 """Accepting webhooks: what is new is committed before anyone is told that we have it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
-from sqlalchemy import BindParameter, Double, bindparam, func, insert, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Double,
+    String,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    union_all,
+    update,
+)
 
 from app.identifiers import random_hex
 from app.ledger.database import Database
@@ -22,35 +36,46 @@ from app.ledger.schema import (
     submissions,
 )
 from app.ledger.signals import announce_due
-from app.ledger.transaction import Transaction, among
+from app.ledger.transaction import Row, Transaction, among
 
 _INTEGRATION: BindParameter[str] = bindparam("integration")
 # Locked where that matters, so that it is not deleted before the commit.
-_HOLD_INTEGRATION = (
+_HELD = (
     select(integrations.c.id)
     .where(integrations.c.id == _INTEGRATION)
     .with_for_update(read=True, key_share=True)
+    .cte("held")
 )
-_SEEN = union_all(
-    select(receipts.c.fingerprint).where(
+# In one order for all replicas.
+_TURNS = (
+    select(contacts.c.contact_key, contacts.c.newest_content, contacts.c.due_at)
+    .where(contacts.c.integration_id == _INTEGRATION, among(contacts.c.contact_key, "keys"))
+    .order_by(contacts.c.contact_key)
+    .with_for_update()
+    .cte("turns")
+)
+_NO_CONTENT: ColumnElement[str] = cast(null(), String())
+_NO_TIME: ColumnElement[float] = cast(null(), Double())
+# One statement, as each has its price: what is known of a group's integration, signatures, sessions
+# and contacts, told apart by the first column.
+_LOOK = union_all(
+    select(literal_column("'held'"), _HELD.c.id, _NO_CONTENT, _NO_TIME),
+    select(literal_column("'seen'"), receipts.c.fingerprint, _NO_CONTENT, _NO_TIME).where(
         receipts.c.integration_id == _INTEGRATION, among(receipts.c.fingerprint, "fingerprints")
     ),
-    select(submissions.c.session_key).where(
+    select(literal_column("'seen'"), submissions.c.session_key, _NO_CONTENT, _NO_TIME).where(
         # Joined to nothing, so that the session's index is the only one for it. PostgreSQL, while
         # it has no statistics, would go through all submissions of the integration.
         submissions.c.integration_id.concat("") == _INTEGRATION,
         among(submissions.c.session_key, "sessions"),
     ),
-)
-_LOCK_TURNS = (
-    select(contacts.c.contact_key, contacts.c.newest_content, contacts.c.due_at)
-    .where(contacts.c.integration_id == _INTEGRATION, among(contacts.c.contact_key, "keys"))
-    .order_by(contacts.c.contact_key)
-    .with_for_update()
+    select(literal_column("'turn'"), *_TURNS.c),
 )
 _ADD_RECEIPTS = insert(receipts).inline()
+_OF_RECEIPT = ("integration_id", "fingerprint", "expires_at")
 _ADD_SUBMISSIONS = insert(submissions).inline()
 _ADD_CONTACTS = insert(contacts).inline()
+_OF_CONTACT = ("integration_id", "contact_key", "due_at", "newest_content")
 _TURN_CONTACTS = (
     update(contacts)
     .where(contacts.c.integration_id == _INTEGRATION, contacts.c.contact_key == bindparam("key"))
@@ -59,6 +84,7 @@ _TURN_CONTACTS = (
         newest_content=bindparam("content"),
     )
 )
+_OF_TURN = ("due", "content", "integration", "key")
 
 _RACES = 5  # how often a group starts again because another process stored a repeat first
 
@@ -118,6 +144,33 @@ class _Turn:
     due_at: float | None
     exists: bool
     became_due: bool = False
+    queued: bool = False  # something was put behind it
+
+
+class _Row(NamedTuple):
+    """A submission's row as it is inserted; the columns are explained with their table."""
+
+    id: str
+    integration_id: str
+    status: str
+    reason: str | None
+    test: bool
+    contact_key: str
+    phone_key: str | None
+    session_key: str | None
+    received_at: float
+    occurred_at: float | None
+    settled_at: float | None
+    tries: int
+    forced: bool
+    payload: bytes
+    request_id: str | None
+    traceparent: str | None
+
+
+_PENDING = SubmissionStatus.PENDING.value, None
+_TEST = SubmissionStatus.TEST.value, None
+_UNREADABLE = SubmissionStatus.DEAD.value, DeadReason.UNREADABLE.value
 
 
 async def accept(
@@ -156,38 +209,30 @@ async def _accept_for(
     arrivals: Sequence[Arrival],
 ) -> Sequence[Accepted | IntegrationGone]:
     """Gather what is known, decide what is new, write it."""
-    if not await transaction.rows(_HOLD_INTEGRATION, integration=integration_id):
+    known = await _look(transaction, integration_id, arrivals)
+    if known is None:
         return [IntegrationGone() for _ in arrivals]
-    seen = await _seen(transaction, integration_id, arrivals)
-    turns = await _lock_turns(transaction, integration_id, arrivals)
-    rows: list[dict[str, Any]] = []
-    shown: list[dict[str, Any]] = []
+    seen, turns = known
+    rows: list[_Row] = []
+    shown: list[Row] = []
     results: list[Accepted | IntegrationGone] = []
     for arrival in arrivals:
         if arrival.fingerprint in seen:
             results.append(Accepted(duplicates=sum(item.readable for item in arrival.items)))
             continue
         seen.add(arrival.fingerprint)
-        shown.append(
-            {
-                "integration_id": integration_id,
-                "fingerprint": arrival.fingerprint,
-                "expires_at": arrival.expires_at,
-            }
-        )
+        shown.append((integration_id, arrival.fingerprint, arrival.expires_at))
         results.append(_take(arrival, seen, turns, rows))
     await _write(transaction, integration_id, shown, rows, turns)
     if any(turn.became_due for turn in turns.values()):
         await announce_due(transaction, database)
-    dead = [row["received_at"] for row in rows if row["status"] == SubmissionStatus.DEAD]
+    dead = [row.received_at for row in rows if row.status == SubmissionStatus.DEAD]
     if dead:
         await announce_dead(transaction, database, integration_id, len(dead), max(dead))
     return results
 
 
-def _take(
-    arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[dict[str, Any]]
-) -> Accepted:
+def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[_Row]) -> Accepted:
     """Add the rows of what is new in a webhook, and say what became of each of its items."""
     accepted = Accepted()
     for item in arrival.items:
@@ -196,11 +241,11 @@ def _take(
             continue
         row = _row(arrival, item)
         rows.append(row)
-        accepted.ids.append(row["id"])
+        accepted.ids.append(row.id)
         accepted.unreadable += not item.readable
-        if row["status"] == SubmissionStatus.PENDING:
+        if row.status == SubmissionStatus.PENDING:
             accepted.pending += 1
-            _queue(row, item, arrival, turns)
+            _queue(row, item, turns)
             if item.session_key:
                 seen.add(item.session_key)
     return accepted
@@ -214,41 +259,38 @@ def _is_repeat(item: NewSubmission, seen: set[str], turns: dict[str, _Turn]) -> 
     return turn is not None and turn.newest_content == item.content
 
 
-def _queue(
-    row: dict[str, Any], item: NewSubmission, arrival: Arrival, turns: dict[str, _Turn]
-) -> None:
+def _queue(row: _Row, item: NewSubmission, turns: dict[str, _Turn]) -> None:
     """Put a submission behind the others of its contact, or first where there are none."""
-    turn = turns.setdefault(row["contact_key"], _Turn(None, None, exists=False))
-    turn.newest_content = item.content
+    turn = turns.get(row.contact_key)
+    if turn is None:
+        turn = turns[row.contact_key] = _Turn(None, None, exists=False)
+    turn.queued, turn.newest_content = True, item.content
     if turn.due_at is None:
-        turn.due_at, turn.became_due = ready_at(arrival.received_at), True
+        turn.due_at, turn.became_due = ready_at(row.received_at), True
 
 
-def _row(arrival: Arrival, item: NewSubmission) -> dict[str, Any]:
-    identifier = new_id(arrival.received_at)
-    if not item.readable:
-        status, reason = SubmissionStatus.DEAD, DeadReason.UNREADABLE
-    else:
-        status, reason = SubmissionStatus.TEST if arrival.test else SubmissionStatus.PENDING, None
-    return {
-        "id": identifier,
-        "integration_id": arrival.integration_id,
-        "status": status.value,
-        "reason": reason and reason.value,
-        "test": arrival.test,
+def _row(arrival: Arrival, item: NewSubmission) -> _Row:
+    identifier, test = new_id(arrival.received_at), arrival.test
+    status, reason = (_TEST if test else _PENDING) if item.readable else _UNREADABLE
+    return _Row(
+        id=identifier,
+        integration_id=arrival.integration_id,
+        status=status,
+        reason=reason,
+        test=test,
         # Where there is no contact to queue behind, it queues behind itself.
-        "contact_key": item.contact_key or identifier,
-        "phone_key": item.phone_key,
-        "session_key": None if arrival.test else item.session_key,
-        "received_at": arrival.received_at,
-        "occurred_at": item.occurred_at,
-        "settled_at": None if status is SubmissionStatus.PENDING else arrival.received_at,
-        "tries": 0,
-        "forced": False,
-        "payload": item.payload,
-        "request_id": arrival.request_id,
-        "traceparent": arrival.traceparent,
-    }
+        contact_key=item.contact_key or identifier,
+        phone_key=item.phone_key,
+        session_key=None if test else item.session_key,
+        received_at=arrival.received_at,
+        occurred_at=item.occurred_at,
+        settled_at=None if status == SubmissionStatus.PENDING else arrival.received_at,
+        tries=0,
+        forced=False,
+        payload=item.payload,
+        request_id=arrival.request_id,
+        traceparent=arrival.traceparent,
+    )
 
 
 def new_id(now: float) -> str:
@@ -256,71 +298,58 @@ def new_id(now: float) -> str:
     return f"{int(now * 1000):012x}{random_hex(20)}"
 
 
-async def _seen(
-    transaction: Transaction, integration_id: str, arrivals: Iterable[Arrival]
-) -> set[str]:
-    """Return which signatures and sessions of the arrivals are there already."""
-    sessions = {item.session_key for arrival in arrivals for item in arrival.items} - {None}
-    found = await transaction.rows(
-        _SEEN,
-        integration=integration_id,
-        fingerprints=[arrival.fingerprint for arrival in arrivals],
-        sessions=list(sessions),
-    )
-    return {row[0] for row in found}
-
-
-async def _lock_turns(
-    transaction: Transaction, integration_id: str, arrivals: Iterable[Arrival]
-) -> dict[str, _Turn]:
-    """Return the known contacts among the arrivals, locked in one order for all replicas.
+async def _look(
+    transaction: Transaction, integration_id: str, arrivals: Sequence[Arrival]
+) -> tuple[set[str], dict[str, _Turn]] | None:
+    """Return which signatures and sessions are there already, and the known contacts, locked.
 
     Locked, so that a delivery that settles at the same moment either is seen here or sees what is
-    written here: a contact is never left with a pending submission and nothing due.
+    written here: a contact is never left with a pending submission and nothing due. None where the
+    integration is gone.
     """
-    keys = {
-        item.contact_key for arrival in arrivals if not arrival.test for item in arrival.items
-    } - {None}
-    if not keys:
-        return {}
-    found = await transaction.rows(_LOCK_TURNS, integration=integration_id, keys=list(keys))
-    return {key: _Turn(newest, due_at, exists=True) for key, newest, due_at in found}
+    items = [item for arrival in arrivals if not arrival.test for item in arrival.items]
+    found = await transaction.rows(
+        _LOOK,
+        integration=integration_id,
+        fingerprints=[arrival.fingerprint for arrival in arrivals],
+        sessions=list({item.session_key for item in items} - {None}),
+        keys=list({item.contact_key for item in items} - {None}),
+    )
+    held, seen, turns = False, set[str](), dict[str, _Turn]()
+    for what, key, newest_content, due_at in found:
+        if what == "turn":
+            turns[key] = _Turn(newest_content, due_at, exists=True)
+        elif what == "seen":
+            seen.add(key)
+        else:
+            held = True
+    return (seen, turns) if held else None
 
 
 async def _write(
     transaction: Transaction,
     integration_id: str,
-    shown: Sequence[Mapping[str, Any]],
-    rows: Sequence[Mapping[str, Any]],
+    shown: Sequence[Row],
+    rows: Sequence[_Row],
     turns: Mapping[str, _Turn],
 ) -> None:
     if shown:
-        await transaction.each(_ADD_RECEIPTS, shown)
+        await transaction.each(_ADD_RECEIPTS, _OF_RECEIPT, shown)
     if not rows:
         return
-    await transaction.each(_ADD_SUBMISSIONS, rows)
-    queued = {row["contact_key"] for row in rows if row["status"] == SubmissionStatus.PENDING}
+    await transaction.each(_ADD_SUBMISSIONS, _Row._fields, rows)
+    queued = sorted((key, turn) for key, turn in turns.items() if turn.queued)
     new = [
-        {
-            "integration_id": integration_id,
-            "contact_key": key,
-            "due_at": turns[key].due_at,
-            "newest_content": turns[key].newest_content,
-        }
-        for key in sorted(queued)
-        if not turns[key].exists
+        (integration_id, key, turn.due_at, turn.newest_content)
+        for key, turn in queued
+        if not turn.exists
     ]
     if new:
-        await transaction.each(_ADD_CONTACTS, new)
+        await transaction.each(_ADD_CONTACTS, _OF_CONTACT, new)
     known = [
-        {
-            "integration": integration_id,
-            "key": key,
-            "due": turns[key].due_at,
-            "content": turns[key].newest_content,
-        }
-        for key in sorted(queued)
-        if turns[key].exists
+        (turn.due_at, turn.newest_content, integration_id, key)
+        for key, turn in queued
+        if turn.exists
     ]
     if known:
-        await transaction.each(_TURN_CONTACTS, known)
+        await transaction.each(_TURN_CONTACTS, _OF_TURN, known)

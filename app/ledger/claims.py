@@ -354,12 +354,12 @@ async def renew(
     async def extend(transaction: Transaction) -> set[Token]:
         held = await _still_held(transaction, claims)
         extended = [
-            {"of": each.integration_id, "key": each.contact_key, "until": now + lease_seconds}
+            (each.integration_id, each.contact_key, now + lease_seconds)
             for each in claims
             if each.token in held
         ]
         if extended:
-            await transaction.each(_EXTEND, extended)
+            await transaction.each(_EXTEND, ("of", "key", "until"), extended)
         return set(held)
 
     return await database.transact(extend)
@@ -425,6 +425,7 @@ async def _still_held(transaction: Transaction, claims: Sequence[Claim]) -> dict
 
 
 _ADD_ATTEMPTS = insert(attempts).inline()
+_OF_ATTEMPT = ("submission_seq", "at", "ms", "http_status", "outcome", "error")
 
 
 async def _record_attempts(
@@ -432,19 +433,19 @@ async def _record_attempts(
 ) -> None:
     """Write that they were sent; without Cordial's words where the contact may be erased by now."""
     rows = [
-        {
-            "submission_seq": each.claim.seq,
-            "at": each.attempt.at,
-            "ms": each.attempt.ms,
-            "http_status": each.attempt.http_status,
-            "outcome": each.attempt.outcome,
-            "error": each.attempt.error if each.claim.token in held else None,
-        }
+        (
+            each.claim.seq,
+            each.attempt.at,
+            each.attempt.ms,
+            each.attempt.http_status,
+            each.attempt.outcome,
+            each.attempt.error if each.claim.token in held else None,
+        )
         for each in settlements
         if each.attempt is not None
     ]
     if rows:
-        await transaction.each(_ADD_ATTEMPTS, rows)
+        await transaction.each(_ADD_ATTEMPTS, _OF_ATTEMPT, rows)
 
 
 _WRITE_OUTCOME = (
@@ -462,25 +463,26 @@ _WRITE_OUTCOME = (
 )
 
 
+_OF_OUTCOME = ("to_status", "to_reason", "at", "spent", "noted", "contact_id", "wiped", "row")
+
+
 async def _write_outcomes(
     transaction: Transaction, settlements: Sequence[Settlement], now: float
 ) -> None:
-    await transaction.each(
-        _WRITE_OUTCOME,
-        [
-            {
-                "row": each.claim.seq,
-                "to_status": each.status.value,
-                "to_reason": str(each.reason) if each.reason else None,
-                "at": None if each.status is SubmissionStatus.PENDING else now,
-                "spent": each.claim.tries + (each.attempt is not None),
-                "noted": to_json(each.warnings).decode() if each.warnings else None,
-                "contact_id": each.cordial_contact_id,
-                "wiped": each.wiped,
-            }
-            for each in settlements
-        ],
-    )
+    rows = [
+        (
+            each.status.value,
+            str(each.reason) if each.reason else None,
+            None if each.status is SubmissionStatus.PENDING else now,
+            each.claim.tries + (each.attempt is not None),
+            to_json(each.warnings).decode() if each.warnings else None,
+            each.cordial_contact_id,
+            each.wiped,
+            each.claim.seq,
+        )
+        for each in settlements
+    ]
+    await transaction.each(_WRITE_OUTCOME, _OF_OUTCOME, rows)
 
 
 async def _announce_dead(
@@ -531,6 +533,9 @@ _FREE_CONTACT = (
 )
 
 
+_OF_FREED = ("due", "seq", "occurred", "of", "key")
+
+
 async def _free_contacts(
     transaction: Transaction,
     settlements: Sequence[Settlement],
@@ -538,25 +543,26 @@ async def _free_contacts(
     now: float,
 ) -> None:
     """Give the contacts back: due again where more of theirs is pending, else idle."""
-    await transaction.each(
-        _FREE_CONTACT,
-        [
-            {
-                "of": each.claim.integration_id,
-                "key": each.claim.contact_key,
-                "due": each.due_at if each.due_at is not None else ready_at(now),
-                **_newest_delivered(each, held[each.claim.token]),
-            }
-            for each in settlements
-        ],
-    )
+    rows = [
+        (
+            each.due_at if each.due_at is not None else ready_at(now),
+            *_newest_delivered(each, held[each.claim.token]),
+            each.claim.integration_id,
+            each.claim.contact_key,
+        )
+        for each in settlements
+    ]
+    await transaction.each(_FREE_CONTACT, _OF_FREED, rows)
 
 
-def _newest_delivered(settlement: Settlement, contact: _Held) -> dict[str, Any]:
-    """Return what is the newest delivered of a contact, with this settlement counted in."""
+def _newest_delivered(settlement: Settlement, contact: _Held) -> tuple[int | None, float | None]:
+    """Return what is the newest delivered of a contact, with this settlement counted in.
+
+    By its place in the order of receipt, and by when the answers were given.
+    """
     seq, occurred_at = contact.delivered_seq, contact.delivered_occurred_at
     if settlement.status is SubmissionStatus.DELIVERED:
         claim = settlement.claim
         seq = max(claim.seq, seq or 0)
         occurred_at = max(filter(None, (claim.occurred_at, occurred_at)), default=None)
-    return {"seq": seq, "occurred": occurred_at}
+    return seq, occurred_at

@@ -7,7 +7,7 @@ a whole transaction is one job of one thread on SQLite, and plain calls of async
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
@@ -40,6 +40,10 @@ _ROWS = 200  # in one statement; SQLite takes 32,766 parameters
 _CHECKPOINT_ROWS = 1_000  # changed since the last one, about 7 MB in the write-ahead log
 
 
+Names = tuple[str, ...]
+Row = tuple[Any, ...]
+
+
 class Transaction(Protocol):
     """An open transaction that writes.
 
@@ -53,8 +57,8 @@ class Transaction(Protocol):
     async def change(self, statement: Executable, **values: Any) -> int:
         """Execute once; return how many rows that concerned."""
 
-    async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute once for each of the rows, which have the same keys always.
+    async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
+        """Execute once for each of the rows, which hold the values of these parameters in order.
 
         What is updated by one row is not what is updated by another.
         """
@@ -105,13 +109,22 @@ class _Prepared:
         head, _, row = self.text.rpartition("VALUES ")
         return f"{head}VALUES {', '.join([row] * number)}"
 
-    def places(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    def places(self, values: Mapping[str, Any]) -> Row:
         fixed = self._fixed
         return tuple([values[name] if name in values else fixed[name] for name in self._names])
 
+    def arrange(self, names: Names, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return rows of the values of these parameters as rows of all of the statement's."""
+        given = [*names, *self._fixed]
+        places = [given.index(name) for name in self._names]
+        if places == [*range(len(names))]:
+            return rows
+        fixed = tuple(self._fixed.values())
+        return [tuple([each[place] for place in places]) for each in [row + fixed for row in rows]]
 
-def _compile(statement: Any, dialect: Dialect, row: Mapping[str, Any]) -> SQLCompiler:
-    keys = list(row) if isinstance(statement, Insert) and row else None
+
+def _compile(statement: Any, dialect: Dialect, names: Iterable[str]) -> SQLCompiler:
+    keys = list(names) if isinstance(statement, Insert) and names else None
     compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=keys)
     return compiled
 
@@ -124,22 +137,22 @@ class _Statements:
         self._prepared: dict[Executable, _Prepared] = {}
         self._of_lists: dict[Executable, _Prepared] = {}
 
-    def prepare(self, statement: Executable, row: Mapping[str, Any]) -> _Prepared:
+    def prepare(self, statement: Executable, names: Iterable[str]) -> _Prepared:
         if (known := self._prepared.get(statement)) is None:
-            known = _Prepared(_compile(statement, self._dialect, row))
+            known = _Prepared(_compile(statement, self._dialect, names))
             self._prepared[statement] = known
         return known
 
-    def prepare_lists(self, statement: Executable, row: Mapping[str, Any]) -> _Prepared:
-        """Prepare an insert or update of any number of rows, given as a list for each key."""
+    def prepare_lists(self, statement: Executable, names: Names) -> _Prepared:
+        """Prepare an insert or update of any number of rows, given as a list for each parameter."""
         if (known := self._of_lists.get(statement)) is None:
             of_lists = _insert_lists if isinstance(statement, Insert) else _update_lists
-            of_one = _compile(statement, self._dialect, row)
-            types = {name: of_one.binds[name].type for name in row}
+            of_one = _compile(statement, self._dialect, names)
+            types = {name: of_one.binds[name].type for name in names}
             lists = [bindparam(name, type_=ARRAY(each)) for name, each in types.items()]
             columns = [Column(name, each) for name, each in types.items()]
             given = func.unnest(*lists).table_valued(*columns).render_derived("given")
-            known = _Prepared(_compile(of_lists(statement, given), self._dialect, {}))
+            known = _Prepared(_compile(of_lists(statement, given), self._dialect, ()))
             self._of_lists[statement] = known
         return known
 
@@ -177,18 +190,19 @@ class _OnSqlite:
         prepared = self._statements.prepare(statement, values)
         return self._connection.execute(prepared.text, prepared.places(values))
 
-    async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        prepared = self._statements.prepare(statement, rows[0])
+    async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
+        prepared = self._statements.prepare(statement, names)
+        arranged = prepared.arrange(names, rows)
         if not isinstance(statement, Insert):
-            self._connection.executemany(prepared.text, map(prepared.places, rows))
+            self._connection.executemany(prepared.text, arranged)
             return
         # As one statement: between two, this thread would wait each time for its turn to run.
-        for some in _batched(rows, _ROWS):
-            values = list(chain.from_iterable(map(prepared.places, some)))
+        for some in _batched(arranged, _ROWS):
+            values = [*chain.from_iterable(some)]
             self._connection.execute(prepared.for_rows(len(some)), values)
 
 
-def _batched(rows: Sequence[Mapping[str, Any]], size: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+def _batched(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
     return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
@@ -274,10 +288,10 @@ class _OnPostgresql:
         done: str = await self._connection.execute(prepared.text, *prepared.places(values))
         return int(done.rpartition(" ")[2])
 
-    async def each(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-        # As one statement with a list for each key, its text the same for any number of rows.
-        prepared = self._statements.prepare_lists(statement, rows[0])
-        lists = {name: [row[name] for row in rows] for name in rows[0]}
+    async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
+        # As one statement with a list for each parameter, its text the same for any number of rows.
+        prepared = self._statements.prepare_lists(statement, names)
+        lists = dict(zip(names, zip(*rows, strict=True), strict=True))
         await self._connection.execute(prepared.text, *prepared.places(lists))
 
 

@@ -24,12 +24,12 @@ SET_DUE = (
 
 
 def contact(key, due=None):
-    return {"integration_id": "quiz", "contact_key": key, "due_at": due}
+    return "quiz", key, due
 
 
-def adding(*rows):
+def adding(*rows, third="due_at"):
     async def add(transaction):
-        await transaction.each(ADD, rows)
+        await transaction.each(ADD, ("integration_id", "contact_key", third), rows)
 
     return add
 
@@ -45,7 +45,7 @@ async def test_what_was_written_is_there(database):
     """Rows, lists as one parameter, literals in a statement, and how many rows were changed."""
 
     async def change(transaction):
-        await transaction.each(SET_DUE, [{"key": "a", "due": 1.5}, {"key": "b", "due": None}])
+        await transaction.each(SET_DUE, ("key", "due"), [("a", 1.5), ("b", None)])
         return [await transaction.change(SET_DUE, key=key, due=2.5) for key in ("c", "nobody")]
 
     await database.transact(adding(*map(contact, "abc")))
@@ -114,8 +114,8 @@ async def test_the_write_ahead_log_is_begun_again(database):
         pytest.skip("PostgreSQL keeps its own")
     long = "x" * 5_000
     for batch in range(20):
-        rows = ({**contact(f"{batch}-{each}"), "newest_content": long} for each in range(1_000))
-        await database.transact(adding(*rows))
+        rows = (("quiz", f"{batch}-{each}", long) for each in range(1_000))
+        await database.transact(adding(*rows, third="newest_content"))
     file, written = database.url.database, 20 * 1_000 * len(long)
     assert os.stat(f"{file}-wal").st_size < written / 2
     assert os.stat(file).st_size > written / 2
