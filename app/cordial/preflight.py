@@ -297,7 +297,7 @@ def _examine_required(integration: Integration, account: Account) -> Iterator[Fi
 def _examine_sms(integration: Integration) -> Iterator[Finding]:
     """Channels, programs and keywords cannot be read by REST; what can be told is completeness."""
     sms, named = integration.sms, integration.jebbit.attributes.sms_opt_in
-    mapped = integration.address_attribute(sms.channel) is not None
+    mapped = integration.phone_attribute is not None
     if named and not sms.program:
         yield Finding(
             "warning",

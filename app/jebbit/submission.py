@@ -6,8 +6,7 @@ array is not said, so all four are read.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -27,8 +26,9 @@ class TooManyItems(Exception):
     """More items in one webhook than we take at once."""
 
 
-class Attribute(NamedTuple):
-    """An attribute as found in a submission.
+@dataclass(slots=True)
+class Attribute:
+    """An attribute as found in a submission; not to be changed.
 
     `trusted` is False where the value may have come from the page's URL, which anyone can write.
     """
@@ -62,27 +62,32 @@ class Submission:
         Null and blank values count as absent. Jebbit repeats URL parameters as top-level keys, so
         a key that also occurs in `url_params` is found but not trusted.
         """
-        key, value = self.look_up(name)
+        key: str | None = name
+        value = self.attributes.get(name)
+        if value.__class__ is not str or not value.strip():
+            key, value = self.look_up(name)
         if key is None:
             return None
-        if self._url_keys is None:
-            self._url_keys = self._read_url_keys()
-        return Attribute(key, value, key not in self._url_keys)
+        url_keys = self._url_keys
+        if url_keys is None:
+            url_keys = self._url_keys = self._read_url_keys()
+        return Attribute(key, value, key not in url_keys)
 
     def look_up(self, name: str) -> tuple[str | None, JsonValue]:
         """Return what `find` finds as key and value, None and None where it is absent.
 
         For those who need not ask whether to believe it, as most need not.
         """
-        key = name
-        if name not in self.attributes:
-            keys = self._keys.by_name.get(fold(name))
+        key: str = name
+        value = self.attributes.get(name)
+        if value is None:
+            keys = None if name in self.attributes else self._keys.by_name.get(_folded(name))
             if keys is None:
-                return None, None
+                return _ABSENT
             key = keys[0]
-        value = self.attributes[key]
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return None, None
+            value = self.attributes[key]
+        if value is None or (value.__class__ is str and not value.strip()):
+            return _ABSENT
         return key, value
 
     def _read_url_keys(self) -> Set[str]:
@@ -90,11 +95,15 @@ class Submission:
         by_name = self._keys.by_name
         if (given := by_name.get("url_params")) is None:
             return _NO_KEYS
-        values = [self.attributes[key] for key in given]
-        names = {fold(name) for value in values for name in _parameter_names(value)}
-        return frozenset(key for name in names for key in by_name.get(name, ()))
+        keys: set[str] = set()
+        for each in given:
+            for name in _parameter_names(self.attributes[each]):
+                if named := by_name.get(fold(name)):
+                    keys.update(named)
+        return keys
 
 
+_ABSENT = None, None
 _NO_KEYS: Set[str] = frozenset()
 
 
@@ -113,30 +122,42 @@ def _keys_of(keys: tuple[str, ...]) -> _Keys:
     return _Keys(by_name, sorted(keys))
 
 
-def _parameter_names(value: JsonValue) -> Iterator[str]:
-    """Yield the names in a query string, whole or as part of a URL, or in an object.
+def _parameter_names(value: JsonValue) -> Iterable[str]:
+    """Return the names in a query string, whole or as part of a URL, or in an object.
 
     Jebbit documents a query-string encoded text; the other forms are read too, since a name that is
     missed here is a name that is believed.
     """
     match value:
-        case dict():
-            yield from value
-        case list():
-            for item in value:
-                yield from _parameter_names(item)
         case str() if value.lstrip().startswith("{"):
-            with suppress(ValueError):
-                yield from _parameter_names(_from_json(value.encode()))
+            try:
+                return _parameter_names(_from_json(value.encode()))
+            except ValueError:
+                return ()
         case str():
-            text = value if "=" in value else unquote(value)  # encoded once more, as a whole
-            query = text.rpartition("?")[2].strip().replace("&amp;", "&")
-            yield from (unquote_plus(part.partition("=")[0]) for part in query.split("&") if part)
+            return _names_in_query(value)
+        case dict():
+            return value
+        case list():
+            return [name for item in value for name in _parameter_names(item)]
+        case _:
+            return ()
+
+
+def _names_in_query(value: str) -> Sequence[str]:
+    text = value if "=" in value else unquote(value)  # encoded once more, as a whole
+    query = text.rpartition("?")[2].strip().replace("&amp;", "&")
+    names = [part.partition("=")[0] for part in query.split("&") if part]
+    escaped = "%" in query or "+" in query
+    return [unquote_plus(name) for name in names] if escaped else names
 
 
 def fold(name: str) -> str:
     """Return a name as it is compared: `Phone Number` and `phone_number` are the same."""
     return name.strip().lower().replace(" ", "_")
+
+
+_folded = lru_cache(maxsize=1_000)(fold)  # for names that an integration asks for: they are few
 
 
 class Item(NamedTuple):

@@ -6,7 +6,7 @@ SMS channel (a status per program, `suppressDOI`) and for `forceSubscribe`.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import phonenumbers
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
@@ -20,7 +20,8 @@ from app.rules.policy import Status, believed, read_country
 _LONGEST_ADDRESS = 320  # what no address exceeds is not worth parsing
 
 
-class Identity(NamedTuple):
+@dataclass(slots=True)
+class Identity:
     """The addresses a submission gives its contact; `phone` is E.164, with the plus.
 
     `untrusted` says that an address was there but may have come from the page's URL.
@@ -37,7 +38,8 @@ class Identity(NamedTuple):
         return bool(self.email or self.phone)
 
 
-class Statuses(NamedTuple):
+@dataclass(slots=True)
+class Statuses:
     """What a contact's channels are asked to become; None leaves one as it is."""
 
     email: Status | None = None
@@ -48,26 +50,23 @@ class Statuses(NamedTuple):
 def identify(submission: Submission, integration: Integration) -> Identity:
     """Read the addresses of a submission, by the rules that name them."""
     source = integration.jebbit
-    email = _address(submission, integration, integration.cordial.email_channel)
-    phone = _address(submission, integration, integration.sms.channel)
+    email_name, phone_name = integration.email_attribute, integration.phone_attribute
+    email = submission.find(email_name) if email_name else None
+    phone = submission.find(phone_name) if phone_name else None
+    emails = phones = None
     believed_email, believed_phone = believed(email, source), believed(phone, source)
-    emails = normalize_email(_text(believed_email)) if believed_email else None
-    phones = (
-        normalize_phone(_text(believed_phone), _phone_region(submission, source))
-        if believed_phone
-        else None
-    )
+    if believed_email:
+        emails = normalize_email(_text(believed_email.value))
+    if believed_phone:
+        text = _text(believed_phone.value)
+        phones = normalize_phone(text, _phone_region(submission, source))
     warnings = []
     if email and not emails:
         warnings.append(_unusable(email, "email"))
     if phone and not phones:
         warnings.append(_unusable(phone, "phone"))
-    return Identity(
-        email=emails,
-        phone=phones,
-        untrusted=email is not believed_email or phone is not believed_phone,
-        warnings=warnings,
-    )
+    untrusted = email is not believed_email or phone is not believed_phone
+    return Identity(emails, phones, untrusted, warnings)
 
 
 def _phone_region(submission: Submission, source: JebbitSource) -> str:
@@ -83,7 +82,11 @@ def normalize_email(text: str | None) -> str | None:
     if text is None or "@" not in text or len(text) > _LONGEST_ADDRESS:
         return None
     address = text.strip().lower()
-    if _is_plain(address):
+    if (
+        len(address) <= _LONGEST_LABEL
+        and _PLAIN_EMAIL.fullmatch(address)
+        and address.rpartition(".")[2] not in _SPECIAL
+    ):
         return address
     try:
         # test_environment lets a team rehearse with addresses under .test
@@ -93,25 +96,15 @@ def normalize_email(text: str | None) -> str | None:
     return found.normalized.lower()
 
 
-def _is_plain(address: str) -> bool:
-    """Say whether an address is one of the many that email-validator takes as they are.
-
-    It takes twenty times as long for the same answer. Whatever is longer than one label of a
-    domain may be, or written in any less usual way, is left to it.
-    """
-    return (
-        len(address) <= _LONGEST_LABEL
-        and _PLAIN_EMAIL.fullmatch(address) is not None
-        and not address.endswith(_NO_DOMAINS)
-    )
-
-
+# The many addresses that email-validator takes as they are; it takes twenty times as long for the
+# same answer. Whatever is longer than one label of a domain may be, or written in any less usual
+# way, is left to it.
 _LONGEST_LABEL = 63
 _PLAIN_EMAIL = re.compile(
     r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}"
 )
 # Under .test a team may rehearse; it is left to email-validator, as the others are.
-_NO_DOMAINS = tuple(f"{before}{name}" for name in SPECIAL_USE_DOMAIN_NAMES for before in "@.")
+_SPECIAL = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
 def normalize_phone(text: str | None, region: str) -> str | None:
@@ -208,20 +201,15 @@ def _sms_channel(phone: str, status: Status | None, sms: Sms) -> dict[str, JsonV
     return channel
 
 
-def _address(submission: Submission, integration: Integration, channel: str) -> Attribute | None:
-    name = integration.address_attribute(channel)
-    return submission.find(name) if name else None
-
-
-def _text(attribute: Attribute | None) -> str | None:
+def _text(value: JsonValue) -> str | None:
     """Return an address as text; a form may send a phone number as a JSON number."""
-    match attribute.value if attribute else None:
+    match value:
+        case str():
+            return value
         case bool():
             return None
-        case str() as text:
-            return text
-        case int() as number if 0 < number < 10**15:  # E.164 has at most 15 digits
-            return str(number)
+        case int() if 0 < value < 10**15:  # E.164 has at most 15 digits
+            return str(value)
         case _:
             return None
 

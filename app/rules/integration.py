@@ -308,13 +308,19 @@ class Integration(_Strict):
         """The rules of the mapping that fill fields, ready to be applied."""
         return FieldMapping(self.mapping, self.jebbit.opt_in_labels.labels)
 
-    def address_attribute(self, channel: str) -> str | None:
-        """Return the attribute that holds a channel's address; None where no rule names it."""
-        return self._address_attributes.get(channel)
+    @cached_property
+    def email_attribute(self) -> str | None:
+        """The attribute that holds the email address; None where no rule names it."""
+        return self._address_attribute(self.cordial.email_channel)
 
     @cached_property
-    def _address_attributes(self) -> dict[str | None, str | None]:
-        return {rule.channel: rule.attribute for rule in self.mapping}
+    def phone_attribute(self) -> str | None:
+        """The attribute that holds the phone number; None where no rule names it."""
+        return self._address_attribute(self.sms.channel)
+
+    def _address_attribute(self, channel: str) -> str | None:
+        named = (rule.attribute for rule in self.mapping if rule.channel == channel)
+        return next(named, None)
 
 
 def slug(name: str) -> str:

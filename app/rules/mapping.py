@@ -126,7 +126,8 @@ class MappedField:
     value: JsonValue
 
 
-class Mapped(NamedTuple):
+@dataclass(slots=True)
+class Mapped:
     """What the mapping makes of one submission: the fields, and how they came about."""
 
     fields: dict[str, JsonValue]
@@ -161,6 +162,10 @@ class FieldMapping:
         self._labels = labels
         self._rules = [rule for rule in rules if rule.channel is None]
         self._ready = [_ready(rule) for rule in self._rules]
+        strings = [each for each in self._ready if each.converter is to_string and each.attribute]
+        self._strings = [each.attribute for each in strings if each.attribute]
+        self._string_fields = [each.field for each in strings]
+        self._others = [each for each in self._ready if each not in strings]
         sources = {fold(rule.attribute) for rule in rules if rule.attribute}
         self._never_unmapped = sources | NEVER_UNMAPPED
         self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
@@ -175,21 +180,25 @@ class FieldMapping:
             account_attributes: where unmapped attributes may flow, the attributes that exist in the
                 Cordial account, with their types; else None.
         """
-        rules, ready, labels = self._rules, self._ready, self._labels
+        given, others, labels = submission.attributes, self._others, self._labels
+        # Strings that go as they are, which most do, are taken over at once.
+        sources = zip(self._string_fields, map(given.get, self._strings))  # noqa: B905 - equal
+        fields: dict[str, JsonValue] = {
+            field: source for field, source in sources if source.__class__ is str and source.strip()
+        }
+        if len(fields) < len(self._strings):
+            others = [each for each in self._ready if each.field not in fields]
+        rules = self._rules
         if account_attributes:
             flowing = list(self._unmapped(submission, account_attributes))
-            rules, ready = rules + flowing, ready + [_ready(rule) for rule in flowing]
-        fields: dict[str, JsonValue] = {}
+            rules, others = [*rules, *flowing], [*others, *map(_ready, flowing)]
         warnings: list[PlanWarning] = []
-        given = submission.attributes
-        for rule, attribute, default, field, converter, separator in ready:
+        for rule, attribute, field, default, converter, separator in others:
             source = given.get(attribute) if attribute else None
-            if source.__class__ is str and converter is to_string and source.strip():
-                fields[field] = source  # as it is: three in four are so
-                continue
-            source = submission.look_up(attribute)[1] if attribute else None
-            if source is None:
-                source = default
+            if source.__class__ is not str or not source.strip():
+                source = submission.look_up(attribute)[1] if attribute else None
+                if source is None:
+                    source = default
             if source is not None:
                 try:
                     value = converter(source, separator, labels)
@@ -210,9 +219,20 @@ class FieldMapping:
             yield Rule.model_construct(attribute=key, field=key, type=account[key])
 
 
-def _ready(rule: Rule) -> tuple[Rule, str | None, JsonValue, str, Converter, str | None]:
+class _Ready(NamedTuple):
+    """A rule taken apart: asking it for its parts each time would take longer than to use them."""
+
+    rule: Rule
+    attribute: str | None
+    field: str
+    default: JsonValue
+    converter: Converter
+    separator: str | None
+
+
+def _ready(rule: Rule) -> _Ready:
     converter = CONVERTERS[rule.type]
-    return rule, rule.attribute, rule.default, rule.field, converter, rule.separator
+    return _Ready(rule, rule.attribute, rule.field, rule.default, converter, rule.separator)
 
 
 def _not_converted(rule: Rule) -> PlanWarning:

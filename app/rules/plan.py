@@ -5,6 +5,7 @@ is what is sent.
 """
 
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ from app.rules.values import FieldType, NotConvertible, parse_date
 _CLOCKS_DIFFER_BY = timedelta(days=1)  # at most: a wrong zone is up to 14 hours
 
 
-class Evidence(NamedTuple):
+@dataclass(slots=True)
+class Evidence:
     """What a plan rests on, for a person to read."""
 
     region: RegionReading
@@ -49,7 +51,8 @@ class Evidence(NamedTuple):
         return self.mapping.steps if self.mapping else ()
 
 
-class Upsert(NamedTuple):
+@dataclass(slots=True)
+class Upsert:
     """Send this body to Cordial."""
 
     body: Mapping[str, JsonValue]
@@ -57,7 +60,8 @@ class Upsert(NamedTuple):
     evidence: Evidence
 
 
-class Skip(NamedTuple):
+@dataclass(slots=True)
+class Skip:
     """Send nothing; a rule said no."""
 
     reason: SkipReason
@@ -93,7 +97,7 @@ def plan(
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
-        or _refuse_identity(identity)
+        or (None if identity.known else _refuse_identity(identity))
         or refuse_region(policy, region.region)
         or refuse_opt_in(held.opt_in, opt_in.answer)
     )
@@ -106,34 +110,28 @@ def plan(
     if policy.opt_in_field:
         fields = {**fields, policy.opt_in_field: opt_in.answer.value}
     statuses = _statuses(integration, identity, held, evidence)
-    return Upsert(
-        body=contact_body(integration, identity, statuses, fields),
-        warnings=[*identity.warnings, *mapped.warnings],
-        evidence=evidence,
-    )
+    body = contact_body(integration, identity, statuses, fields)
+    return Upsert(body, [*identity.warnings, *mapped.warnings], evidence)
 
 
-def _refuse_identity(identity: Identity) -> SkipReason | None:
-    if identity.known:
-        return None
+def _refuse_identity(identity: Identity) -> SkipReason:
     return SkipReason.UNTRUSTED_IDENTITY if identity.untrusted else SkipReason.NO_IDENTITY
 
 
 def _statuses(
     integration: Integration, identity: Identity, held: Terms, evidence: Evidence
 ) -> Statuses:
-    email = email_status(evidence.opt_in, held, evidence.region) if identity.email else None
-    sms = (
-        sms_status(evidence.sms_opt_in, held)
-        if identity.phone and integration.sms.program
-        else None
-    )
-    subscribed_by = [
-        reading
-        for status, reading in ((email, evidence.opt_in), (sms, evidence.sms_opt_in))
-        if status is Status.SUBSCRIBED
-    ]
-    return Statuses(email, sms, force=may_force(held, subscribed_by))
+    email = sms = None
+    subscribed_by: list[OptInReading] = []
+    if identity.email:
+        email = email_status(evidence.opt_in, held, evidence.region)
+        if email is Status.SUBSCRIBED:
+            subscribed_by.append(evidence.opt_in)
+    if identity.phone and integration.sms.program:
+        sms = sms_status(evidence.sms_opt_in, held)
+        if sms is Status.SUBSCRIBED:
+            subscribed_by.append(evidence.sms_opt_in)
+    return Statuses(email, sms, may_force(held, subscribed_by))
 
 
 class Facts(NamedTuple):

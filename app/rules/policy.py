@@ -5,8 +5,9 @@ page's URL, never changes a subscription.
 """
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -80,10 +81,11 @@ class Region(StrEnum):
     NON_EU = "non_eu"
     UNKNOWN = "unknown"
 
-    @property
-    def strict(self) -> bool:
-        """Whether EU rules hold: for whoever is not known to be elsewhere."""
-        return self is not Region.NON_EU
+    strict: bool
+    """Whether EU rules hold: for whoever is not known to be elsewhere."""
+
+    def __init__(self, name: str) -> None:
+        self.strict = name != "non_eu"
 
 
 class SkipReason(StrEnum):
@@ -111,7 +113,8 @@ class Status(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
 
 
-class RegionReading(NamedTuple):
+@dataclass(slots=True)
+class RegionReading:
     """A person's region and what decided it.
 
     `doubtful` where the submission names a country that may come from the page's URL, or that is
@@ -125,7 +128,8 @@ class RegionReading(NamedTuple):
     doubtful: bool = False
 
 
-class OptInReading(NamedTuple):
+@dataclass(slots=True)
+class OptInReading:
     """What a person answered and where it was read.
 
     An answer under a key of the page's URL is no answer (`null`), and `trusted` is False: whatever
@@ -151,10 +155,12 @@ def _find(submission: Submission, name: str | None) -> Attribute | None:
 
 def read_country(submission: Submission, source: JebbitSource) -> str | None:
     """Return the country a submission names, as ISO 3166 alpha-2 (or `EU`), if it names one."""
-    found = believed(_find(submission, source.attributes.country), source)
-    if found is None or not isinstance(found.value, str):
+    name = source.attributes.country
+    found = believed(submission.find(name), source) if name else None
+    value = found.value if found else None
+    if not isinstance(value, str):
         return None
-    text = " ".join(found.value.split()).upper()
+    text = value.upper() if value.isalpha() else " ".join(value.split()).upper()
     code = _COUNTRY_NAMES.get(text, text)
     known = len(code) == 2 and code.isascii() and code.isalpha() and code not in _NO_COUNTRY
     return code if known else None
@@ -188,12 +194,17 @@ def _region_named(value: JsonValue) -> Region | None:
 
 def read_opt_in(submission: Submission, name: str | None, source: JebbitSource) -> OptInReading:
     """Read an opt-in attribute; absent, it is null: the experience had no box."""
-    found = _find(submission, name)
+    if name is None:
+        return _NOT_ASKED
+    found = submission.find(name)
     if found is None:
         return OptInReading(Answer.NULL, name)
     if believed(found, source) is None:
         return OptInReading(Answer.NULL, found.key, found.value, trusted=False)
     return OptInReading(answer(found.value, source.opt_in_labels.labels), found.key, found.value)
+
+
+_NOT_ASKED = OptInReading(Answer.NULL)
 
 
 def terms(policy: Policy, region: Region) -> Terms:
@@ -203,25 +214,26 @@ def terms(policy: Policy, region: Region) -> Terms:
 
 def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason | None:
     """Say why this session does not count at all: its campaign, or that it is not a real one."""
-    if refused := _refuse_campaign(submission, source):
+    campaigns = source.campaigns
+    if (campaigns.included or campaigns.excluded) and (
+        refused := _refuse_campaign(submission, source)
+    ):
         return refused
-    for name, reason in _MUST_NOT_BE_FALSE.items():
-        _, value = submission.look_up(name)
+    for name, reason in _MUST_NOT_BE_FALSE:
+        value = submission.look_up(name)[1]
         if value is not None and answer(value, source.opt_in_labels.labels) is Answer.NO:
             return reason
     return None
 
 
-_MUST_NOT_BE_FALSE = {
-    "is_completed": SkipReason.NOT_COMPLETED,
-    "is_valid": SkipReason.NOT_VALID,
-}
+_MUST_NOT_BE_FALSE = (
+    ("is_completed", SkipReason.NOT_COMPLETED),
+    ("is_valid", SkipReason.NOT_VALID),
+)
 
 
 def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason | None:
     included, excluded = source.campaigns.included, source.campaigns.excluded
-    if not included and not excluded:
-        return None
     names = (source.attributes.campaign_id, source.attributes.campaign_name)
     found = (_find(submission, name) for name in names)
     given = {fold_label(str(each.value)) for each in found if each}
@@ -261,10 +273,9 @@ _REFUSED: Mapping[OptInRule, Mapping[Answer, SkipReason]] = {
 
 def email_status(opt_in: OptInReading, terms: Terms, reading: RegionReading) -> Status | None:
     """Decide the email channel's status; None leaves it as it is in Cordial."""
-    elsewhere = not reading.region.strict and not reading.doubtful
-    null_counts = elsewhere or terms.null_is_consent
-    if opt_in.trusted and opt_in.answer is Answer.NULL and null_counts and terms.auto_subscribe:
-        return Status.SUBSCRIBED
+    if opt_in.trusted and terms.auto_subscribe and opt_in.answer is Answer.NULL:
+        elsewhere = not reading.region.strict and not reading.doubtful
+        return Status.SUBSCRIBED if elsewhere or terms.null_is_consent else None
     return _answered_status(opt_in, terms)
 
 
@@ -276,9 +287,9 @@ def sms_status(opt_in: OptInReading, terms: Terms) -> Status | None:
 def _answered_status(opt_in: OptInReading, terms: Terms) -> Status | None:
     if not opt_in.trusted:
         return None
-    if opt_in.answer is Answer.YES and terms.auto_subscribe:
+    if terms.auto_subscribe and opt_in.answer is Answer.YES:
         return Status.SUBSCRIBED
-    if opt_in.answer is Answer.NO and terms.on_opt_out == "unsubscribe":
+    if terms.on_opt_out == "unsubscribe" and opt_in.answer is Answer.NO:
         return Status.UNSUBSCRIBED
     return None
 

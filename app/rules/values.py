@@ -73,6 +73,9 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
 
 
 def _word(text: str, labels: Labels) -> Answer:
+    usual = _WORDS.get(text)
+    if usual is not None and not labels.yes and not labels.no:
+        return usual
     label = fold_label(text)
     if label in labels.yes:
         return Answer.YES
@@ -135,6 +138,10 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3
 
 def to_date(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return ISO 8601 with an explicit offset: without one Cordial reads its own account's zone."""
+    if value.__class__ is str and (usual := _USUAL_DATE.fullmatch(value)):
+        iso = f"{usual[1]}T{usual[2]}+00:00"
+        _from_iso(iso)
+        return iso
     return parse_date(value).isoformat()
 
 
@@ -149,6 +156,8 @@ def parse_date(value: JsonValue) -> datetime:
     """
     if isinstance(value, str):
         text = value.strip()
+        if usual := _USUAL_DATE.fullmatch(text):
+            return _from_iso(f"{usual[1]}T{usual[2]}+00:00")
         if match := _DATE.fullmatch(text):
             return _calendar(match)
         if _EPOCH.fullmatch(text):
@@ -158,6 +167,8 @@ def parse_date(value: JsonValue) -> datetime:
     raise NotConvertible
 
 
+# What `experience_date` looks like; the pattern below takes three times as long.
+_USUAL_DATE = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC", re.ASCII)
 _DATE = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
     r"(?:(?:T|t| +)(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
@@ -174,8 +185,12 @@ def _calendar(match: re.Match[str]) -> datetime:
     clock = f"{minute or '00:00'}:{second or '00'}"
     if fraction:
         clock += f".{fraction[:6]:0<6}"
+    return _from_iso(f"{day}T{clock}{_offset(zone)}")
+
+
+def _from_iso(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
+        return datetime.fromisoformat(text)
     except ValueError:
         raise NotConvertible from None
 
@@ -210,7 +225,8 @@ def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonVal
         items = _chosen(value, labels)
     else:
         items = [value]
-    return [_item(item) for item in items if item != ""] or None
+    given = [item for item in items if item != ""]
+    return [each if each.__class__ is str else _item(each) for each in given] or None
 
 
 def _item(value: JsonValue) -> JsonValue:

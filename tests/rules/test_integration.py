@@ -242,8 +242,8 @@ def test_sms_in_part(make_integration: Make) -> None:
 def test_address_attribute(make_integration: Make) -> None:
     """The mapping tells which attribute holds a channel's address."""
     integration = make_integration(mapping=[{"attribute": "Mail", "field": EMAIL["field"]}])
-    assert integration.address_attribute("email") == "Mail"
-    assert integration.address_attribute("sms") is None
+    assert integration.email_attribute == "Mail"
+    assert integration.phone_attribute is None
 
 
 @pytest.mark.parametrize(
@@ -363,13 +363,13 @@ def test_merged_body_is_json(make_body: Make) -> None:
 def test_a_copy_follows_from_its_own_values(make_integration: Make) -> None:
     """What is worked out once of a model is worked out anew for a changed copy of it."""
     integration = make_integration(jebbit={"opt_in_labels": {"true": ["sure"]}})
-    assert integration.address_attribute("email") == "email"
+    assert integration.email_attribute == "email"
     assert integration.sms.program is None
     assert integration.jebbit.opt_in_labels.labels.yes == {"sure"}
     mapping = [Rule(attribute="Mail", field="channels.email.address")]
     cordial = integration.cordial.model_copy(update={"sms": Sms(program="main")})
     changed = integration.model_copy(update={"mapping": mapping, "cordial": cordial})
-    assert changed.address_attribute("email") == "Mail"
+    assert changed.email_attribute == "Mail"
     assert changed.sms.program == "main"
     labels = integration.jebbit.opt_in_labels.model_copy(update={"true": ["ok"]})
     assert labels.labels.yes == {"ok"}
