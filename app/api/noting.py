@@ -77,11 +77,13 @@ def write_down(note: Note, metrics: Metrics, span: Span, seconds: float) -> None
     metrics.webhook(note.integration, outcome, seconds)
     _count(note, accepted, metrics)
     span.note(
-        request_id=note.request_id,
-        integration=note.integration,
-        outcome=outcome,
-        http_status=status,
-        bytes=note.size,
+        {
+            "request_id": note.request_id,
+            "integration": note.integration,
+            "outcome": outcome,
+            "http_status": status,
+            "bytes": note.size,
+        }
     )
     _logging(status)(
         "webhook",

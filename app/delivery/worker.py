@@ -268,7 +268,7 @@ class Worker:
             outcome = self._sender.failed(each, type(error).__name__)
         line = self._line(each, outcome, (time.perf_counter() - started) * 1000)
         log.info("attempt", **line, **span.ids)
-        span.note(**line)
+        span.note(line)
         return outcome
 
     async def _integration(self, each: Claim) -> StoredIntegration:

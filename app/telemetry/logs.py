@@ -86,16 +86,21 @@ def keep_loggers() -> None:
     structlog.configure(cache_logger_on_first_use=True)
 
 
-class _StandardError:
-    """Writes lines, those of one round of the event loop together.
+_WRITE_SECONDS = 0.005  # between two writes, while nothing warns
 
-    A write hands the interpreter to another thread, which costs more than the line. Whatever warns
-    is written at once, with all that came before it.
+
+class _StandardError:
+    """Writes lines, those of a few milliseconds together.
+
+    A write takes as long as five lines, and hands the interpreter to another thread. A line that
+    comes after a pause is written at the end of its round of the event loop; whatever warns, at
+    once with all that came before it.
     """
 
     def __init__(self) -> None:
         self._waiting: deque[bytes] = deque()
-        self._round: asyncio.AbstractEventLoop | None = None  # whose end writes what waits
+        self._loop: asyncio.AbstractEventLoop | None = None  # which will write what waits
+        self._written_at = 0.0  # by that loop's clock
 
     def info(self, line: bytes) -> None:
         self._waiting.append(line)
@@ -104,9 +109,9 @@ class _StandardError:
         except RuntimeError:
             self.write()
             return
-        if self._round is not loop:
-            self._round = loop
-            loop.call_soon(self._end_round)
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_at(self._written_at + _WRITE_SECONDS, self._write_round, loop)
 
     def warning(self, line: bytes) -> None:
         self._waiting.append(line)
@@ -115,8 +120,8 @@ class _StandardError:
     debug = info
     error = critical = warning
 
-    def _end_round(self) -> None:
-        self._round = None
+    def _write_round(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop, self._written_at = None, loop.time()
         self.write()
 
     def write(self) -> None:

@@ -33,7 +33,7 @@ class Span(Protocol):
     def ids(self) -> Mapping[str, str]:
         """What a log line says of the span, to be found by it."""
 
-    def note(self, **attributes: Value | None) -> None:
+    def note(self, attributes: Mapping[str, Value | None]) -> None:
         """Keep what is known of it; never a person's data."""
 
 
@@ -54,7 +54,7 @@ class _NoSpan:
     traceparent: str | None = None
     ids: Mapping[str, str] = MappingProxyType({})
 
-    def note(self, **attributes: Value | None) -> None:
+    def note(self, attributes: Mapping[str, Value | None]) -> None:
         pass
 
 
@@ -171,6 +171,6 @@ class _OpenSpan:
     def ids(self) -> Mapping[str, str]:
         return {"trace_id": f"{self._span.get_span_context().trace_id:032x}"}
 
-    def note(self, **attributes: Value | None) -> None:
+    def note(self, attributes: Mapping[str, Value | None]) -> None:
         known = {name: value for name, value in attributes.items() if value is not None}
         self._span.set_attributes(known)

@@ -36,11 +36,11 @@ def test_a_delivery_is_linked_to_its_webhook(traces, exported):
     """By what is stored between them; the webhook is part of the caller's trace."""
     with traces.webhook({b"traceparent": CALLER.encode()}) as webhook:
         stored = webhook.traceparent
-        webhook.note(outcome="accepted", bytes=None)
+        webhook.note({"outcome": "accepted", "bytes": None})
     assert stored is not None
     assert len(stored) <= 64
     with traces.delivery(stored) as delivery:
-        delivery.note(status="delivered", n=1)
+        delivery.note({"status": "delivered", "n": 1})
     first, second = exported.get_finished_spans()
     assert first.context.trace_id == 0x0AF7651916CD43DD8448EB211C80319C
     assert (first.name, first.kind) == ("webhook", SpanKind.SERVER)
@@ -129,7 +129,7 @@ def test_off_unless_asked_for(environment, given):
         traces.webhook({b"traceparent": CALLER.encode()}) as span,
         traces.delivery(CALLER) as other,
     ):
-        span.note(outcome="accepted")
+        span.note({"outcome": "accepted"})
         assert span is other, "nothing is made for either"
         assert (span.traceparent, dict(span.ids)) == (None, {})
     traces.close()
@@ -172,7 +172,7 @@ def test_spans_reach_a_collector(environment, collector):
     environment({"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url})
     traces = open_traces(traces_exporter())
     with traces.webhook({}) as span:
-        span.note(outcome="accepted")
+        span.note({"outcome": "accepted"})
     traces.close()
     [(path, body)] = wait_for(lambda: collector.taken)
     assert path == "/v1/traces"
