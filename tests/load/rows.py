@@ -1,6 +1,7 @@
 """The rows of the benchmark: what is measured, and against what."""
 
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -168,22 +169,23 @@ def telling(bench: Bench) -> list[Finding]:
     By the clock it would be lost in the noise of the machine.
     """
     submissions = max(_BATCH, bench.options.backlog // 10)
-    with (
-        serve(bench.ledger()) as watched,
-        serve(bench.ledger(), "tests.load.unwatched", LOG_LEVEL="ERROR") as unwatched,
-    ):
+    with serve(bench.ledger(), "tests.load.unwatched") as service:
 
-        def spent(service: Service) -> float:
+        def spent(told: signal.Signals) -> float:
+            service.process.popen.send_signal(told)
             before = service.process.cpu()
             bench.fill(service, submissions, batch=1)
             bench.drain(service, submissions)
             return (service.process.cpu() - before) / submissions * 1e6
 
-        for each in (watched, unwatched):
-            each.create(NAME)
+        service.create(NAME)
+        for each in (signal.SIGUSR1, signal.SIGUSR2):
             spent(each)  # warm up
         costs = bench.alternate(
-            {"watched": lambda: spent(watched), "unwatched": lambda: spent(unwatched)},
+            {
+                "watched": lambda: spent(signal.SIGUSR2),
+                "unwatched": lambda: spent(signal.SIGUSR1),
+            },
             bench.options.rounds * _MORE,
         )
     measure, here, baseline = "CPU, logs and metrics", costs["watched"], costs["unwatched"]
