@@ -41,7 +41,7 @@ _PRUNE_SECONDS = 60.0
 _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # one in so many sends is kept free of any single integration
 _SETTLE_GROUP = 200
-_AHEAD = 2  # for so many places, one more is claimed, so that a place is not idle during a claim
+_CLAIMED = 2  # times as many as may be sent at once, so that no place is idle during a claim
 _WAIT_SECONDS = 1.0  # for a place; then a pause, a mended mapping or an erasure may be news to it
 _UNSETTLED = 3  # times as many under way as may be sent at once, where outcomes are slow to write
 _GATHER_SECONDS = 0.004  # between two commits where outcomes wait: fewer, larger ones are cheaper
@@ -191,7 +191,7 @@ class Worker:
         self._rounds += 1
         self._metrics.round()
         unsent = [each for each in self._flights.values() if not each.sent]
-        most = self._concurrency + self._concurrency // _AHEAD
+        most = _CLAIMED * self._concurrency
         if len(unsent) >= most or len(self._flights) >= _UNSETTLED * self._concurrency:
             return 0
         try:
