@@ -45,7 +45,7 @@ _CLAIMED = 2  # times as many as may be sent at once, so that no place is idle d
 _WAIT_SECONDS = 1.0  # for a place; then a pause, a mended mapping or an erasure may be news to it
 _UNSETTLED = 3  # times as many under way as may be sent at once, where outcomes are slow to write
 _GATHER_SECONDS = 0.004  # between two commits where outcomes wait: fewer, larger ones are cheaper
-_REST_SECONDS = 0.02  # between two looks of which the first found nothing
+_REST_SECONDS = 0.005  # between two looks of which the first found nothing
 _CLAIM_SECONDS = 30.0  # a ledger that does not answer must not look like a worker that hangs
 STALLED_SECONDS = 60.0
 

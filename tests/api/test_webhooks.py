@@ -577,3 +577,22 @@ def test_a_paused_integration_takes_webhooks(shared, create):
     """Pausing stops sending, not receiving."""
     quiz = create(state="paused")
     assert counts(shared.post(ANN, quiz)) == (1, 0, 0, 1)
+
+
+def test_a_defect_is_answered_as_one_and_kept_apart_from_its_webhook(service, monkeypatch, capfd):
+    """500 without a word of what it met, to be found by its request's id; the next one is taken."""
+    running = service(run_worker=False)
+    running.create_integration()
+
+    def fail(*_: Any) -> None:
+        raise ValueError("ann@example.com")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(webhooks, "parse", fail)
+        answer = running.post(ANN)
+    assert refused(answer, 500) == "A defect of this service; its log says where."
+    assert answer.headers["x-request-id"]
+    assert "ann@" not in capfd.readouterr().err
+    counted = running.client.get("/metrics").text
+    assert 'webhooks_total{integration="spring-quiz",outcome="defect"} 1.0' in counted
+    assert counts(running.post(ANN)) == (1, 0, 0, 1)

@@ -18,7 +18,7 @@ from tests.faults.harness import ROOT, post
 from tests.load import bench_plan
 from tests.load.client import Measured, address
 from tests.load.measuring import CONCURRENCY, NAME, Bench, Finding, per_second
-from tests.load.service import Process, Service, bare, serve
+from tests.load.service import Process, bare, serve
 from tests.load.sustained import apart, together
 from tests.load.waiting import waiting
 
