@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, NamedTuple
@@ -36,7 +36,7 @@ _WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)")
 _SIGNATURE = signature.HEADER.encode()
 _TEST = signature.TEST_HEADER.encode()
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _WRONG_SIGNATURE = "The signature does not hold. Check the shared secret and the sender's clock."
 _UNKNOWN = "No integration has the id {!r}. Its webhook_url says where to post."
