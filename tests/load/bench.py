@@ -103,7 +103,8 @@ def _options(chosen: argparse.Namespace) -> Options:
 def _table(findings: list[Finding]) -> Table:
     table = Table("#", "measure", "engine", "here", "baseline", "", "ratio", "to reach", "reached")
     for each in findings:
-        bound = f"≥ {each.at_least:g}" if each.at_least is not None else f"≤ {each.at_most:g}"
+        bounds = ((each.at_least, "≥"), (each.at_most, "≤"))
+        bound = " ".join(f"{sign} {value:g}" for value, sign in bounds if value is not None)
         table.add_row(
             str(each.row),
             each.measure,
@@ -113,7 +114,7 @@ def _table(findings: list[Finding]) -> Table:
             "" if each.baseline is None else f"{each.baseline:,.1f} {each.unit}",
             "" if each.ratio is None else f"{each.ratio:.2f}",
             bound if each.ratio is not None else f"{bound} {each.unit}",
-            "yes" if each.reached else "[red]no",
+            ("yes" if each.reached else "[red]no") if bound else "",
         )
     return table
 

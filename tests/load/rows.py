@@ -23,6 +23,7 @@ from tests.load.sustained import apart, together
 from tests.load.waiting import waiting
 
 _BATCH = 100
+_UNSTORED = "accept, were nothing stored"
 _WARM_UP = 0.5  # s
 _MORE = 4  # rounds for each of the others, where a small difference is to be told
 _PEOPLE = 200
@@ -30,14 +31,24 @@ _IMPORTS = "import fastapi, sqlalchemy, httpx"
 
 
 def accepting(bench: Bench) -> list[Finding]:
-    """1: single-submission webhooks, each on disk before its 202, and bare endpoints."""
+    """1: single-submission webhooks, each on disk before its 202, and bare endpoints.
+
+    And the same on a ledger that stores nothing: no faster could it ever be.
+    """
     with (
         serve(bench.ledger()) as service,
+        serve(bench.ledger(), "tests.load.unstored") as unstored,
         bare("fastapi", bench.folder) as fastapi,
         bare("starlette", bench.folder) as starlette,
     ):
-        service.create(NAME)
-        targets = {"service": service.process, "FastAPI": fastapi, "Starlette": starlette}
+        for each in (service, unstored):
+            each.create(NAME)
+        targets = {
+            "service": service.process,
+            "unstored": unstored.process,
+            "FastAPI": fastapi,
+            "Starlette": starlette,
+        }
         measured = _alternate_posts(bench, targets)
     rates = {name: [each.rate for each in rounds] for name, rounds in measured.items()}
     p99s = {name: [each.p99 * 1000 for each in rounds] for name, rounds in measured.items()}
@@ -46,6 +57,7 @@ def accepting(bench: Bench) -> list[Finding]:
     return [
         bench.compare(1, "accept", "/s", here, "bare FastAPI", rates["FastAPI"], at_least=1),
         bench.compare(1, "accept", "/s", here, "bare Starlette", rates["Starlette"], at_least=0.5),
+        bench.compare(1, _UNSTORED, "/s", rates["unstored"], "bare FastAPI", rates["FastAPI"]),
         bench.compare(1, "accept, p99", "ms", slowest, "bare FastAPI", p99s["FastAPI"], at_most=3),
     ]
 
