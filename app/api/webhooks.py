@@ -329,11 +329,12 @@ def _new(
 ) -> NewSubmission:
     if item.submission is None:
         return NewSubmission(item.payload, readable=False)
-    identity, session, occurred_at = facts(item.submission, integration, received_at)
+    identity, session, occurred = facts(item.submission, integration, received_at)
+    occurred_at = occurred.timestamp() if occurred else None
     pseudonyms = state.pseudonyms
     contact_key, phone_key = pseudonyms.keys(identity.email, identity.phone)
     content = to_json(item.submission.in_order)
-    session_key = pseudonyms.session(session, content) if session else None
+    session_key = pseudonyms.session(session, content, occurred_at) if session else None
     return NewSubmission(
         payload=item.payload,
         readable=True,
@@ -341,7 +342,7 @@ def _new(
         phone_key=phone_key,
         content=session_key or pseudonyms.content(content),
         session_key=session_key,
-        occurred_at=occurred_at.timestamp() if occurred_at else None,
+        occurred_at=occurred_at,
     )
 
 

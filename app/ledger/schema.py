@@ -86,7 +86,7 @@ submissions = Table(
     # An HMAC of the address, or the submission's own id where it has none: what it queues behind.
     Column("contact_key", String(32)),
     Column("phone_key", String(32)),  # to find a person by phone who is known by email
-    Column("session_key", String(32)),  # an HMAC of session id and content
+    Column("session_key", String(32)),  # when it was, and an HMAC of session id and content
     Column("received_at", Double, nullable=False),
     Column("occurred_at", Double),
     Column("settled_at", Double),
@@ -97,8 +97,8 @@ submissions = Table(
     Column("cordial_contact_id", String(64)),
     Column("request_id", String(128)),  # of its webhook, for the log lines of its attempts
     Column("traceparent", String(64)),  # the webhook's span, which deliveries are linked to
-    # Also finds the first pending one of a contact. Keys are random, so that each index on one is a
-    # page to write for every submission: the fewer the better.
+    # Also finds the first pending one of a contact. Its keys are random, so that it is a page to
+    # write for every submission: the fewer such indexes the better.
     Index("submissions_by_contact", "contact_key", "integration_id", "status", "seq"),
     Index(
         "submissions_by_phone",

@@ -90,9 +90,16 @@ class Pseudonyms:
         """Return the digest by which two equal contents are told."""
         return self._digest("content", content)
 
-    def session(self, session: str, content: bytes) -> str:
-        """Return the digest of a session's id together with its content."""
-        return self._digest(f"session {len(session)} {session}", content)
+    def session(self, session: str, content: bytes, occurred_at: float | None = None) -> str:
+        """Return the digest of a session's id together with its content.
+
+        It begins with when that was (unix seconds), where the content says so: new sessions are
+        then neighbours in an index, on few pages.
+        """
+        digest = self._digest(f"session {len(session)} {session}", content)
+        if occurred_at is None or not 0 <= occurred_at < 2**32:
+            return digest
+        return f"{int(occurred_at):08x}{digest[8:]}"
 
     def _digest(self, kind: str, value: bytes) -> str:
         made = self._keyed.copy()

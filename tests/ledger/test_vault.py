@@ -51,6 +51,8 @@ def test_pseudonyms_tell_equal_from_different_and_nothing_more():
         mine.session("s", b"ab"),
         mine.session("sa", b"b"),
         mine.session("s", b"b"),
+        mine.session("s", b"b", 1_700_000_000.0),
+        mine.session("t", b"b", 1_700_000_000.0),
         Pseudonyms(b"x" * 32).email("ann@example.com"),
     ]
     assert len(set(keys)) == len(keys)
@@ -65,6 +67,17 @@ def test_a_session_is_not_taken_for_another_by_its_spelling(session):
     mine = Pseudonyms(b"k" * 32)
     others = [mine.session("a", b"c"), mine.session("1", b"a\0c"), mine.session("3", b"1 a\0c")]
     assert mine.session(session, b"c") not in others
+
+
+@pytest.mark.parametrize("odd", [None, -1.0, 2.0**32, 1e300])
+def test_sessions_are_neighbours_in_the_order_of_their_time(odd):
+    """Also within a second; a time that no clock shows is none."""
+    mine = Pseudonyms(b"k" * 32)
+    times = [0.0, 1.7e9, 1.7e9 + 1, 2.0**32 - 1]
+    keys = [mine.session("s", b"content", each) for each in times]
+    assert keys == sorted(keys)
+    assert mine.session("s", b"content", 1.7e9 + 0.5) == keys[1]
+    assert mine.session("s", b"content", odd) == mine.session("s", b"content")
 
 
 def test_a_contact_s_own_key_is_that_of_its_email_else_of_its_phone():

@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import cast
@@ -94,10 +95,19 @@ def post(load: Load) -> Measured:
 _ANSWERS = b",".join(b'"question_%d":"Answer %d to it"' % (n, n) for n in range(1, 9))
 _SUBMISSION = (
     b'{"email":"%(email)b","first_name":"Ann","opt_in":"true","country_code":"US",%(phone)b'
-    b'"user_session_id":"session-%(number)d","experience_date":"2026-11-20 10:15:00 UTC",'
+    b'"user_session_id":"session-%(number)d","experience_date":"%(date)b",'
     b'"campaign_id":"c-17","campaign_name":"Spring quiz","outcome":"Bold","is_completed":true,'
     b'"favorite_colors":"red|blue",' + _ANSWERS + b"}"
 )
+
+
+_FIRST_AT = datetime(2026, 11, 10, tzinfo=UTC)
+_SECONDS = 864_000  # with a submission in each, then the same again
+
+
+def occurred_at(number: int) -> datetime:
+    """Return when the submission was."""
+    return _FIRST_AT + timedelta(seconds=number % _SECONDS)
 
 
 def address(number: int) -> str:
@@ -119,6 +129,7 @@ def submission(number: int) -> bytes:
     """Return a person's answers, all with an address and a session of their own."""
     given = phone(number)
     return _SUBMISSION % {
+        b"date": f"{occurred_at(number):%Y-%m-%d %H:%M:%S UTC}".encode(),
         b"email": address(number).encode(),
         b"phone": b'"phone_number":"%b",' % given.encode() if given else b"",
         b"number": number,

@@ -12,7 +12,7 @@ from app.ledger.accepting import new_id
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, contacts, ready_at, submissions
 from app.ledger.vault import Pseudonyms, Vault
-from tests.load.client import address, phone, submission
+from tests.load.client import address, occurred_at, phone, submission
 from tests.load.measuring import NAME, Bench, Finding, per_second
 from tests.load.service import SECRET_KEY, Ledger, Service, serve
 
@@ -120,7 +120,9 @@ def _rows(
             "test": False,
             "contact_key": email,
             "phone_key": phone_key,
-            "session_key": pseudonyms.session(f"session-{number}", payload),
+            "session_key": pseudonyms.session(
+                f"session-{number}", payload, occurred_at(number).timestamp()
+            ),
             "received_at": now,
             "tries": 0,
             "forced": False,
