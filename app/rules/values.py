@@ -138,8 +138,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3
 
 def to_date(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return ISO 8601 with an explicit offset: without one Cordial reads its own account's zone."""
-    if value.__class__ is str and (usual := _USUAL_DATE.fullmatch(value)):
-        iso = f"{usual[1]}T{usual[2]}+00:00"
+    if iso := _usual_date(value):
         _from_iso(iso)
         return iso
     return parse_date(value).isoformat()
@@ -156,8 +155,8 @@ def parse_date(value: JsonValue) -> datetime:
     """
     if isinstance(value, str):
         text = value.strip()
-        if usual := _USUAL_DATE.fullmatch(text):
-            return _from_iso(f"{usual[1]}T{usual[2]}+00:00")
+        if iso := _usual_date(text):
+            return _from_iso(iso)
         if match := _DATE.fullmatch(text):
             return _calendar(match)
         if _EPOCH.fullmatch(text):
@@ -167,7 +166,15 @@ def parse_date(value: JsonValue) -> datetime:
     raise NotConvertible
 
 
-# What `experience_date` looks like; the pattern below takes three times as long.
+def _usual_date(value: JsonValue) -> str | None:
+    """Return a date in the form that `experience_date` has, as ISO 8601, whether it exists or not.
+
+    It is read three times as fast as all the forms there are.
+    """
+    usual = _USUAL_DATE.fullmatch(value) if isinstance(value, str) else None
+    return f"{usual[1]}T{usual[2]}+00:00" if usual else None
+
+
 _USUAL_DATE = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC", re.ASCII)
 _DATE = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"

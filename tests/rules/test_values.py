@@ -263,3 +263,20 @@ def test_any_value_converts_to_json_or_not_at_all(
     expected = {"number": int | float, "array": list, "list": bool}.get(kind, str)
     assert made is None or isinstance(made, expected)
     assert json.loads(json.dumps(made, allow_nan=False)) == made
+
+
+@given(
+    st.from_regex(
+        r"\A(20[0-9]{2}|0000|9999)-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-6][0-9]:[0-6][0-9]\Z"
+    )
+)
+def test_the_usual_form_of_a_date_is_read_as_any_other(text: str) -> None:
+    """It has a short way of its own; both agree, also on days that there are not."""
+
+    def read(form: str) -> object:
+        try:
+            return convert(form, "date"), parse_date(form)
+        except NotConvertible:
+            return None
+
+    assert read(f"{text} UTC") == read(text.replace(" ", "T") + "Z")
