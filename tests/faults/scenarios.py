@@ -112,7 +112,8 @@ def terminated(stage: Stage, scale: int) -> None:
     with stage.load() as load:
         for _ in range(scale):
             load.more(20)
-            assert stage.replicas[0].terminate() == 0
+            code = stage.replicas[0].terminate()
+            assert code == 0, (code, stage.replicas[0].log.read_text()[-3000:])
             load.more(10)
             stage.replicas[0].start()
     stage.faults()
