@@ -22,7 +22,7 @@ from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
 from app.main import create_app, create_worker_app, open_accounts, open_ledger, run_worker
-from app.samples import SAMPLES
+from app.sandbox.samples import SAMPLES
 from app.serving import DrainingServer
 from app.settings import MissingSecret, Settings, load_secrets
 from app.telemetry import logs
@@ -182,7 +182,7 @@ def sandbox(
     typer.echo(
         f"Cordial sandbox: http://{host}:{port} (account URL), API key sandbox-key", err=True
     )
-    from app.cordial.sandbox import create_sandbox  # not loaded where the service only serves
+    from app.sandbox.server import create_sandbox  # not loaded where the service only serves
 
     DrainingServer(create_sandbox(), host, port, log_level="WARNING").run()
 

@@ -18,10 +18,10 @@ from pydantic import JsonValue, SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from app.cordial.sandbox import create_sandbox
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.main import create_app
-from app.samples import SAMPLES
+from app.sandbox.samples import SAMPLES
+from app.sandbox.server import create_sandbox
 from app.serving import free_port, serving
 from app.settings import Settings
 

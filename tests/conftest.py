@@ -20,11 +20,13 @@ import pytest
 import structlog
 
 from app.__main__ import main
-from app.cordial.sandbox import Sandbox, create_sandbox, default_account
 from app.jebbit.signature import HEADER, sign
 from app.ledger.database import Database
 from app.ledger.schema import metadata
 from app.main import create_app
+from app.sandbox.account import default_account
+from app.sandbox.server import create_sandbox
+from app.sandbox.state import Sandbox
 from app.serving import serving
 from app.settings import Settings
 from tests.registration.stand_in import StandIn, running_stand_in

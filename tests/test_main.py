@@ -19,9 +19,9 @@ import pytest
 from typer.testing import CliRunner
 
 from app.__main__ import cli, main
-from app.cordial.sandbox import Fault
 from app.ledger.database import Database
 from app.ledger.vault import Vault
+from app.sandbox.faults import Fault
 from app.settings import Settings
 from tests.conftest import API_KEY, WEBHOOK_SECRET, integration_body, post_webhook, wait_for
 

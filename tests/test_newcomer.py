@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from app.cordial.sandbox import Attribute
 from app.jebbit.signature import TEST_HEADER
+from app.sandbox.account import Attribute
 
 README = Path(__file__).parents[1] / "README.md"
 SECRET = "shared-secret-from-jebbit"

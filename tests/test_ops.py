@@ -45,8 +45,8 @@ def scrape_after_demo(place: Path) -> str:
     """Run all situations on a service of its own; return what it shows then."""
     import httpx
 
-    from app.cordial.sandbox import create_sandbox
     from app.main import create_app
+    from app.sandbox.server import create_sandbox
     from app.serving import serving
 
     with serving(create_sandbox()) as cordial:

@@ -1,1 +1,1 @@
-"""Where it goes: the account, the HTTP client, its errors, and a local Cordial to try them on."""
+"""Where it goes: the account, the HTTP client and its errors."""

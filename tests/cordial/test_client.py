@@ -23,7 +23,10 @@ from app.cordial.errors import (
     Unavailable,
     Upserted,
 )
-from app.cordial.sandbox import Fault, Sandbox, Switches, create_sandbox
+from app.sandbox.faults import Fault
+from app.sandbox.server import create_sandbox
+from app.sandbox.state import Sandbox
+from app.sandbox.switches import Switches
 
 BASE = "https://api.cordial.io/v2"
 CID = "5f0c1a2b3c4d5e6f70819202"

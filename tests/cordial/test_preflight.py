@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from app.cordial.preflight import legal_notes
-from app.cordial.sandbox import Attribute, Fault, Validators
 from app.rules.integration import Integration
+from app.sandbox.account import Attribute, Validators
+from app.sandbox.faults import Fault
 from tests.conftest import wait_for
 
 Make = Callable[..., Any]

@@ -14,7 +14,6 @@ import pytest
 from pydantic_core import to_json
 
 from app.cordial.client import open_pool
-from app.cordial.sandbox import Fault
 from app.delivery.accounts import Accounts
 from app.delivery.schedule import DELAYS
 from app.delivery.sending import Sender
@@ -29,6 +28,7 @@ from app.ledger.vault import Pseudonyms, Vault
 from app.rules.integration import Integration, merge_patch
 from app.rules.plan import facts
 from app.rules.policy import EU_COUNTRIES
+from app.sandbox.faults import Fault
 from tests.conftest import SECRET_KEY, SandboxServer, integration_body
 
 _numbers = count(1)

@@ -8,10 +8,10 @@ import pytest
 from app.cordial.account import BadAccountUrl
 from app.cordial.client import open_pool
 from app.cordial.errors import AccessRefused
-from app.cordial.sandbox import Attribute
 from app.delivery.accounts import Accounts
 from app.ledger.integrations import Gate, StoredIntegration
 from app.rules.integration import Integration
+from app.sandbox.account import Attribute
 from tests.conftest import integration_body
 
 

@@ -14,9 +14,9 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from app.cordial.sandbox import Fault
 from app.ledger.database import Database
 from app.ledger.schema import contacts
+from app.sandbox.faults import Fault
 from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, post_webhook, wait_for
 from tests.delivery.conftest import person
 

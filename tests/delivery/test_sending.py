@@ -7,9 +7,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from app.cordial.sandbox import Attribute
 from app.delivery.gate import BLOCKED_PROBE
 from app.ledger.submissions import replay
+from app.sandbox.account import Attribute
 from app.serving import serving
 from tests.conftest import API_KEY
 from tests.delivery.conftest import person

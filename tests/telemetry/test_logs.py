@@ -19,8 +19,8 @@ import httpx
 import pytest
 import structlog
 
-from app.cordial.sandbox import Fault
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
+from app.sandbox.faults import Fault
 from app.settings import Settings
 from app.telemetry import logs
 from tests.conftest import integration_body, wait_for

@@ -15,13 +15,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, text
 
-from app.cordial.sandbox import Fault
 from app.ledger.database import Database
 from app.ledger.figures import LedgerFigures, count_waiting
 from app.ledger.integrations import Integrations
 from app.ledger.schema import submissions
 from app.ledger.vault import Vault
 from app.rules.integration import Integration
+from app.sandbox.faults import Fault
 from app.telemetry import logs
 from app.telemetry.metrics import _LAG, IntegrationFigures, Metrics
 from tests.conftest import SECRET_KEY, integration_body, wait_for
