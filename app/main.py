@@ -22,6 +22,7 @@ from app.api import (
     submissions,
     webhooks,
 )
+from app.api.bodies import Arriving
 from app.api.limits import BodyLimit
 from app.api.requests import RequestIds
 from app.api.state import State
@@ -183,11 +184,13 @@ def create_worker_app(settings: Settings) -> FastAPI:
 
 
 def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[APIRouter]) -> FastAPI:
+    arriving = Arriving()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         secrets = load_secrets(settings)
         async with open_parts(settings, secrets) as parts:
-            state = _state(settings, secrets, parts, clock)
+            state = _state(settings, secrets, parts, clock, arriving)
             app.state.service = state
             delivering = asyncio.create_task(parts.worker.run()) if settings.run_worker else None
             if delivering is not None:
@@ -222,7 +225,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         swagger_ui_parameters={"persistAuthorization": True},
     )
     problems.install(app)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, arriving=arriving)
     app.add_middleware(RequestIds)
     for router in routers:
         app.include_router(router)
@@ -244,7 +247,13 @@ def _tell_of_death(worker: asyncio.Task[None]) -> None:
         log.error("worker_died", error=place_of(error))
 
 
-def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[], float]) -> State:
+def _state(
+    settings: Settings,
+    secrets: Secrets,
+    parts: Parts,
+    clock: Callable[[], float],
+    arriving: Arriving,
+) -> State:
     async def commit(group: Sequence[Arrival]) -> Sequence[Accepted | IntegrationGone]:
         started = time.perf_counter()
         accepted = await accept(parts.database, group)
@@ -260,6 +269,7 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, clock: Callable[[
         accounts=parts.accounts,
         registrations=parts.registrations,
         jebbit=parts.jebbit,
+        arriving=arriving,
         accepting=GroupCommit(
             commit,
             weigh=_weigh,

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from app.api.bodies import Arriving
 from app.delivery.accounts import Accounts
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone
 from app.ledger.database import Database
@@ -32,6 +33,7 @@ class State:
     accounts: Accounts
     registrations: Registrations
     jebbit: JebbitApi
+    arriving: Arriving
     accepting: GroupCommit[Arrival, Accepted | IntegrationGone]
     wake: Callable[[], None]
     clock: Callable[[], float]

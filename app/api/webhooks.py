@@ -1,6 +1,5 @@
 """Receiving Jebbit's webhooks."""
 
-import asyncio
 import hashlib
 import re
 import time
@@ -13,13 +12,15 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.bodies import TOO_SLOW, read_body, size_announced
 from app.api.noting import Note, write_down
 from app.api.problems import Problem, defect, documented, ledger_unavailable, respond
 from app.api.requests import HEADER, RAW_HEADER, begin_request
 from app.api.state import State
 from app.jebbit import signature
+from app.jebbit.signature import InvalidSignature, Signature
 from app.jebbit.submission import Item, TooManyItems, UnreadableBody, parse
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, NewSubmission
 from app.ledger.database import UNAVAILABLE
@@ -30,17 +31,15 @@ from app.rules.plan import facts
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import UNKNOWN
 
-_READ_SECONDS = 30.0  # a webhook that takes longer to arrive is cut off
-
 _WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)")
 _SIGNATURE = signature.HEADER.encode()
 _TEST = signature.TEST_HEADER.encode()
+_LONGEST_SHOWN = 100  # characters of an unknown id, which may be as long as a URL
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 _WRONG_SIGNATURE = "The signature does not hold. Check the shared secret and the sender's clock."
 _UNKNOWN = "No integration has the id {!r}. Its webhook_url says where to post."
-_TOO_SLOW = f"The body did not arrive within {_READ_SECONDS:g} s."
 _TOO_LARGE = "A webhook may hold {} bytes; WEBHOOK_MAX_BYTES sets that."
 
 router = APIRouter(tags=["webhooks"])
@@ -79,7 +78,7 @@ class WebhookAnswer(BaseModel):
                 "objects. It is kept as the dead submission 018bcfe568000f1e2d3c4b5a69788796.",
                 HTTPStatus.UNAUTHORIZED: _WRONG_SIGNATURE,
                 HTTPStatus.NOT_FOUND: _UNKNOWN.format("sprng-quiz"),
-                HTTPStatus.REQUEST_TIMEOUT: _TOO_SLOW,
+                HTTPStatus.REQUEST_TIMEOUT: TOO_SLOW,
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _TOO_LARGE.format(1_048_576),
             },
         ),
@@ -197,13 +196,23 @@ class _Webhook(NamedTuple):
 
 
 async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
-    """Take a webhook: size, integration, signature, parse, store, answer, in this order."""
+    """Take a webhook: size, integration, signature, parse, store, answer, in this order.
+
+    What its head alone shows to be wrong is refused before its body is read.
+    """
     if state.integrations.has_read(webhook.integration_id):
         note.integration = webhook.integration_id
-    body = await _read(webhook, state.settings.webhook_max_bytes)
+    most = state.settings.webhook_max_bytes
+    announced = webhook.head.get(b"content-length", b"")
+    if size_announced(announced) > most:
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE.format(most))
+    stored = await _integration(state, webhook.integration_id, note)
+    signed = _read_signature(state, webhook, note)
+    too_large = _TOO_LARGE.format(most)
+    body = await read_body(webhook.receive, announced, most, state.arriving, too_large)
     note.size = len(body)
     now = state.clock()
-    stored, signed_at = await _signed_by(state, webhook, body, now, note)
+    stored, signed_at = await _signed_by(state, stored, signed, body, now, note)
     note.test = _TEST in webhook.head
     items, unreadable = _read_items(state, stored.integration, body, now)
     arrival = Arrival(
@@ -216,6 +225,7 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
         request_id=note.request_id,
         traceparent=webhook.traceparent,
     )
+    del body  # the items hold what is kept of it while they wait
     accepted = note.accepted = await _store(state, arrival, note)
     if accepted.pending:
         state.wake()
@@ -233,80 +243,66 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
     )
 
 
-async def _read(webhook: _Webhook, most: int) -> bytes:
-    """Read the body, counted as it comes: a Content-Length may be missing or lie."""
-    announced = webhook.head.get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > most:
-        raise _too_large(most)
-    message = await webhook.receive()
-    if message.get("more_body") or message["type"] == "http.disconnect":
-        return await _read_on(message, webhook.receive, most)
-    body: bytes = message.get("body", b"")  # whole at once, as nearly always
-    if len(body) > most:
-        raise _too_large(most)
-    return body
-
-
-async def _read_on(message: Message, receive: Receive, most: int) -> bytes:
-    body = bytearray()
+async def _integration(state: State, integration_id: str, note: Note) -> StoredIntegration:
+    integrations = state.integrations
     try:
-        async with asyncio.timeout(_READ_SECONDS):
-            while message["type"] == "http.request":
-                body += message.get("body", b"")
-                if len(body) > most:
-                    raise _too_large(most)
-                if not message.get("more_body"):
-                    return bytes(body)
-                message = await receive()
-    except TimeoutError:
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW) from None
-    raise Problem(HTTPStatus.BAD_REQUEST, "The body did not arrive whole.")
+        stored = integrations.known(integration_id) or await integrations.recent(integration_id)
+    except UnknownIntegration:
+        raise _unknown(integration_id) from None
+    note.integration = stored.id
+    return stored
 
 
-def _too_large(most: int) -> Problem:
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE.format(most))
+def _read_signature(state: State, webhook: _Webhook, note: Note) -> Signature:
+    """Return what the signature header says, if it may be true."""
+    tolerance = state.settings.webhook_tolerance_seconds
+    try:
+        return signature.read(webhook.signature, state.clock(), tolerance)
+    except InvalidSignature as error:
+        raise _untrue(error, note) from None
 
 
 async def _signed_by(
-    state: State, webhook: _Webhook, body: bytes, now: float, note: Note
+    state: State,
+    stored: StoredIntegration,
+    signed: Signature,
+    body: bytes,
+    now: float,
+    note: Note,
 ) -> tuple[StoredIntegration, int]:
     """Return the integration whose secret the webhook was signed with, and when."""
-    integration_id, integrations = webhook.integration_id, state.integrations
 
-    def verified(stored: StoredIntegration) -> tuple[StoredIntegration, int]:
-        secrets = stored.integration.jebbit.webhook_secrets
-        signed_at = signature.verify(
-            header=webhook.signature,
-            body=body,
-            secrets=[each.get_secret_value() for each in secrets],
-            now=now,
-            tolerance=state.settings.webhook_tolerance_seconds,
-        )
-        return stored, signed_at
+    def verified(by: StoredIntegration) -> tuple[StoredIntegration, int]:
+        secrets = by.integration.jebbit.webhook_secrets
+        return by, signed.verify(body, [each.get_secret_value() for each in secrets])
 
     try:
-        stored = integrations.known(integration_id) or await integrations.recent(integration_id)
-        note.integration = stored.id
+        signed.check_age(now, state.settings.webhook_tolerance_seconds)  # a body takes its time
         try:
             return verified(stored)
-        except signature.InvalidSignature:
+        except InvalidSignature:
             # The secret may have been added a moment ago, through another replica.
-            return verified(await integrations.get(integration_id))
+            fresh = await state.integrations.doubted(stored.id)
+            if fresh is None or fresh.version == stored.version:
+                raise
+            return verified(fresh)
     except UnknownIntegration:
         note.integration = UNKNOWN
-        raise _unknown(integration_id) from None
-    except signature.InvalidSignature as error:
-        note.reason = error.reason
-        raise Problem(  # the same for every cause: it tells a forger nothing
-            HTTPStatus.UNAUTHORIZED,
-            _WRONG_SIGNATURE,
-        ) from None
+        raise _unknown(stored.id) from None
+    except InvalidSignature as error:
+        raise _untrue(error, note) from None
+
+
+def _untrue(error: InvalidSignature, note: Note) -> Problem:
+    """Return the refusal, the same for every cause: it tells a forger nothing."""
+    note.reason = error.reason
+    return Problem(HTTPStatus.UNAUTHORIZED, _WRONG_SIGNATURE)
 
 
 def _unknown(integration_id: str) -> Problem:
     return Problem(
         HTTPStatus.NOT_FOUND,
-        _UNKNOWN.format(integration_id),
+        _UNKNOWN.format(integration_id[:_LONGEST_SHOWN]),
     )
 
 

@@ -100,6 +100,10 @@ class Integrations:
         self._clock = clock
         self._recent: dict[str, tuple[float, StoredIntegration]] = {}
         self._reading: dict[str, asyncio.Task[StoredIntegration]] = {}
+        self._doubted: dict[str, float] = {}  # when each was last read because it was doubted
+        self._ids: frozenset[str] = frozenset()
+        self._ids_read_at = float("-inf")
+        self._reading_ids: asyncio.Task[None] | None = None
 
     async def create(
         self,
@@ -151,17 +155,52 @@ class Integrations:
     async def recent(self, integration_id: str) -> StoredIntegration:
         """Return one integration as it was at most a second ago, without asking each time.
 
+        Which ids exist is asked at most once a second too: whoever makes up ids costs no more.
+
         Raises:
             UnknownIntegration: there is none.
         """
         if (known := self.known(integration_id)) is not None:
             return known
+        if integration_id not in self._recent and not await self._exists(integration_id):
+            raise UnknownIntegration(integration_id)
+        return await self._read_once(integration_id)
+
+    async def doubted(self, integration_id: str) -> StoredIntegration | None:
+        """Return one integration read anew, as what we know of it may be out of date.
+
+        None where it was read for this within the last second: so a flood of webhooks with wrong
+        signatures does not become a flood of reads.
+
+        Raises:
+            UnknownIntegration: there is none.
+        """
+        now = self._clock()
+        if now - self._doubted.get(integration_id, float("-inf")) <= _RECENT_SECONDS:
+            return None
+        self._doubted[integration_id] = now
+        return await self._read_once(integration_id)
+
+    async def _read_once(self, integration_id: str) -> StoredIntegration:
+        """Read an integration; of many callers at once, one reads and all get what it finds."""
         reading = self._reading.get(integration_id)
-        if reading is None:  # of many who ask at once, one goes and looks
+        if reading is None:
             reading = asyncio.create_task(self.get(integration_id))
             self._reading[integration_id] = reading
             reading.add_done_callback(lambda _: self._reading.pop(integration_id))
         return await asyncio.shield(reading)
+
+    async def _exists(self, integration_id: str) -> bool:
+        if self._clock() - self._ids_read_at > _RECENT_SECONDS:
+            if self._reading_ids is None or self._reading_ids.done():
+                self._reading_ids = asyncio.create_task(self._read_ids())
+            await asyncio.shield(self._reading_ids)
+        return integration_id in self._ids
+
+    async def _read_ids(self) -> None:
+        async with self._database.read() as connection:
+            self._ids = frozenset(await connection.scalars(select(integrations.c.id)))
+        self._ids_read_at = self._clock()
 
     def known(self, integration_id: str) -> StoredIntegration | None:
         """Return one integration as it was at most a second ago; None where nobody has looked."""

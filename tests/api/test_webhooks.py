@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from app import main
-from app.api import webhooks
+from app.api import bodies, webhooks
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger import database as ledger_database
 from tests.conftest import WEBHOOK_SECRET, Service
@@ -56,6 +57,20 @@ def stored(service: Service, quiz: str) -> list[dict[str, Any]]:
     """Return all submissions of an integration, oldest first."""
     answer = service.client.get("/submissions", params={"integration": quiz, "limit": 500})
     return list(reversed(answer.json()["submissions"]))
+
+
+@pytest.fixture
+def statements(shared: Any) -> Iterator[list[str]]:
+    """What is executed on the ledger meanwhile, but for the commits of webhooks."""
+    seen: list[str] = []
+    engine = shared.app.state.service.database._engine.sync_engine
+
+    def note(*given: Any) -> None:
+        seen.append(given[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)
 
 
 # --- 202 ----------------------------------------------------------------------------------------
@@ -319,6 +334,41 @@ def test_secrets_rotate_without_a_gap(shared, quiz):
     assert counts(shared.post(BEN, quiz, secret="the-next-secret-9876"))[1] == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "signature", "status"),
+    [
+        ("nobody", GOOD, 404),
+        ("", None, 401),
+        ("", "nonsense", 401),
+        ("", "t=1,v1=x" + ",v1=" * 4, 401),
+        ("", signed(NOW - 301), 401),
+        ("", signed(NOW + 301), 401),
+    ],
+)
+def test_what_the_head_shows_to_be_wrong_is_refused_by_it(
+    shared, quiz, clock, path, signature, status
+):
+    """No byte of the body is waited for, so it cannot be made to cost anything."""
+    clock.fixed = NOW
+    line = f"{HEADER}: {signature}\r\n" if signature else ""
+    request = (
+        f"POST /webhooks/jebbit/{path or quiz} HTTP/1.1\r\nHost: x\r\n"
+        f"{line}Content-Length: 1000\r\n\r\n"
+    )
+    with raw(shared, request.encode()) as answer:
+        assert f" {status} ".encode() in answer.readline()
+
+
+def test_a_flood_of_wrong_signatures_does_not_read_the_ledger(shared, quiz, statements):
+    """Neither of a known integration nor of ids that somebody makes up."""
+    shared.post(ANN, quiz)
+    before = len(statements)
+    for n in range(40):
+        assert refused(shared.post(ANN, quiz, secret="wrong"), 401) == UNTRUE
+        assert "No integration" in refused(shared.post(ANN, f"made-up-{n}"), 404)
+    assert len(statements) - before < 15
+
+
 # --- 404, 405 -----------------------------------------------------------------------------------
 
 
@@ -396,6 +446,12 @@ def raw(service: Service, request: bytes) -> Iterator[Any]:
         yield connection.makefile("rb")
 
 
+def head(quiz: str, *lines: bytes) -> bytes:
+    """Return the head of a webhook that only its body can show to be wrong."""
+    first = f"POST /webhooks/jebbit/{quiz} HTTP/1.1", "Host: x", f"{HEADER}: {signed(time.time())}"
+    return b"\r\n".join([*(each.encode() for each in first), *lines, b"", b""])
+
+
 def test_an_announced_size_is_refused_before_the_body_comes(shared):
     """Size is the first thing looked at: before the integration, and before a byte is read."""
     head = b"POST /webhooks/jebbit/nobody HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
@@ -405,10 +461,26 @@ def test_an_announced_size_is_refused_before_the_body_comes(shared):
 
 def test_a_body_that_does_not_come_is_not_waited_for(shared, quiz, monkeypatch):
     """A sender that stalls is cut off."""
-    monkeypatch.setattr(webhooks, "_READ_SECONDS", 0.1)
-    path = f"/webhooks/jebbit/{quiz}".encode()
-    with raw(shared, b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{" % path) as answer:
+    monkeypatch.setattr(bodies, "READ_SECONDS", 0.1)
+    with raw(shared, head(quiz, b"Content-Length: 9") + b"{") as answer:
         assert b" 408 " in answer.readline()
+
+
+@pytest.mark.parametrize(
+    ("lengths", "status"),
+    [("0" * 5_000 + "9", 202), ("0" * 5_000, 400), ("9" * 19, 413), ("1" + "0" * 18, 413)],
+)
+def test_any_content_length_is_read(shared, quiz, lengths, status):
+    """Thousands of leading zeros are a number, and so is one that no machine counts to."""
+    body = b'{"n": 1} '
+    content = body if status == 202 else b""
+    line = f"{HEADER}: {signed(time.time(), body=content)}"
+    request = (
+        f"POST /webhooks/jebbit/{quiz} HTTP/1.1\r\nHost: x\r\n{line}\r\n"
+        f"Content-Length: {lengths}\r\n\r\n"
+    )
+    with raw(shared, request.encode() + content) as answer:
+        assert f" {status} ".encode() in answer.readline()
 
 
 def test_a_thousand_items_are_taken_and_one_more_is_not(shared, quiz):

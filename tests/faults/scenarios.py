@@ -682,12 +682,16 @@ def half_open(stage: Stage, scale: int) -> None:
     assert grown < 150
 
 
+def _head(*lines: bytes) -> bytes:
+    """Return the head of a webhook that only its body can show to be wrong."""
+    signature = sign(body=b"", secret="wrong", at=int(time.time()))
+    first = b"POST /webhooks/jebbit/spring-quiz HTTP/1.1", b"Host: x"
+    return b"\r\n".join([*first, f"{HEADER}: {signature}".encode(), *lines, b"", b""])
+
+
 def _send_slowly(connection: socket.socket) -> int:
     """Send 10 MB in small pieces, until that is refused; return how much that was, in bytes."""
-    connection.sendall(
-        b"POST /webhooks/jebbit/spring-quiz HTTP/1.1\r\nHost: x\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n"
-    )
+    connection.sendall(_head(b"Transfer-Encoding: chunked"))
     piece = 16 * 1024
     for sent in range(0, 10 * 2**20, piece):
         answered, _, _ = select.select([connection], [], [], 0.005)
@@ -704,7 +708,7 @@ def slow_senders(stage: Stage, scale: int) -> None:
     """A connection whose request does not get on is closed, in its head as in its body."""
     stage.begin()
     (service,) = stage.replicas
-    head = b"POST /webhooks/jebbit/spring-quiz HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    head = _head(b"Content-Length: 9")
     with ExitStack() as stack:
         for said in (b"", head[:20], head, head + b"x", head.replace(b"webhooks", b"erasures")):
             one = stack.enter_context(socket.create_connection(_address(service), timeout=120))

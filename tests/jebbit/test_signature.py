@@ -1,12 +1,14 @@
 """The signature: closed by default, and every combination spelled out."""
 
 import re
+import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jebbit.signature import InvalidSignature, sign, verify
+from app.jebbit.signature import InvalidSignature, read, sign, verify
 
 SECRET = "$super_secure_shared_secret!"
 AT = 1_700_000_000
@@ -57,6 +59,8 @@ def test_known_signatures(body: bytes, header: str) -> None:
         f"t={AT},v1=,v1={GOOD}",
         f"t={AT},v1={GOOD},",
         f"t={AT},nonsense,v1={GOOD}",
+        f"t={AT},v1={WRONG},v1={WRONG},v1={WRONG},v1={GOOD}",
+        f"t={AT},v1={GOOD}".ljust(1024),
     ],
 )
 def test_parts_are_read_by_name(header: str) -> None:
@@ -92,6 +96,9 @@ def test_no_header_is_missing() -> None:
         f"t=1\uff17\u00b200000000,v1={GOOD}",
         f"t={AT},v1=ü{GOOD}",
         f"t={AT},v1={GOOD},v1=\udcff",
+        f"t={AT},v1={GOOD}" + ",v1=" * 4,
+        f"t={AT},v1={GOOD}" + " " * 1_000,
+        f"t={AT},v1={GOOD},v0={'A' * 1_000}",
     ],
 )
 def test_malformed_header(header: str) -> None:
@@ -162,6 +169,47 @@ def test_any_active_secret_counts(secrets: tuple[str, ...], accepted: bool) -> N
         assert check(header, secrets=secrets) == AT
     else:
         assert refusal(header, secrets=secrets) == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (None, "missing"),
+        ("nonsense", "malformed"),
+        (f"t={AT - 301},v1={GOOD}", "stale"),
+        (f"t={AT + 301},v1={GOOD}", "future"),
+    ],
+)
+def test_the_header_alone_is_judged_first(header: str | None, reason: str) -> None:
+    """What no body could make right is refused without one."""
+    with pytest.raises(InvalidSignature) as refused:
+        read(header, now=AT, tolerance=300)
+    assert refused.value.reason == reason
+
+
+def test_no_header_costs_more_than_a_good_one() -> None:
+    """The body is digested once for each secret, however many signatures are given."""
+    body, secrets = b"x" * 2**20, ("one", "two")
+    good = sign(body=body, secret="two", at=AT)
+    headers = [
+        f"t={AT}" + f",v1={WRONG}" * 4,
+        f"t={AT}" + ",v1=" * 250,
+        f"t={AT}" + ",v1=" * 8_000,
+        f"t={AT}," + " " * 60_000 + f"v1={WRONG}",
+    ]
+
+    def seconds(header: str) -> float:
+        def once() -> float:
+            started = time.process_time()
+            with suppress(InvalidSignature):
+                check(header, body, secrets)
+            return time.process_time() - started
+
+        return min(once() for _ in range(5))
+
+    taken = seconds(good)
+    for header in headers:
+        assert seconds(header) < 2 * taken
 
 
 @given(st.binary(), st.text(st.characters(codec="utf-8"), min_size=1), st.integers(0, 10**11))

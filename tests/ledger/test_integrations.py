@@ -141,6 +141,34 @@ async def test_a_recent_answer_is_at_most_a_second_old(ledger, database):
     assert await mine.recent("spring-quiz") == own
 
 
+async def test_what_is_doubted_is_read_at_most_once_a_second(ledger, database):
+    """A change made elsewhere is found at once, and a flood of doubts costs no more."""
+    clock = [0.0]
+    mine = Integrations(database, Vault([SECRET_KEY]), clock=lambda: clock[0])
+    await mine.recent("spring-quiz")
+    changed = await ledger.integrations.change("spring-quiz", patched(unmapped="known"), now=NOW)
+    assert await mine.doubted("spring-quiz") == changed
+    clock[0] = 1.0
+    assert await mine.doubted("spring-quiz") is None
+    clock[0] = 1.1
+    assert await mine.doubted("spring-quiz") == changed
+
+
+async def test_which_ids_exist_is_asked_at_most_once_a_second(ledger, database):
+    """Whoever makes up ids costs no reads; a new integration is found within a second."""
+    clock = [0.0]
+    mine = Integrations(database, Vault([SECRET_KEY]), clock=lambda: clock[0])
+    with pytest.raises(UnknownIntegration):
+        await mine.recent("summer-quiz")
+    created = await ledger.create("Summer quiz")
+    clock[0] = 1.0
+    for name in ("autumn-quiz", "summer-quiz"):
+        with pytest.raises(UnknownIntegration):
+            await mine.recent(name)
+    clock[0] = 1.1
+    assert await mine.recent("summer-quiz") == created
+
+
 async def test_deleting_is_refused_while_submissions_wait(ledger):
     """The count says how many; nothing is lost by accident."""
     await ledger.accept(item("ann", "1"), item("bob", "1"))
