@@ -1,6 +1,5 @@
 """The HTTP client for one Cordial account."""
 
-import asyncio
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -22,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from app.answers import Answer, exchange
 from app.cordial.errors import (
     CordialError,
     NoAnswer,
@@ -79,7 +79,8 @@ async def open_pool(connections: int) -> AsyncIterator[httpx.AsyncBaseTransport]
 def client_on(pool: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
     """Return a client for other calls than Cordial's, on the same pool; it keeps no cookies."""
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return httpx.AsyncClient(transport=pool, cookies=no_cookies)
+    headers = {"Accept-Encoding": "gzip"}  # what `exchange` reads
+    return httpx.AsyncClient(transport=pool, cookies=no_cookies, headers=headers)
 
 
 class CordialClient:
@@ -110,7 +111,7 @@ class CordialClient:
             ("Authorization", f"Basic {credentials}"),
             ("Content-Type", "application/json"),
             ("Accept", "application/json"),
-            ("Accept-Encoding", "gzip, deflate"),
+            ("Accept-Encoding", "gzip"),
             ("User-Agent", "jebbit-cordial-sync"),
         ]
         self._urls: dict[str, httpx.URL] = {}
@@ -139,8 +140,8 @@ class CordialClient:
         """
         content = to_json(body)
 
-        def read(answer: httpx.Response) -> Upserted:
-            return read_answer(answer.status_code, answer.headers, answer.content, self._clock())
+        def read(answer: Answer) -> Upserted:
+            return read_answer(answer.status, answer.headers, answer.content, self._clock())
 
         async def once() -> Upserted:
             return await self._request("POST", "/contacts", content, read, before_try)
@@ -165,8 +166,8 @@ class CordialClient:
             CordialError: the subclass says what can be done.
         """
 
-        def read(answer: httpx.Response) -> bytes:
-            none_there = answer.status_code == 404  # Cordial's answer where there are none
+        def read(answer: Answer) -> bytes:
+            none_there = answer.status == 404  # Cordial's answer where there are none
             return b"[]" if none_there else _checked(answer, self._clock(), "GET accountlists")
 
         entries = _load(await self._request("GET", "/accountlists", b"", read))
@@ -211,7 +212,7 @@ class CordialClient:
         method: str,
         path: str,
         content: bytes,
-        read: Callable[[httpx.Response], Read],
+        read: Callable[[Answer], Read],
         before_try: Callable[[], None] = lambda: None,
     ) -> Read:
         """Return what `read` makes of the answer; either way the request is observed."""
@@ -226,7 +227,7 @@ class CordialClient:
             kind = error_class(error)
             self._observe(error.http_status, kind, time.perf_counter() - started)
             raise
-        self._observe(answer.status_code, "none", time.perf_counter() - started)
+        self._observe(answer.status, "none", time.perf_counter() - started)
         return result
 
     def _request_of(self, method: str, path: str, body: "_Body") -> httpx.Request:
@@ -235,16 +236,10 @@ class CordialClient:
         headers = [*self._headers, ("Content-Length", str(len(body.content)))]
         return httpx.Request(method, url, headers=headers, stream=body)
 
-    async def _send(self, method: str, path: str, body: "_Body") -> httpx.Response:
+    async def _send(self, method: str, path: str, body: "_Body") -> Answer:
+        request = self._request_of(method, path, body)
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._pool.handle_async_request(self._request_of(method, path, body))
-                try:
-                    await answer.aread()
-                except BaseException:
-                    await answer.aclose()
-                    raise
-                return answer
+            return await exchange(self._pool.handle_async_request, request, self._timeout)
         except TimeoutError:
             raise TimedOut(f"no answer within {self._timeout:g} s") from None
         except _NO_ANSWER as error:
@@ -308,10 +303,10 @@ def _limiter(requests_per_second: float | None) -> AsyncLimiter | None:
     return AsyncLimiter(requests_per_second, 1)
 
 
-def _checked(answer: httpx.Response, now: float, call: str) -> bytes:
+def _checked(answer: Answer, now: float, call: str) -> bytes:
     """Return the body of an answer that is a success; raise what else it means."""
     if not answer.is_success:
-        read_answer(answer.status_code, answer.headers, answer.content, now, call)
+        read_answer(answer.status, answer.headers, answer.content, now, call)
     return answer.content
 
 

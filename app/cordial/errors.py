@@ -5,14 +5,18 @@ where these differ, every form is read.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 from pydantic import JsonValue
 from pydantic_core import from_json
 
 _LONGEST_MESSAGE = 500
+_LONGEST_READ = 4_000  # characters of Cordial's words that are looked at to make a message
+_MOST_FIELDS = 100  # that a refusal may name
+_LONGEST_HEADER = 100  # characters of a Retry-After that is read
 _LONGEST_WAIT = 3600.0  # however long Cordial asks for, look again after an hour
 
 ACCESS_CAUSES = (
@@ -119,7 +123,7 @@ def read_answer(
     if status in (401, 403) or status < 400 or (status == 404 and not names_record):
         causes = "; ".join(ACCESS_CAUSES).format(call=call)
         raise AccessRefused(f"Cordial answered {status}: {message}. Likely: {causes}.", status)
-    raise Rejected(message, status, tuple(_named_fields(body)))
+    raise Rejected(message, status, _refused_fields(body))
 
 
 def _read_success(status: int, body: JsonValue) -> Upserted:
@@ -127,7 +131,7 @@ def _read_success(status: int, body: JsonValue) -> Upserted:
         raise Unavailable(f"HTTP {status} with a body that is no JSON object", status)
     refused = body.get("success") is False or body.get("accepted") is False
     if refused or body.get("error") or body.get("errors"):
-        raise Rejected(_message(body) or "success: false", status, tuple(_named_fields(body)))
+        raise Rejected(_message(body) or "success: false", status, _refused_fields(body))
     contact_id = body.get("cID")
     if isinstance(contact_id, str) and _CONTACT_ID.fullmatch(contact_id):
         return Upserted(status, contact_id)
@@ -149,12 +153,24 @@ def _message(body: JsonValue) -> str | None:
     """Return the text of any of the forms in which errors come, without personal data."""
     if not isinstance(body, dict):
         return None
-    texts = [text for key in _MESSAGE_KEYS for text in _texts(body.get(key))]
+    texts = _first(text for key in _MESSAGE_KEYS for text in _texts(body.get(key)))
     if isinstance(body.get("error"), str):
         texts.append(str(body["error"]))
     if not texts and isinstance(body.get("errorKey"), str):
         texts.append(str(body["errorKey"]))
     return _clean("; ".join(dict.fromkeys(texts)))[:_LONGEST_MESSAGE] or None
+
+
+def _first(texts: Iterable[str]) -> list[str]:
+    """Return texts until there are more than enough for a message."""
+    found: list[str] = []
+    room = _LONGEST_READ
+    for text in texts:
+        found.append(text[: room + 1])
+        room -= len(text) + 1
+        if room < 0:
+            break
+    return found
 
 
 _MESSAGE_KEYS = ("message", "messages", "validationErrors", "fieldErrors", "errors")
@@ -173,6 +189,10 @@ def _texts(value: JsonValue, name: str = "") -> Iterator[str]:
                 yield from _texts(item, "" if key in _MESSAGE_KEYS else key)
 
 
+def _refused_fields(body: JsonValue) -> tuple[str, ...]:
+    return tuple(islice(_named_fields(body), _MOST_FIELDS))
+
+
 def _named_fields(body: JsonValue) -> Iterator[str]:
     """Yield the fields that a refusal names, wherever its validation errors stand."""
     if not isinstance(body, dict):
@@ -184,18 +204,40 @@ def _named_fields(body: JsonValue) -> Iterator[str]:
             yield from _named_fields(value)
 
 
-# What looks like an address is not kept: Cordial's messages repeat what they refuse.
-_ADDRESS = re.compile(r"[^\s@'\"<>:,;]+@[^\s@'\"<>:,;]+|\+?\d[\d ().-]{6,}\d")
+# What looks like an address is not kept: Cordial's messages repeat what they refuse. Each pattern
+# tries every run of characters once, so that no text takes more time than its length is worth.
+_RUN = re.compile(
+    r"""
+    " [^"]{1,64} " (?=@)    # a quoted part before the @, which may hold spaces
+    | [^\s"<>:,;]+
+""",
+    re.VERBOSE,
+)
+_AT = re.compile(r"@|\uff20|%40|\\u0040|&\#(?:64|x40)", re.IGNORECASE)  # written in any way
+_PHONE = re.compile(r"\+?\d[\d\s()./\u2010-\u2015-]{6,}\d")
+_PART_OF_PHONE = "+0123456789 ()./-"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def _clean(text: str) -> str:
-    return _ADDRESS.sub("[address]", _CONTROL.sub(" ", text)).strip()
+    """Return a message without addresses and control characters."""
+    if len(text) > _LONGEST_READ:  # cut between words, so that no part of an address is left over
+        text = text[:_LONGEST_READ].rpartition(" ")[0].rstrip(_PART_OF_PHONE)
+    without = _RUN.sub(_without_address, _CONTROL.sub(" ", text))
+    return _PHONE.sub(_REMOVED, without).strip()
+
+
+_REMOVED = "[address]"
+
+
+def _without_address(run: re.Match[str]) -> str:
+    text = run[0]
+    return _REMOVED if text.startswith('"') or _AT.search(text) else text
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait, by `Retry-After` or else Cordial's seconds until the reset."""
-    lower = {name.lower(): value.strip() for name, value in headers.items()}
+    lower = {name.lower(): value.strip()[:_LONGEST_HEADER] for name, value in headers.items()}
     for name in ("retry-after", "x-rate-limit-reset"):
         if name in lower and (seconds := _seconds(lower[name], now)) is not None:
             return min(max(seconds, 0.0), _LONGEST_WAIT)

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
+import aiohttp
 import httpx
 import structlog
 
+from app.answers import exchange
 from app.ledger.database import Database, failure_event
 from app.ledger.notices import Notice, NoticeKind, claim_notices, settle_notice
 from app.telemetry.logs import place_of
@@ -62,13 +65,15 @@ class Notifier:
             "integration": notice.integration_id,
             "count": notice.events,
         }
+        request = self._http.build_request("POST", self._url, json=message)
+        send = partial(self._http.send, stream=True)
         try:
-            answer = await self._http.post(self._url, json=message, timeout=_TIMEOUT_SECONDS)
-        except (httpx.HTTPError, OSError) as error:
+            answer = await exchange(send, request, _TIMEOUT_SECONDS, most=0)
+        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
             log.warning("notice_not_told", kind=notice.kind.value, error=type(error).__name__)
             return False
         if not answer.is_success:
-            log.warning("notice_not_told", kind=notice.kind.value, status=answer.status_code)
+            log.warning("notice_not_told", kind=notice.kind.value, status=answer.status)
         return answer.is_success
 
 

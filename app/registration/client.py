@@ -3,9 +3,9 @@
 Source: Jebbit API v1 (JSON:API), "Auth", "Integrations" and "Integration Historic Backfills".
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ import httpx
 from pydantic import BaseModel, JsonValue, SecretStr, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
+from app.answers import Answer, exchange
 from app.jebbit.credentials import ApiCredentials
 from app.rules.integration import Secret
 
@@ -149,7 +150,7 @@ class JebbitApi:
 
     async def _call(
         self, path: str, credentials: ApiCredentials, body: Mapping[str, JsonValue]
-    ) -> httpx.Response:
+    ) -> Answer:
         headers = {"Authorization": f"Bearer {await self._token(credentials)}"}
         if credentials.business_id is not None:
             headers["x-jebbit-business"] = credentials.business_id
@@ -165,7 +166,7 @@ class JebbitApi:
         }
         answer = await self._post("/api/v1/auth", body, {})
         # The description knows 400 alone; nothing but the credentials can be wrong in this request.
-        if answer.status_code in (400, 401, 403, 422):
+        if answer.status in (400, 401, 403, 422):
             raise WrongCredentials
         if not answer.is_success:
             raise _error(answer)
@@ -179,13 +180,13 @@ class JebbitApi:
 
     async def _post(
         self, path: str, body: Mapping[str, JsonValue], headers: Mapping[str, str]
-    ) -> httpx.Response:
+    ) -> Answer:
         media = {"Content-Type": _MEDIA_TYPE, "Accept": _MEDIA_TYPE}
+        request = self._http.build_request(
+            "POST", self._base + path, content=to_json(body), headers={**media, **headers}
+        )
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._http.post(
-                    self._base + path, content=to_json(body), headers={**media, **headers}
-                )
+            return await exchange(partial(self._http.send, stream=True), request, self._timeout)
         except TimeoutError:
             raise Unreachable(f"no answer within {self._timeout:g} s") from None
         except _NO_ANSWER as error:
@@ -206,10 +207,10 @@ _ERRORS: dict[int, type[JebbitError]] = {
 }
 
 
-def _error(answer: httpx.Response) -> JebbitError:
-    kind = _ERRORS.get(answer.status_code, Unreachable)
+def _error(answer: Answer) -> JebbitError:
+    kind = _ERRORS.get(answer.status, Unreachable)
     said = _said(answer.content)
-    status = f"HTTP {answer.status_code}"
+    status = f"HTTP {answer.status}"
     return kind(f"{status}: {said}" if said else status)
 
 
@@ -228,7 +229,7 @@ def _said(content: bytes) -> str:
     return "; ".join(filter(None, texts))[:_SHOWN]
 
 
-def _data(answer: httpx.Response, model: type[_Model]) -> _Model:
+def _data(answer: Answer, model: type[_Model]) -> _Model:
     """Read the `data` of a JSON:API document; its values are never repeated, some are secret."""
     try:
         document = from_json(answer.content)
