@@ -14,14 +14,14 @@ import httpx
 import typer
 from pydantic import ValidationError
 
-from app import config_as_code
-from app.delivery.resuming import CheckFailed, resume, said
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
-from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
-from app.main import create_app, create_worker_app, open_accounts, open_ledger, run_worker
+from app.main import create_app, create_worker_app, open_context, open_ledger, run_worker
+from app.operations import config_as_code
+from app.operations.context import Context
+from app.operations.resuming import CheckFailed
 from app.sandbox.samples import SAMPLES
 from app.serving import DrainingServer
 from app.settings import MissingSecret, Settings, load_secrets
@@ -89,8 +89,7 @@ def export(
     ] = None,
 ) -> None:
     """Write all integrations as YAML, secrets as references to environment variables."""
-    stored = _on_ledger(_settings(), _list_integrations)
-    text, variables = config_as_code.export(stored)
+    text, variables = _run(_settings(), config_as_code.export_all)
     if file:
         file.write_text(text, encoding="utf-8")
     else:
@@ -119,8 +118,7 @@ def apply(
     wanted = config_as_code.read(
         file.read_text(encoding="utf-8"), os.environ, settings.cordial_extra_hosts
     )
-    stored = _on_ledger(settings, _list_integrations)
-    changes = config_as_code.changes(wanted, stored)
+    changes = _run(settings, lambda context: config_as_code.compare(context, wanted))
     if not changes:
         typer.echo("Nothing to change.")
         return
@@ -130,32 +128,23 @@ def apply(
     if not yes:
         typer.confirm(f"Apply to {len(changes)} of {len(wanted)} integrations?", abort=True)
 
-    async def apply_all(database: Database, vault: Vault) -> list[bool]:
-        integrations = Integrations(database, vault)
-        async with open_accounts(settings) as accounts:
+    async def apply_all(context: Context) -> list[bool]:
+        return [await _apply(context, each, force=force) for each in changes]
 
-            async def resumed(stored: StoredIntegration) -> StoredIntegration:
-                now = time.time()
-                return await resume(integrations, accounts, stored, force=force, now=now)
-
-            return [await _apply(integrations, each, resumed) for each in changes]
-
-    if not all(_on_ledger(settings, apply_all)):
+    if not all(_run(settings, apply_all)):
         typer.echo("Mend them and apply the file again, or add --force.", err=True)
         raise typer.Exit(1)
 
 
-async def _apply(
-    integrations: Integrations, change: config_as_code.Change, resumed: config_as_code.Resume
-) -> bool:
+async def _apply(context: Context, change: config_as_code.Change, *, force: bool) -> bool:
     """Apply one change and say what became of it; False where it was to be resumed and is not."""
     done = f"{change.wanted.id}: {'changed' if change.before else 'created'}"
     try:
-        await config_as_code.apply(integrations, change, resumed, now=time.time())
+        await config_as_code.apply(context, change, force=force)
     except CheckFailed as error:
         typer.echo(f"{done}, stays paused: the check finds errors", err=True)
-        for each in error.errors:
-            typer.echo(f"  {each.place}: {said(each)}", err=True)
+        for each in error.places:
+            typer.echo(f"  {each.place}: {each.detail}", err=True)
         return False
     typer.echo(f"{done}, {'paused' if change.paused else 'active'}")
     return True
@@ -224,8 +213,12 @@ def demo(
     raise typer.Exit(run_demo(once=once))
 
 
-async def _list_integrations(database: Database, vault: Vault) -> list[StoredIntegration]:
-    return await Integrations(database, vault).list()
+def _run(settings: Settings, operation: Callable[[Context], Coroutine[None, None, T]]) -> T:
+    async def run() -> T:
+        async with open_context(settings) as context:
+            return await operation(context)
+
+    return asyncio.run(run())
 
 
 def _on_ledger(settings: Settings, use: Callable[[Database, Vault], Coroutine[None, None, T]]) -> T:

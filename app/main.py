@@ -18,6 +18,7 @@ from app.api import (
     integrations,
     metrics,
     problems,
+    refusals,
     registration,
     submissions,
     webhooks,
@@ -31,6 +32,7 @@ from app.delivery.accounts import Accounts
 from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
 from app.delivery.worker import SteadyClock, Worker
+from app.jebbit_api.client import JebbitApi
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
 from app.ledger.clock import zero_at
 from app.ledger.database import Database
@@ -39,8 +41,8 @@ from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations
 from app.ledger.registrations import Registrations
 from app.ledger.retention import Retention
-from app.ledger.vault import Pseudonyms, Vault
-from app.registration.client import JebbitApi
+from app.ledger.vault import Vault
+from app.operations.context import Context
 from app.settings import Secrets, Settings, load_secrets, traces_exporter
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics
@@ -82,20 +84,20 @@ _GROUPS = {
 class Parts:
     """The service's parts, on an open and migrated ledger."""
 
-    database: Database
-    integrations: Integrations
-    pseudonyms: Pseudonyms
-    accounts: Accounts
-    registrations: Registrations
-    jebbit: JebbitApi
+    context: Context
     worker: Worker
     metrics: Metrics
     traces: Traces
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Parts]:
-    """Open the ledger and the connections to Cordial; both are closed at the end."""
+async def open_parts(
+    settings: Settings, secrets: Secrets, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Parts]:
+    """Open the ledger and the connections to Cordial; both are closed at the end.
+
+    `clock` is what webhooks and the ops API go by; delivery has a steady one.
+    """
     database = Database(settings.database_url)
     vault = Vault(secrets.secret_keys)
     counted, traces = Metrics(__version__), open_traces(traces_exporter())
@@ -103,7 +105,7 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
         await database.migrate()
         pseudonyms = await database.pseudonyms(vault)
         stored = Integrations(database, vault)
-        clock = SteadyClock(await zero_at(database))
+        steady = SteadyClock(await zero_at(database))
         async with (
             open_pool(settings.delivery_concurrency) as pool,
             client_on(pool) as http,
@@ -114,7 +116,7 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
                 pseudonyms,
                 eu_countries=settings.eu_countries,
                 delays=settings.retry_delays_seconds,
-                clock=clock,
+                clock=steady,
             )
             worker = Worker(
                 database,
@@ -125,24 +127,25 @@ async def open_parts(settings: Settings, secrets: Secrets) -> AsyncIterator[Part
                     delivered=settings.retention_days * _DAY,
                     skipped=settings.skipped_retention_days * _DAY,
                 ),
-                clock=clock,
+                clock=steady,
                 metrics=counted,
                 traces=traces,
                 lease_seconds=settings.lease_seconds,
                 longest_send=settings.cordial_timeout_seconds,
             )
-            async with _notifying(settings, database, http, clock):
-                yield Parts(
-                    database,
-                    stored,
-                    pseudonyms,
-                    accounts,
-                    Registrations(database, vault),
-                    JebbitApi(http, settings.jebbit_api_url),
-                    worker,
-                    counted,
-                    traces,
-                )
+            context = Context(
+                database,
+                stored,
+                Registrations(database, vault),
+                pseudonyms,
+                accounts,
+                JebbitApi(http, settings.jebbit_api_url),
+                eu_countries=settings.eu_countries,
+                clock=clock,
+                wake=worker.wake if settings.run_worker else _nobody,
+            )
+            async with _notifying(settings, database, http, steady):
+                yield Parts(context, worker, counted, traces)
     finally:
         await database.close()
         await asyncio.to_thread(traces.close)  # it may wait for whoever collects them
@@ -189,8 +192,8 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         secrets = load_secrets(settings)
-        async with open_parts(settings, secrets) as parts:
-            state = _state(settings, secrets, parts, clock, arriving)
+        async with open_parts(settings, secrets, clock) as parts:
+            state = _state(settings, secrets, parts, arriving)
             app.state.service = state
             delivering = asyncio.create_task(parts.worker.run()) if settings.run_worker else None
             if delivering is not None:
@@ -225,6 +228,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         swagger_ui_parameters={"persistAuthorization": True},
     )
     problems.install(app)
+    refusals.install(app)
     app.add_middleware(BodyLimit, arriving=arriving)
     app.add_middleware(RequestIds)
     for router in routers:
@@ -247,28 +251,24 @@ def _tell_of_death(worker: asyncio.Task[None]) -> None:
         log.error("worker_died", error=place_of(error))
 
 
-def _state(
-    settings: Settings,
-    secrets: Secrets,
-    parts: Parts,
-    clock: Callable[[], float],
-    arriving: Arriving,
-) -> State:
+def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arriving) -> State:
+    context = parts.context
+
     async def commit(group: Sequence[Arrival]) -> Sequence[Accepted | IntegrationGone]:
         started = time.perf_counter()
-        accepted = await accept(parts.database, group)
+        accepted = await accept(context.database, group)
         parts.metrics.commit("webhooks", len(group), time.perf_counter() - started)
         return accepted
 
     return State(
         settings=settings,
         ops_token=secrets.ops_token,
-        database=parts.database,
-        integrations=parts.integrations,
-        pseudonyms=parts.pseudonyms,
-        accounts=parts.accounts,
-        registrations=parts.registrations,
-        jebbit=parts.jebbit,
+        context=context,
+        database=context.database,
+        integrations=context.integrations,
+        pseudonyms=context.pseudonyms,
+        clock=context.clock,
+        wake=context.wake,
         arriving=arriving,
         accepting=GroupCommit(
             commit,
@@ -278,11 +278,9 @@ def _state(
             seconds=_STORE_SECONDS,
             gather=_GATHER_SECONDS,
         ),
-        wake=parts.worker.wake if settings.run_worker else lambda: None,
-        clock=clock,
         metrics=parts.metrics,
         traces=parts.traces,
-        figures=LedgerFigures(parts.database),
+        figures=LedgerFigures(context.database),
         stalled=parts.worker.stalled,
     )
 
@@ -308,10 +306,32 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault
 
 
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
-    """Open connections to Cordial alone, for a command that works beside the service."""
-    async with open_pool(connections=1) as pool:
-        yield _accounts(settings, pool, Metrics(__version__))
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """Open what operations work with, for a command that works beside the service.
+
+    Raises:
+        MissingSecret, WrongSecretKey: as `create_app`.
+    """
+    async with (
+        open_ledger(settings) as (database, vault),
+        open_pool(connections=1) as pool,
+        client_on(pool) as http,
+    ):
+        yield Context(
+            database,
+            Integrations(database, vault),
+            Registrations(database, vault),
+            await database.pseudonyms(vault),
+            _accounts(settings, pool, Metrics(__version__)),
+            JebbitApi(http, settings.jebbit_api_url),
+            eu_countries=settings.eu_countries,
+            clock=time.time,
+            wake=_nobody,
+        )
+
+
+def _nobody() -> None:
+    """Wake no worker: this process has none, and those of others look by themselves."""
 
 
 def _accounts(settings: Settings, pool: httpx.AsyncBaseTransport, metrics: Metrics) -> Accounts:

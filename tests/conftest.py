@@ -29,7 +29,7 @@ from app.sandbox.server import create_sandbox
 from app.sandbox.state import Sandbox
 from app.serving import serving
 from app.settings import Settings
-from tests.registration.stand_in import StandIn, running_stand_in
+from tests.jebbit_api.stand_in import StandIn, running_stand_in
 
 SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
 OPS_TOKEN = "ops-token-of-the-tests"

@@ -23,7 +23,7 @@ from app.ledger.schema import metadata
 from app.serving import serving
 from app.settings import Settings
 from tests.conftest import SandboxServer, integration_body, post_webhook, wait_for
-from tests.registration.stand_in import CLIENT_ID, CLIENT_SECRET, StandIn, running_stand_in
+from tests.jebbit_api.stand_in import CLIENT_ID, CLIENT_SECRET, StandIn, running_stand_in
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 
 from app.api.requests import HEADER, request_id_of
 from app.ledger.database import UNAVAILABLE
-from app.ledger.integrations import UnknownIntegration
 from app.telemetry.logs import place_of
 
 log = structlog.get_logger("api")
@@ -123,7 +122,7 @@ def _place(loc: Sequence[str | int]) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem document."""
+    """Answer every error but those of operations (see `refusals`) with a problem document."""
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, problem: Problem) -> ProblemResponse:
@@ -132,11 +131,6 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
         return respond(invalid(error.errors()))
-
-    @app.exception_handler(UnknownIntegration)
-    async def on_unknown(_: Request, error: UnknownIntegration) -> ProblemResponse:
-        detail = f"No integration has the id {str(error)!r}; GET /integrations lists them."
-        return respond(Problem(HTTPStatus.NOT_FOUND, detail))
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> ProblemResponse:

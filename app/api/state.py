@@ -7,15 +7,13 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from app.api.bodies import Arriving
-from app.delivery.accounts import Accounts
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone
 from app.ledger.database import Database
 from app.ledger.figures import LedgerFigures
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations
-from app.ledger.registrations import Registrations
 from app.ledger.vault import Pseudonyms
-from app.registration.client import JebbitApi
+from app.operations.context import Context
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
@@ -27,16 +25,14 @@ class State:
 
     settings: Settings
     ops_token: str
+    context: Context  # what operations work with; the next five are for webhooks and probes
     database: Database
     integrations: Integrations
     pseudonyms: Pseudonyms
-    accounts: Accounts
-    registrations: Registrations
-    jebbit: JebbitApi
+    clock: Callable[[], float]
+    wake: Callable[[], None]
     arriving: Arriving
     accepting: GroupCommit[Arrival, Accepted | IntegrationGone]
-    wake: Callable[[], None]
-    clock: Callable[[], float]
     metrics: Metrics
     traces: Traces
     figures: LedgerFigures
@@ -49,9 +45,16 @@ def state_of(request: Request) -> State:
     return cast(State, request.app.state.service)
 
 
-def outside_url(request: Request, state: State) -> str:
+def context_of(request: Request) -> Context:
+    """Return what operations work with."""
+    return state_of(request).context
+
+
+def outside_url_of(request: Request) -> str:
     """Return the address by which the outside reaches the service, without a slash at its end."""
-    return (state.settings.public_url or str(request.base_url)).rstrip("/")
+    return (state_of(request).settings.public_url or str(request.base_url)).rstrip("/")
 
 
 CurrentState = Annotated[State, Depends(state_of)]
+CurrentContext = Annotated[Context, Depends(context_of)]
+OutsideUrl = Annotated[str, Depends(outside_url_of)]

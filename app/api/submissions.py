@@ -1,7 +1,6 @@
 """Finding, explaining and replaying submissions."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -11,29 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import DESCRIBED, REFUSED, Protected
 from app.api.problems import Problem, documented
-from app.api.state import CurrentState, State
-from app.api.views import (
-    AttemptView,
-    CountsView,
-    PlanView,
-    SubmissionSummary,
-    SubmissionView,
-    explain,
-    moment,
-    show_payload,
-)
-from app.jebbit.submission import read
-from app.ledger import retention
-from app.ledger import submissions as ledger
-from app.ledger.integrations import UnknownIntegration
+from app.api.refusals import told
+from app.api.state import CurrentContext
+from app.api.views import CountsView, SubmissionSummary, SubmissionView
 from app.ledger.schema import SubmissionStatus
-from app.ledger.submissions import (
-    Filter,
-    NotReplayable,
-    StoredSubmission,
-    UnknownSubmission,
-)
-from app.rules.contact import normalize_email, normalize_phone
+from app.ledger.submissions import Filter, UnknownSubmission
+from app.operations import erasing, replaying, submissions
+from app.operations.people import NoAddress
+from app.operations.submissions import Wanted
 
 router = APIRouter(
     tags=["submissions"],
@@ -43,7 +27,6 @@ router = APIRouter(
 )
 
 _CODE = r"^[a-z0-9_-]+$"
-_NO_ADDRESS = "Give an email address, or a phone number, best with its country code (+1...)."
 _AN_ID = "01a20ac69210234f482e7fb8c55a324e"
 
 SubmissionId = Annotated[
@@ -55,11 +38,7 @@ SubmissionId = Annotated[
 ]
 
 
-def _unknown_text(submission_id: str) -> str:
-    return f"No submission has the id {submission_id!r}; GET /submissions lists them."
-
-
-_UNKNOWN = {HTTPStatus.NOT_FOUND: _unknown_text(_AN_ID)}
+_UNKNOWN = {HTTPStatus.NOT_FOUND: told(UnknownSubmission(_AN_ID))}
 
 
 class SubmissionPage(BaseModel):
@@ -83,6 +62,16 @@ class ReplayFilter(BaseModel):
     until: datetime | None = Field(
         None, description="Received before.", examples=["2026-12-01T00:00:00Z"]
     )
+
+    def asked(self) -> Filter:
+        """Return it as the operation takes it."""
+        return Filter(
+            integration_id=self.integration,
+            status=SubmissionStatus(self.status),
+            reason=self.reason,
+            since=_seconds(self.since),
+            until=_seconds(self.until),
+        )
 
 
 class ReplayedView(BaseModel):
@@ -108,14 +97,6 @@ class Erased(BaseModel):
     erased: int = Field(description="Submissions of which nothing personal is left.")
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """How the ledger knows a person: contact keys, and the address as it may stand in a text."""
-
-    keys: list[str]
-    texts: list[str]
-
-
 @router.get(
     "/submissions",
     summary="List submissions",
@@ -128,7 +109,7 @@ class Person:
     ),
 )
 async def list_submissions(
-    state: CurrentState,
+    context: CurrentContext,
     integration: Annotated[str | None, Query(pattern=_CODE, examples=["spring-quiz"])] = None,
     status: SubmissionStatus | None = None,
     reason: Annotated[str | None, Query(pattern=_CODE, examples=["rejected"])] = None,
@@ -141,19 +122,13 @@ async def list_submissions(
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> SubmissionPage:
     """Newest first. Start with `status=dead` when woken: `reason` says what a person must do."""
-    wanted = Filter(
-        integration_id=integration,
-        status=status,
-        reason=reason,
-        contact_keys=(await _person(state, contact, contact)).keys if contact is not None else None,
-        since=_seconds(since),
-        until=_seconds(until),
-    )
+    wanted = Wanted(integration, status, reason, contact, _seconds(since), _seconds(until))
     before = _read_cursor(cursor) if cursor else None
-    found = await ledger.newest(state.database, wanted, limit=limit + 1, before=before)
-    page = found[:limit]
-    more = _cursor(page[-1]) if len(found) > limit else None
-    return SubmissionPage(submissions=[SubmissionSummary.of(each) for each in page], cursor=more)
+    page = await submissions.list_submissions(context, wanted, limit=limit, before=before)
+    return SubmissionPage(
+        submissions=[SubmissionSummary.of(each) for each in page.submissions],
+        cursor=None if page.next_before is None else _cursor(page.next_before),
+    )
 
 
 @router.get(
@@ -161,13 +136,9 @@ async def list_submissions(
     summary="Show and explain a submission",
     responses=documented(HTTPStatus.NOT_FOUND, details=_UNKNOWN),
 )
-async def get_submission(submission_id: SubmissionId, state: CurrentState) -> SubmissionView:
+async def get_submission(submission_id: SubmissionId, context: CurrentContext) -> SubmissionView:
     """Everything known of it: history, payload, and the plan as it would be made now."""
-    try:
-        stored = await ledger.find(state.database, submission_id)
-    except UnknownSubmission:
-        raise _unknown(submission_id) from None
-    return await _view(state, stored)
+    return SubmissionView.explained(await submissions.get(context, submission_id))
 
 
 @router.post(
@@ -186,7 +157,7 @@ async def get_submission(submission_id: SubmissionId, state: CurrentState) -> Su
 )
 async def replay_submission(
     submission_id: SubmissionId,
-    state: CurrentState,
+    context: CurrentContext,
     force: Annotated[
         bool, Query(description="Also over newer answers of the same contact.")
     ] = False,
@@ -195,15 +166,7 @@ async def replay_submission(
 
     Use it for dead ones after the cause is mended, and for skipped ones after a rule was changed.
     """
-    try:
-        await ledger.replay(state.database, submission_id, force=force, now=state.clock())
-        stored = await ledger.find(state.database, submission_id)
-    except UnknownSubmission:
-        raise _unknown(submission_id) from None
-    except NotReplayable as error:
-        raise Problem(HTTPStatus.CONFLICT, str(error)) from None
-    state.wake()
-    return await _view(state, stored)
+    return SubmissionView.explained(await replaying.replay(context, submission_id, force=force))
 
 
 @router.post(
@@ -219,7 +182,7 @@ async def replay_submission(
     ),
 )
 async def replay_submissions(
-    state: CurrentState,
+    context: CurrentContext,
     wanted: ReplayFilter,
     dry_run: Annotated[bool, Query(description="Only count; do this first.")] = False,
     force: Annotated[
@@ -231,17 +194,7 @@ async def replay_submissions(
     Refused are those of whose contact a newer one was delivered (unless `force`), and those whose
     integration is gone.
     """
-    matching = Filter(
-        integration_id=wanted.integration,
-        status=SubmissionStatus(wanted.status),
-        reason=wanted.reason,
-        since=_seconds(wanted.since),
-        until=_seconds(wanted.until),
-    )
-    done = await ledger.replay_all(
-        state.database, matching, force=force, dry_run=dry_run, now=state.clock()
-    )
-    state.wake()
+    done = await replaying.replay_all(context, wanted.asked(), force=force, dry_run=dry_run)
     return ReplayedView(dry_run=dry_run, replayed=done.replayed, refused=done.refused)
 
 
@@ -249,83 +202,24 @@ async def replay_submissions(
     "/erasures",
     summary="Erase a person",
     responses=documented(
-        HTTPStatus.UNPROCESSABLE_ENTITY, details={HTTPStatus.UNPROCESSABLE_ENTITY: _NO_ADDRESS}
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={HTTPStatus.UNPROCESSABLE_ENTITY: told(NoAddress())},
     ),
 )
-async def erase_person(state: CurrentState, erasure: Erasure) -> Erased:
+async def erase_person(context: CurrentContext, erasure: Erasure) -> Erased:
     """Wipe a person's payloads and keys from the ledger; what is pending is not sent any more.
 
     The rows stay for the counts, and nothing in them tells whose they were. Cordial is not told:
     erase the contact there too. Give both addresses where both are known.
     """
-    # Each by itself: one that cannot be read must not be passed over because of the other.
-    known = [
-        await _person(state, email, phone)
-        for email, phone in ((erasure.email, None), (None, erasure.phone))
-        if email is not None or phone is not None
-    ]
-    if not known:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_ADDRESS)
-    keys = [key for each in known for key in each.keys]
-    texts = [text for each in known for text in each.texts]
-    return Erased(erased=await retention.erase(state.database, keys, texts, state.clock()))
+    erased = await erasing.erase(context, email=erasure.email, phone=erasure.phone)
+    return Erased(erased=erased)
 
 
 @router.get("/stats", summary="Count submissions")
-async def stats(state: CurrentState) -> list[CountsView]:
+async def stats(context: CurrentContext) -> list[CountsView]:
     """Counts by status and the age of the oldest pending, for each integration."""
-    return [CountsView.of(each) for each in await ledger.count(state.database, state.clock())]
-
-
-async def _view(state: State, stored: StoredSubmission) -> SubmissionView:
-    attempts = [
-        AttemptView(
-            at=moment(each.at) or "",
-            ms=round(each.ms, 1),
-            http_status=each.http_status,
-            outcome=each.outcome,
-            error=each.error,
-        )
-        for each in stored.attempts
-    ]
-    return SubmissionView.of(
-        stored,
-        attempts=attempts,
-        payload=show_payload(stored.payload),
-        plan=await _plan(state, stored),
-    )
-
-
-async def _plan(state: State, stored: StoredSubmission) -> PlanView | None:
-    submission = read(stored.payload) if stored.payload is not None else None
-    if submission is None:
-        return None
-    try:
-        integration = await state.integrations.get(stored.integration_id)
-    except UnknownIntegration:
-        return None
-    return await explain(state, submission, integration)
-
-
-async def _person(state: State, email: str | None, phone: str | None) -> Person:
-    """Return how the ledger knows a person.
-
-    A phone number without a country code is read as each integration would read it.
-
-    Raises:
-        Problem: 422 where neither is an address.
-    """
-    stored = await state.integrations.list() if phone else []
-    regions = {"US", *(each.integration.jebbit.default_phone_country for each in stored)}
-    numbers = {normalize_phone(phone, region) for region in regions} - {None}
-    address = normalize_email(email)
-    if not numbers and not address:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NO_ADDRESS)
-    keys = [state.pseudonyms.phone(number) for number in numbers if number]
-    texts = [number.removeprefix("+") for number in numbers if number]
-    if address:
-        return Person([*keys, state.pseudonyms.email(address)], [*texts, address])
-    return Person(keys, texts)
+    return [CountsView.of(each) for each in await submissions.count(context)]
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -334,8 +228,8 @@ def _seconds(moment: datetime | None) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _cursor(last: StoredSubmission) -> str:
-    return urlsafe_b64encode(str(last.seq).encode()).decode()
+def _cursor(seq: int) -> str:
+    return urlsafe_b64encode(str(seq).encode()).decode()
 
 
 def _read_cursor(cursor: str) -> int:
@@ -348,7 +242,3 @@ def _read_cursor(cursor: str) -> int:
             HTTPStatus.UNPROCESSABLE_ENTITY, "cursor: give it as the page before gave it."
         )
     return seq
-
-
-def _unknown(submission_id: str) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, _unknown_text(submission_id))

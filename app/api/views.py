@@ -6,22 +6,14 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, JsonValue
 from pydantic_core import from_json
 
-from app.api.state import State
-from app.cordial.account import BadAccountUrl
-from app.cordial.errors import CordialError
-from app.jebbit.submission import Submission
-from app.ledger.integrations import StoredIntegration, document_of
+from app.ledger.claims import Attempt
+from app.ledger.integrations import StoredIntegration
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Counts, StoredSubmission
-from app.rules.integration import MASK
-from app.rules.plan import Plan, Skip, plan
-
-_SHOWN = 4  # characters of a secret
-
-
-def masked(secret: str) -> str:
-    """Return what is shown of a secret: its last four characters, of a short one less."""
-    return MASK + (secret[-_SHOWN:] if len(secret) >= 2 * _SHOWN else "")
+from app.operations.masking import masked_document
+from app.operations.previewing import Explanation
+from app.operations.submissions import Explained
+from app.rules.plan import Skip
 
 
 def moment(seconds: float | None) -> str | None:
@@ -70,11 +62,6 @@ class IntegrationView(BaseModel):
     @classmethod
     def of(cls, stored: StoredIntegration, base_url: str) -> Self:
         """Return the view; secrets are shown as their last four characters."""
-        document = document_of(stored.integration)
-        document["cordial"]["api_key"] = masked(document["cordial"]["api_key"])
-        document["jebbit"]["webhook_secrets"] = list(
-            map(masked, document["jebbit"]["webhook_secrets"])
-        )
         gate = stored.gate
         return cls(
             id=stored.id,
@@ -90,7 +77,7 @@ class IntegrationView(BaseModel):
             ),
             created_at=moment(stored.created_at) or "",
             updated_at=moment(stored.updated_at) or "",
-            **document,
+            **masked_document(stored.integration),
         )
 
 
@@ -102,6 +89,17 @@ class AttemptView(BaseModel):
     http_status: int | None
     outcome: str
     error: str | None
+
+    @classmethod
+    def of(cls, attempt: Attempt) -> Self:
+        """Return the view of an attempt."""
+        return cls(
+            at=moment(attempt.at) or "",
+            ms=round(attempt.ms, 1),
+            http_status=attempt.http_status,
+            outcome=attempt.outcome,
+            error=attempt.error,
+        )
 
 
 class SubmissionSummary(BaseModel):
@@ -185,6 +183,25 @@ class PlanView(BaseModel):
     request: RequestView | None = None
     note: str | None = Field(None, description="What could not be found out for this plan.")
 
+    @classmethod
+    def of(cls, explanation: Explanation) -> Self:
+        """Return the view of an explanation."""
+        decided, request = explanation.plan, explanation.request
+        evidence = decided.evidence
+        return cls(
+            decision="skip" if isinstance(decided, Skip) else "upsert",
+            reason=decided.reason if isinstance(decided, Skip) else None,
+            region=RegionView.model_validate(evidence.region, from_attributes=True),
+            opt_in=OptInView.model_validate(evidence.opt_in, from_attributes=True),
+            sms_opt_in=OptInView.model_validate(evidence.sms_opt_in, from_attributes=True),
+            fields=[
+                MappedView.model_validate(each, from_attributes=True) for each in evidence.mapped
+            ],
+            warnings=[each.as_json() for each in explanation.warnings],
+            request=RequestView.model_validate(request, from_attributes=True) if request else None,
+            note=explanation.note,
+        )
+
 
 class SubmissionView(SubmissionSummary):
     """A submission with its history and what would be done with it now."""
@@ -192,6 +209,16 @@ class SubmissionView(SubmissionSummary):
     attempts: list[AttemptView]
     payload: JsonValue = Field(description="As Jebbit sent it; null once it was wiped.")
     plan: PlanView | None
+
+    @classmethod
+    def explained(cls, found: Explained) -> Self:
+        """Return the view of a submission and its explanation."""
+        return cls.of(
+            found.stored,
+            attempts=[AttemptView.of(each) for each in found.stored.attempts],
+            payload=show_payload(found.stored.payload),
+            plan=PlanView.of(found.explanation) if found.explanation else None,
+        )
 
 
 class CountsView(BaseModel):
@@ -220,54 +247,3 @@ def show_payload(payload: bytes | None) -> JsonValue:
     except ValueError:
         return payload.decode("utf-8", errors="replace")
     return document
-
-
-async def explain(state: State, submission: Submission, stored: StoredIntegration) -> PlanView:
-    """Return the plan that delivery would make now, with the exact request."""
-    note = None
-    try:
-        attributes = await state.accounts.attributes(stored)
-    except (CordialError, BadAccountUrl) as error:
-        attributes, note = None, f"Unmapped attributes are not shown: {error}"
-    decided = plan(
-        submission,
-        stored.integration,
-        eu_countries=state.settings.eu_countries,
-        account_attributes=attributes,
-    )
-    return _plan_view(decided, stored, state, note)
-
-
-def _plan_view(
-    decided: Plan, stored: StoredIntegration, state: State, note: str | None
-) -> PlanView:
-    evidence = decided.evidence
-    view = PlanView(
-        decision="skip",
-        region=RegionView.model_validate(evidence.region, from_attributes=True),
-        opt_in=OptInView.model_validate(evidence.opt_in, from_attributes=True),
-        sms_opt_in=OptInView.model_validate(evidence.sms_opt_in, from_attributes=True),
-        fields=[MappedView.model_validate(each, from_attributes=True) for each in evidence.mapped],
-        warnings=[],
-        note=note,
-    )
-    if isinstance(decided, Skip):
-        return view.model_copy(update={"reason": decided.reason.value})
-    sent = {
-        "decision": "upsert",
-        "warnings": [warning.as_json() for warning in decided.warnings],
-        "request": _request_view(dict(decided.body), stored, state),
-    }
-    return view.model_copy(update=sent)
-
-
-def _request_view(
-    body: dict[str, JsonValue], stored: StoredIntegration, state: State
-) -> RequestView:
-    try:
-        url = state.accounts.base(stored) + "/contacts"
-    except BadAccountUrl as error:
-        url = str(error)
-    key = masked(stored.integration.cordial.api_key.get_secret_value())
-    headers = {"Authorization": f"Basic {key}:", "Content-Type": "application/json"}
-    return RequestView(method="POST", url=url, headers=headers, body=body)

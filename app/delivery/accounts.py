@@ -36,13 +36,21 @@ class Accounts:
         self._clients: dict[str, tuple[int, CordialClient]] = {}
         self._attributes: dict[str, tuple[int, float, Mapping[str, FieldType]]] = {}
 
+    def address(self, account_url: str) -> str:
+        """Return the API address of an account.
+
+        Raises:
+            BadAccountUrl: its host is not one that a key may go to.
+        """
+        return api_base(account_url, self._extra_hosts)
+
     def base(self, stored: StoredIntegration) -> str:
         """Return the API address of an integration's account.
 
         Raises:
             BadAccountUrl: its host is not, or no longer, one the key may go to.
         """
-        return api_base(stored.integration.cordial.account_url, self._extra_hosts)
+        return self.address(stored.integration.cordial.account_url)
 
     def client(self, stored: StoredIntegration) -> CordialClient:
         """Return the client for an integration as it is now.

@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import Response
 
 from tests.conftest import WEBHOOK_SECRET, Service, wait_for
-from tests.registration.stand_in import (
+from tests.jebbit_api.stand_in import (
     BUSINESS,
     CLIENT_ID,
     CLIENT_SECRET,

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from app.cordial.client import client_on, open_pool
 from app.jebbit.credentials import ApiCredentials
-from app.registration.client import (
+from app.jebbit_api.client import (
     Forbidden,
     JebbitApi,
     NotThere,
@@ -18,7 +18,7 @@ from app.registration.client import (
     Webhook,
     WrongCredentials,
 )
-from tests.registration.stand_in import (
+from tests.jebbit_api.stand_in import (
     BUSINESS,
     CLIENT_ID,
     CLIENT_SECRET,

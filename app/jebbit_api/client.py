@@ -112,6 +112,11 @@ class JebbitApi:
         self._base = base
         self._timeout = timeout
 
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether this is a stand-in of Jebbit's API: settings allow plain http to no other."""
+        return self._base.startswith("http://")
+
     async def register(self, credentials: ApiCredentials, webhook: Webhook) -> Registered:
         """Make a webhook integration; return its id and the secret that signs its webhooks.
 

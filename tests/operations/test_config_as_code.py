@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.config_as_code import (
+from app.ledger.database import Database
+from app.ledger.integrations import Integrations
+from app.ledger.vault import Vault
+from app.main import open_context
+from app.operations.config_as_code import (
     Change,
     ChangedMeanwhile,
     RefusedFile,
@@ -20,10 +24,9 @@ from app.config_as_code import (
     read,
     to_yaml,
 )
-from app.ledger.database import Database
-from app.ledger.integrations import Integrations, StoredIntegration
-from app.ledger.vault import Vault
+from app.operations.context import Context
 from app.rules.integration import Integration
+from app.settings import Settings
 from tests.conftest import (
     API_KEY,
     SECRET_KEY,
@@ -405,11 +408,13 @@ def test_what_sends_already_is_not_checked_by_applying(run, ledger, write, sandb
     assert len(sandbox_server.sandbox.journal) == asked
 
 
-async def _nobody_resumes(stored: StoredIntegration) -> StoredIntegration:
-    raise AssertionError(stored.id)
+async def _apply_late(settings: Settings, meanwhile: str) -> None:
+    async with open_context(settings) as context:
+        await _apply_after(context, meanwhile)
 
 
-async def _apply_late(integrations: Integrations, meanwhile: str) -> None:
+async def _apply_after(context: Context, meanwhile: str) -> None:
+    integrations = context.integrations
     stored = await integrations.create(integration(), paused_reason=None, now=NOW)
     wanted = Wanted(stored.id, integration(unmapped="known"), None)
     (change,) = changes([wanted], [stored])
@@ -418,14 +423,17 @@ async def _apply_late(integrations: Integrations, meanwhile: str) -> None:
     else:
         by_hand = integration(policy={"resubscribe": "explicit_opt_in"})
         await integrations.change(stored.id, lambda _: by_hand, now=NOW)
-    await apply(integrations, change, _nobody_resumes, now=NOW)
+    await apply(context, change, force=False)
 
 
 @pytest.mark.parametrize("meanwhile", ["deleted", "changed"])
-def test_a_change_made_after_the_difference_was_shown_is_not_overwritten(ledger, meanwhile):
+def test_a_change_made_after_the_difference_was_shown_is_not_overwritten(database_url, meanwhile):
     """Who said yes did not see it."""
+    settings = Settings(
+        _env_file=None, database_url=database_url, secret_key=SECRET_KEY, ops_token="t"
+    )
     with pytest.raises(ChangedMeanwhile, match="spring-quiz was changed meanwhile"):
-        ledger(lambda integrations: _apply_late(integrations, meanwhile))
+        asyncio.run(_apply_late(settings, meanwhile))
 
 
 def test_a_new_integration_waits_unless_the_file_says_otherwise():

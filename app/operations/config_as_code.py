@@ -6,21 +6,18 @@ are never in it: it names environment variables, as `${SPRING_QUIZ_CORDIAL_API_K
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import StringConstraints, ValidationError
 
-from app.api.views import masked
 from app.cordial.account import BadAccountUrl, api_base
-from app.ledger.integrations import (
-    Integrations,
-    NameTaken,
-    StoredIntegration,
-    UnknownIntegration,
-)
+from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegration
+from app.operations.context import Context
+from app.operations.masking import masked
+from app.operations.resuming import resume
 from app.rules.integration import Integration, slug
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -31,8 +28,6 @@ _UNCHECKED = "Created by a configuration file; it waits for a check without erro
 Document = dict[str, Any]
 Show = Callable[[str, str], str]
 """What is written for a secret, from the name of its variable and its value."""
-Resume = Callable[[StoredIntegration], Awaitable[StoredIntegration]]
-"""Lets an integration send, or raises where it must not."""
 
 
 class RefusedFile(ValueError):
@@ -329,45 +324,52 @@ def _shown_after(change: Change) -> Document:
 # --- The ledger -----------------------------------------------------------------------------------
 
 
-async def apply(integrations: Integrations, change: Change, resume: Resume, *, now: float) -> None:
+async def export_all(context: Context) -> tuple[str, list[str]]:
+    """Return all integrations as YAML, and the environment variables that it refers to."""
+    return export(await context.integrations.list())
+
+
+async def compare(context: Context, wanted: Sequence[Wanted]) -> list[Change]:
+    """Return what is to be done to make the ledger's integrations as a file wants them."""
+    return changes(wanted, await context.integrations.list())
+
+
+async def apply(context: Context, change: Change, *, force: bool) -> None:
     """Make one integration as the file wants it: paused first, resumed last.
 
-    So nothing is sent by what is neither old nor new, and all is stored where it is not resumed.
+    So a half-applied integration sends nothing. `force` resumes it without a check.
 
     Raises:
         ChangedMeanwhile: it is no longer as it was when the change was planned.
-        Exception: whatever `resume` raises; it stays paused then.
+        CheckFailed: everything is stored, and it stays paused.
     """
     try:
         if change.before is None:
-            stored = await _create(integrations, change, now)
+            await _create(context, change)
         else:
-            stored = await _change(integrations, change, change.before, now)
+            await _change(context, change, change.before)
         if change.resumes:
-            await resume(stored)
+            await resume(context, change.wanted.id, force=force)
     except (NameTaken, UnknownIntegration):
         raise ChangedMeanwhile(change.wanted.id) from None
 
 
-async def _create(integrations: Integrations, change: Change, now: float) -> StoredIntegration:
-    return await integrations.create(
+async def _create(context: Context, change: Change) -> None:
+    await context.integrations.create(
         change.wanted.integration,
         paused_reason=_PAUSED if change.paused else _UNCHECKED,
-        now=now,
+        now=context.clock(),
         integration_id=change.wanted.id,
     )
 
 
-async def _change(
-    integrations: Integrations, change: Change, before: StoredIntegration, now: float
-) -> StoredIntegration:
-    stored = before
+async def _change(context: Context, change: Change, before: StoredIntegration) -> None:
+    integration_id, now = change.wanted.id, context.clock()
     if change.paused and not before.paused:
-        stored = await integrations.pause(change.wanted.id, reason=_PAUSED, now=now)
+        await context.integrations.pause(integration_id, reason=_PAUSED, now=now)
     if change.wanted.integration != before.integration:
         replace = _replacing(before, change.wanted)
-        stored = await integrations.change(change.wanted.id, replace, now=now)
-    return stored
+        await context.integrations.change(integration_id, replace, now=now)
 
 
 def _replacing(before: StoredIntegration, wanted: Wanted) -> Callable[[Integration], Integration]:

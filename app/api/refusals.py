@@ -1,0 +1,143 @@
+"""How the errors of operations are answered: a status and a text that says what to do."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI, Request
+
+from app.api.problems import Place, Problem, ProblemResponse, respond
+from app.jebbit.submission import TooManyItems, UnreadableBody
+from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration
+from app.ledger.submissions import NotReplayable, UnknownSubmission
+from app.operations.invalid import Invalid
+from app.operations.people import NoAddress
+from app.operations.registering import (
+    GoneAtJebbit,
+    JebbitUnreachable,
+    NotReachable,
+    NotRegistered,
+    RefusedByJebbit,
+    RegisteredAlready,
+)
+from app.operations.resuming import CheckFailed
+from app.operations.rotating import AmbiguousSecret, LastSecret, UnknownSecret
+
+
+class Refusal(NamedTuple):
+    """The status of an error, and what is said, by the error."""
+
+    status: HTTPStatus
+    says: Callable[[Any], str]
+
+
+_TABLE: Mapping[type[Exception], Refusal] = {
+    # What the request names is not there.
+    UnknownIntegration: Refusal(
+        HTTPStatus.NOT_FOUND,
+        lambda error: f"No integration has the id {str(error)!r}; GET /integrations lists them.",
+    ),
+    UnknownSubmission: Refusal(
+        HTTPStatus.NOT_FOUND,
+        lambda error: f"No submission has the id {str(error)!r}; GET /submissions lists them.",
+    ),
+    UnknownSecret: Refusal(
+        HTTPStatus.NOT_FOUND, lambda error: f"No webhook secret ends in {str(error)!r}."
+    ),
+    # The request must be corrected.
+    UnreadableBody: Refusal(HTTPStatus.BAD_REQUEST, str),
+    TooManyItems: Refusal(HTTPStatus.BAD_REQUEST, str),
+    Invalid: Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str),
+    NoAddress: Refusal(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        lambda _: "Give an email address, or a phone number, best with its country code (+1...).",
+    ),
+    RefusedByJebbit: Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str),
+    # Something else must happen first, or the caller must insist.
+    NameTaken: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"An integration has the id {error} already. Choose another name, or change "
+            f"that one with PATCH /integrations/{error}."
+        ),
+    ),
+    StillPending: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"{error.count} submissions are pending. Wait until they are sent, or add "
+            "?force=true: they become dead, reason integration_deleted."
+        ),
+    ),
+    CheckFailed: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: f"The check finds errors; mend them, or add ?force=true. {error}",
+    ),
+    AmbiguousSecret: Refusal(
+        HTTPStatus.CONFLICT, lambda error: f"Several webhook secrets end in {str(error)!r}."
+    ),
+    LastSecret: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda _: "This is the last webhook secret; add the new one first.",
+    ),
+    NotReplayable: Refusal(HTTPStatus.CONFLICT, str),
+    NotReachable: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"Jebbit cannot post to {error}: set PUBLIC_URL to the https:// address "
+            "under which the outside reaches this service."
+        ),
+    ),
+    NotRegistered: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"{error} was not registered here. POST /integrations/{{id}}/jebbit/register "
+            "registers it."
+        ),
+    ),
+    RegisteredAlready: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"It is registered already, as Jebbit's integration {error}. Another one "
+            "would send everything twice; if that one is gone at Jebbit, add ?force=true."
+        ),
+    ),
+    GoneAtJebbit: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda _: (
+            "Jebbit does not know it, or no longer. If the integration was deleted there, "
+            "register it anew: POST .../jebbit/register?force=true."
+        ),
+    ),
+    # Jebbit's API is at fault.
+    JebbitUnreachable: Refusal(
+        HTTPStatus.BAD_GATEWAY,
+        lambda error: (
+            f"Jebbit's API gives no usable answer ({error}). Try again; after a timeout "
+            "look at Jebbit first, it may have done it."
+        ),
+    ),
+}
+
+
+def told(error: Exception) -> str:
+    """Return what an error of an operation is answered with, also as an example for /docs."""
+    return _TABLE[type(error)].says(error)
+
+
+def install(app: FastAPI) -> None:
+    """Answer the errors of operations with problem documents."""
+    for kind, refusal in _TABLE.items():
+        app.add_exception_handler(kind, _answering(refusal))
+
+
+def _answering(
+    refusal: Refusal,
+) -> Callable[[Request, Exception], Coroutine[None, None, ProblemResponse]]:
+    async def answer(_: Request, error: Exception) -> ProblemResponse:
+        places = [
+            Place(place=each.place or "body", detail=each.detail)
+            for each in getattr(error, "places", ())
+        ]
+        return respond(Problem(refusal.status, refusal.says(error), errors=places))
+
+    return answer

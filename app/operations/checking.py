@@ -1,0 +1,66 @@
+"""Checking an integration against its Cordial account."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.cordial.account import BadAccountUrl
+from app.cordial.preflight import Finding, check, errors_in
+from app.delivery.gate import succeeded
+from app.ledger.integrations import StoredIntegration
+from app.ledger.schema import GateState
+from app.operations.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def errors(self) -> Sequence[Finding]:
+        """The findings because of which contacts would go wrong."""
+        return errors_in(self.findings)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is an error."""
+        return not self.errors
+
+
+def said(finding: Finding) -> str:
+    """Return what is wrong and what to do, in one text."""
+    return f"{finding.problem} {finding.remedy}"
+
+
+async def check_integration(
+    context: Context, integration_id: str, *, create_missing: bool
+) -> Checked:
+    """Check an integration, and open a blocked gate if nothing is an error.
+
+    Args:
+        context: the service's parts.
+        integration_id: which.
+        create_missing: create the attributes and lists that Cordial does not have.
+
+    Raises:
+        UnknownIntegration: there is none.
+    """
+    stored = await context.integrations.get(integration_id)
+    checked = await look_at(context, stored, create_missing=create_missing)
+    if checked.ok and stored.gate.state is GateState.BLOCKED:
+        await context.integrations.turn_gate(stored.id, succeeded, now=context.clock())
+        context.wake()
+    return checked
+
+
+async def look_at(
+    context: Context, stored: StoredIntegration, *, create_missing: bool = False
+) -> Checked:
+    """Check an integration and change nothing of it; see `cordial.preflight.check`."""
+    try:
+        client = context.accounts.client(stored)
+    except BadAccountUrl as error:
+        remedy = "Change cordial.account_url, or list the host in CORDIAL_EXTRA_HOSTS."
+        return Checked([Finding("error", "cordial.account_url", str(error), remedy)])
+    return Checked(await check(client, stored.integration, create_missing=create_missing))

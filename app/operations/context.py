@@ -1,0 +1,26 @@
+"""The parts that operations work with."""
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+
+from app.delivery.accounts import Accounts
+from app.jebbit_api.client import JebbitApi
+from app.ledger.database import Database
+from app.ledger.integrations import Integrations
+from app.ledger.registrations import Registrations
+from app.ledger.vault import Pseudonyms
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The ledger and the two vendors, as `main` has built them."""
+
+    database: Database
+    integrations: Integrations
+    registrations: Registrations
+    pseudonyms: Pseudonyms
+    accounts: Accounts
+    jebbit: JebbitApi
+    eu_countries: Set[str]
+    clock: Callable[[], float]  # unix seconds
+    wake: Callable[[], None]  # tells this process's worker that something may be sent

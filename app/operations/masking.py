@@ -1,0 +1,42 @@
+"""How secrets are shown, and how a shown one that comes back is understood."""
+
+from typing import Any
+
+from app.ledger.integrations import document_of
+from app.rules.integration import MASK, Integration
+
+_SHOWN = 4  # characters of a secret
+
+
+def masked(secret: str) -> str:
+    """Return what is shown of a secret: its last four characters, of a short one none."""
+    return MASK + (secret[-_SHOWN:] if len(secret) >= 2 * _SHOWN else "")
+
+
+def masked_document(integration: Integration) -> dict[str, Any]:
+    """Return an integration as a JSON document, its secrets masked."""
+    document = document_of(integration)
+    document["cordial"]["api_key"] = masked(document["cordial"]["api_key"])
+    secrets = document["jebbit"]["webhook_secrets"]
+    document["jebbit"]["webhook_secrets"] = [masked(each) for each in secrets]
+    return document
+
+
+def unmasked(document: dict[str, Any], before: Integration) -> dict[str, Any]:
+    """Return a document in which a secret that came back as it was shown is the secret itself."""
+    cordial, jebbit = document.get("cordial"), document.get("jebbit")
+    if isinstance(cordial, dict) and "api_key" in cordial:
+        key = before.cordial.api_key.get_secret_value()
+        cordial["api_key"] = _unmask(cordial["api_key"], {masked(key): [key]})
+    if isinstance(jebbit, dict) and isinstance(jebbit.get("webhook_secrets"), list):
+        known: dict[str, list[str]] = {}
+        for secret in before.jebbit.webhook_secrets:  # several may be shown alike
+            plain = secret.get_secret_value()
+            known.setdefault(masked(plain), []).append(plain)
+        jebbit["webhook_secrets"] = [_unmask(each, known) for each in jebbit["webhook_secrets"]]
+    return document
+
+
+def _unmask(value: object, known: dict[str, list[str]]) -> object:
+    matching = known.get(value) if isinstance(value, str) else None
+    return matching.pop(0) if matching else value

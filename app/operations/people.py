@@ -1,0 +1,66 @@
+"""How the ledger knows a person: it holds no address outside of payloads, only pseudonyms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.operations.context import Context
+from app.rules.contact import normalize_email, normalize_phone
+
+
+class NoAddress(Exception):
+    """What was given is neither an email address nor a phone number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's contact keys, and the address in the forms in which a text may hold it."""
+
+    keys: Sequence[str]
+    texts: Sequence[str]
+
+
+async def by_address(context: Context, address: str) -> Person:
+    """Return the person of an email address or phone number.
+
+    Raises:
+        NoAddress: it is neither.
+    """
+    return await _known(context, address, address)
+
+
+async def by_email(context: Context, email: str) -> Person:
+    """Return the person of an email address.
+
+    Raises:
+        NoAddress: it is none.
+    """
+    return await _known(context, email, None)
+
+
+async def by_phone(context: Context, phone: str) -> Person:
+    """Return the person of a phone number.
+
+    Without a country code it is read as each integration would read it.
+
+    Raises:
+        NoAddress: it is none.
+    """
+    return await _known(context, None, phone)
+
+
+async def _known(context: Context, email: str | None, phone: str | None) -> Person:
+    numbers = await _numbers(context, phone) if phone else []
+    address = normalize_email(email)
+    if not numbers and not address:
+        raise NoAddress
+    keys = [context.pseudonyms.phone(number) for number in numbers]
+    texts = [number.removeprefix("+") for number in numbers]
+    if address:
+        return Person([*keys, context.pseudonyms.email(address)], [*texts, address])
+    return Person(keys, texts)
+
+
+async def _numbers(context: Context, phone: str) -> list[str]:
+    stored = await context.integrations.list()
+    regions = {"US", *(each.integration.jebbit.default_phone_country for each in stored)}
+    return [number for number in {normalize_phone(phone, each) for each in regions} if number]

@@ -1,0 +1,100 @@
+"""What would be done with a submission now, and why: the plan that delivery would make."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from app.cordial.account import BadAccountUrl
+from app.cordial.errors import CordialError
+from app.jebbit.submission import Submission, parse, read
+from app.ledger.integrations import StoredIntegration, UnknownIntegration
+from app.ledger.submissions import StoredSubmission
+from app.operations.context import Context
+from app.operations.masking import masked
+from app.rules.mapping import PlanWarning
+from app.rules.plan import Plan, Upsert, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The request that Cordial would be sent, its key masked."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A plan, its request (None for a skip), and what could not be found out for it."""
+
+    plan: Plan
+    request: Request | None
+    note: str | None
+
+    @property
+    def warnings(self) -> Sequence[PlanWarning]:
+        """What a person should look at; a skip has none."""
+        return self.plan.warnings if isinstance(self.plan, Upsert) else ()
+
+
+async def preview(context: Context, integration_id: str, body: bytes) -> list[Explanation | None]:
+    """Explain each submission of a Jebbit body, in order; None for what is unreadable.
+
+    Nothing is stored or sent, and no signature is needed.
+
+    Raises:
+        UnknownIntegration: there is none.
+        UnreadableBody, TooManyItems: it is no body of Jebbit's.
+    """
+    stored = await context.integrations.get(integration_id)
+    return [
+        await _explain(context, each.submission, stored) if each.submission else None
+        for each in parse(body)
+    ]
+
+
+async def explain(context: Context, stored: StoredSubmission) -> Explanation | None:
+    """Explain a stored submission by its integration as it is now.
+
+    Returns:
+        None if the payload was wiped or is unreadable, or the integration is gone.
+    """
+    submission = read(stored.payload) if stored.payload is not None else None
+    if submission is None:
+        return None
+    try:
+        integration = await context.integrations.get(stored.integration_id)
+    except UnknownIntegration:
+        return None
+    return await _explain(context, submission, integration)
+
+
+async def _explain(
+    context: Context, submission: Submission, stored: StoredIntegration
+) -> Explanation:
+    note = None
+    try:
+        attributes = await context.accounts.attributes(stored)
+    except (CordialError, BadAccountUrl) as error:
+        attributes, note = None, f"Unmapped attributes are not shown: {error}"
+    decided = plan(
+        submission,
+        stored.integration,
+        eu_countries=context.eu_countries,
+        account_attributes=attributes,
+    )
+    request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
+    return Explanation(decided, request, note)
+
+
+def _request(context: Context, upsert: Upsert, stored: StoredIntegration) -> Request:
+    try:
+        url = context.accounts.base(stored) + "/contacts"
+    except BadAccountUrl as error:
+        url = str(error)
+    key = masked(stored.integration.cordial.api_key.get_secret_value())
+    headers = {"Authorization": f"Basic {key}:", "Content-Type": "application/json"}
+    return Request("POST", url, headers, upsert.body)

@@ -1,0 +1,66 @@
+"""Rotating an integration's webhook secrets: add the new one, then remove the old one."""
+
+from collections.abc import Callable
+
+from app.ledger.integrations import StoredIntegration, document_of
+from app.operations.context import Context
+from app.rules.integration import Integration
+
+_NAMED_BY = 4  # of a secret's last characters
+
+
+class UnknownSecret(Exception):
+    """No webhook secret of the integration ends like this."""
+
+
+class AmbiguousSecret(Exception):
+    """Several webhook secrets of the integration end like this."""
+
+
+class LastSecret(Exception):
+    """Without its last webhook secret the integration could take no webhook."""
+
+
+async def add_secret(context: Context, integration_id: str, added: str) -> StoredIntegration:
+    """Add a webhook secret; one that is there already is not added twice.
+
+    Raises:
+        UnknownIntegration: there is none.
+    """
+
+    def add(secrets: list[str]) -> list[str]:
+        return secrets if added in secrets else [*secrets, added]
+
+    return await _change_secrets(context, integration_id, add)
+
+
+async def remove_secret(context: Context, integration_id: str, last4: str) -> StoredIntegration:
+    """Remove the webhook secret that ends in these four characters.
+
+    Raises:
+        UnknownIntegration: there is none.
+        UnknownSecret, AmbiguousSecret, LastSecret: nothing is removed.
+    """
+
+    def remove(secrets: list[str]) -> list[str]:
+        kept = [each for each in secrets if each[-_NAMED_BY:] != last4]
+        if len(kept) == len(secrets):
+            raise UnknownSecret(last4)
+        if len(kept) < len(secrets) - 1:
+            raise AmbiguousSecret(last4)
+        if not kept:
+            raise LastSecret
+        return kept
+
+    return await _change_secrets(context, integration_id, remove)
+
+
+async def _change_secrets(
+    context: Context, integration_id: str, change: Callable[[list[str]], list[str]]
+) -> StoredIntegration:
+    def changed(before: Integration) -> Integration:
+        document = document_of(before)
+        document["jebbit"]["webhook_secrets"] = change(document["jebbit"]["webhook_secrets"])
+        return Integration.model_validate(document)
+
+    return await context.integrations.change(integration_id, changed, now=context.clock())

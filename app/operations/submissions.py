@@ -1,0 +1,84 @@
+"""Finding, listing and counting submissions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.ledger import submissions as ledger
+from app.ledger.schema import SubmissionStatus
+from app.ledger.submissions import Counts, Filter, StoredSubmission
+from app.operations.context import Context
+from app.operations.people import by_address
+from app.operations.previewing import Explanation, explain
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which submissions are meant; None does not narrow.
+
+    `contact` is an email address or a phone number. Times are unix seconds of the receipt:
+    `since` is included, `until` is not.
+    """
+
+    integration_id: str | None = None
+    status: SubmissionStatus | None = None
+    reason: str | None = None
+    contact: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Submissions, newest first; `next_before` asks for the next page, None: there is none."""
+
+    submissions: Sequence[StoredSubmission]
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A submission with its attempts, and what would be done with it now (see `explain`)."""
+
+    stored: StoredSubmission
+    explanation: Explanation | None
+
+
+async def list_submissions(
+    context: Context, wanted: Wanted, *, limit: int, before: int | None
+) -> Page:
+    """Return at most `limit` of the submissions that match, those received before `before`.
+
+    Raises:
+        NoAddress: `contact` is neither an email address nor a phone number.
+    """
+    matching = await _filter(context, wanted)
+    found = await ledger.newest(context.database, matching, limit=limit + 1, before=before)
+    page = found[:limit]
+    return Page(page, page[-1].seq if len(found) > limit else None)
+
+
+async def get(context: Context, submission_id: str) -> Explained:
+    """Return all that is known of a submission.
+
+    Raises:
+        UnknownSubmission: there is none.
+    """
+    stored = await ledger.find(context.database, submission_id)
+    return Explained(stored, await explain(context, stored))
+
+
+async def count(context: Context) -> list[Counts]:
+    """Count submissions by integration and status."""
+    return await ledger.count(context.database, context.clock())
+
+
+async def _filter(context: Context, wanted: Wanted) -> Filter:
+    contact = wanted.contact
+    return Filter(
+        integration_id=wanted.integration_id,
+        status=wanted.status,
+        reason=wanted.reason,
+        contact_keys=None if contact is None else (await by_address(context, contact)).keys,
+        since=wanted.since,
+        until=wanted.until,
+    )
