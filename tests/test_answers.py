@@ -18,9 +18,9 @@ from app.cordial.client import CordialClient, client_on, open_pool
 from app.cordial.errors import AccessRefused, RateLimited, Unavailable
 from app.delivery.notifier import Notifier
 from app.jebbit.credentials import ApiCredentials
+from app.jebbit_api.client import JebbitApi, Unreachable
 from app.ledger.database import Database
 from app.ledger.notices import NoticeKind, announce
-from app.registration.client import JebbitApi, Unreachable
 
 SECONDS = 0.5  # that an answer may take
 BODY = b'{"success": true, "cID": "1"}'

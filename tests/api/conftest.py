@@ -1,5 +1,6 @@
 """One service for all tests of the API that need no worker, and an integration of their own."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,42 @@ from app.jebbit.signature import HEADER, sign
 from app.main import create_app
 from app.serving import serving
 from app.settings import Settings
-from tests.conftest import OPS_TOKEN, SECRET_KEY, WEBHOOK_SECRET, SandboxServer, Service
+from tests.conftest import (
+    OPS_TOKEN,
+    SECRET_KEY,
+    WEBHOOK_SECRET,
+    SandboxServer,
+    Service,
+    integration_body,
+)
 
 _numbers = count(1)
+
+ACCOUNT_URL = "https://admin.cordial.io"
+ANN = {"email": "ann@example.com", "opt_in": "true", "outcome": "Bold"}
+
+
+def body(**overrides: Any) -> dict[str, Any]:
+    return integration_body(ACCOUNT_URL, **overrides)
+
+
+def without(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return a copy of a document without the member at a dotted path."""
+    copied = json.loads(json.dumps(document))
+    *parents, last = path.split(".")
+    inner = copied
+    for each in parents:
+        inner = inner[each]
+    del inner[last]
+    return dict(copied)
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["status"], told["type"]) == (status, "about:blank")
+    return dict(told)
 
 
 class Clock:

@@ -17,7 +17,7 @@ from app.api.requests import _given
 from app.cordial.errors import CordialError, read_answer
 from app.jebbit import signature
 from app.jebbit.signature import InvalidSignature
-from app.registration.client import _said
+from app.jebbit_api.client import _said
 
 MIB = 2**20
 _TIMES = 4  # how much larger the larger of two sizes is
