@@ -1,18 +1,15 @@
 """Logs: one line per event, with ids and counts, never a person's data or a secret."""
 
-import asyncio
-import atexit
 import json
 import logging
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 from pydantic_core import to_json
@@ -32,9 +29,9 @@ def configure(log_format: LogFormat, level: str) -> None:
     """Send the service's lines, and those of the libraries below it, to standard error."""
     render = _as_json if log_format == "json" else _for_people()
     structlog.configure(
-        # Past the standard library, which takes longer for a line than all the rest of a webhook's.
-        wrapper_class=_logger_class(logging.getLevelName(level), render),
-        logger_factory=lambda *_: _STDERR,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[_complete, render],
+        logger_factory=_StandardError,
     )
     handler = _Handler()
     handler.setFormatter(
@@ -54,95 +51,31 @@ def configure(log_format: LogFormat, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _logger_class(lowest: int, render: "Render") -> type[structlog.BoundLoggerBase]:
-    """Return a class of loggers that write lines from a level on, each straight from its fields.
-
-    structlog's own would copy the fields three times, which takes longer than all the rest.
-    """
-
-    def writing(name: str) -> Callable[..., None]:
-        write = getattr(_STDERR, name)
-
-        def method(self: structlog.BoundLoggerBase, event: str, **fields: Any) -> None:
-            fields["event"] = event
-            if self._context:
-                fields = {**self._context, **fields}
-            write(render(self, name, _complete(self, name, fields)))
-
-        return method
-
-    def silent(*_: object, **__: object) -> None:
-        pass
-
-    methods = {
-        name: writing(name) if getattr(logging, name.upper()) >= lowest else silent
-        for name in ("debug", "info", "warning", "error", "critical")
-    }
-    return type("Logger", (structlog.BoundLoggerBase,), methods)
-
-
 def keep_loggers() -> None:
-    """Let loggers be made once, for a process in which `configure` is called no second time."""
+    """Let structlog make each logger once, in a process that calls `configure` only once."""
     structlog.configure(cache_logger_on_first_use=True)
 
 
-_WRITE_SECONDS = 0.005  # between two writes, while nothing warns
-
-
 class _StandardError:
-    """Writes lines, those of a few milliseconds together.
+    """Writes lines to standard error, as it is at that moment: tests put another in its place."""
 
-    A write takes as long as five lines, and hands the interpreter to another thread. A line that
-    comes after a pause is written at the end of its round of the event loop; whatever warns, at
-    once with all that came before it.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: deque[bytes] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None  # which will write what waits
-        self._written_at = 0.0  # by that loop's clock
+    def __init__(self, *_: object) -> None:
+        pass
 
     def info(self, line: bytes) -> None:
-        self._waiting.append(line)
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.write()
-            return
-        if self._loop is not loop:
-            self._loop = loop
-            loop.call_at(self._written_at + _WRITE_SECONDS, self._write_round, loop)
-
-    def warning(self, line: bytes) -> None:
-        self._waiting.append(line)
-        self.write()
-
-    debug = info
-    error = critical = warning
-
-    def _write_round(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._written_at = None, loop.time()
-        self.write()
-
-    def write(self) -> None:
-        lines = bytearray()
-        while self._waiting:  # another thread may add to it, or take from it
-            with suppress(IndexError):
-                lines += self._waiting.popleft() + b"\n"
-        try:
+        # Standard error may be full or closed: that must not stop the work the line is about.
+        with suppress(OSError, ValueError):
             stream = sys.stderr.buffer
-            stream.write(lines)
+            stream.write(line + b"\n")
             stream.flush()
-        except (OSError, ValueError):  # full or closed: it must not stop what the lines tell of
-            pass
 
-
-_STDERR = _StandardError()
-atexit.register(_STDERR.write)
+    debug = warning = error = critical = info
 
 
 class _Handler(logging.Handler):
     """Writes the lines of libraries among ours."""
+
+    _output = _StandardError()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -150,7 +83,7 @@ class _Handler(logging.Handler):
         except Exception:  # a library's mistake
             self.handleError(record)
             return
-        _STDERR.warning(line)
+        self._output.info(line)
 
 
 Render = Callable[[object, str, structlog.typing.EventDict], bytes]

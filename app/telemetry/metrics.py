@@ -1,26 +1,27 @@
 """Metrics: what on-call sees of one process, and of the ledger that all processes share.
 
-Counters and histograms are of this process: sum them over processes. What the ledger says is the
-same from each: take the maximum. No label holds a person's data, and each has few values.
+Each process counts for itself: sum its counters and histograms over the processes. The ledger says
+the same to each process: take the maximum. No label holds a person's data, and each has few values.
 """
 
 import platform
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from functools import cache
 from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
 )
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+# They would double the series, and no alert or panel reads them.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
 
 _PREFIX = "jebbit_sync"
 UNKNOWN = "(unknown)"  # the integration of a webhook that names none of ours; no id looks like it
@@ -50,57 +51,6 @@ _LAG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 43_
 _GROUP = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
-Labels = tuple[str, ...]
-
-
-class _Counter:
-    """A counter's series by the values of its labels, shown when they are asked for.
-
-    prometheus_client's own takes a lock for every event and counts in a list of objects, which is
-    ten times as long. Here events come from the event loop alone, one after the other.
-    """
-
-    def __init__(self, name: str, text: str, *labels: str) -> None:
-        self._described = f"{_PREFIX}_{name}", text, labels
-        self.series: defaultdict[Labels, int] = defaultdict(int)
-
-    def begin(self, *labels: str) -> None:
-        self.series[labels] += 0
-
-    def collect(self) -> Metric:
-        name, text, labels = self._described
-        family = CounterMetricFamily(name, text, labels=labels)
-        for values, number in self.series.items():
-            family.add_metric(values, number)
-        return family
-
-
-class _Histogram:
-    """A histogram's series likewise: for each how many fell into each bucket, and their sum."""
-
-    def __init__(self, name: str, text: str, bounds: Sequence[float], *labels: str) -> None:
-        self._described = f"{_PREFIX}_{name}", text, labels
-        self._bounds = bounds
-        self._names = [*map(floatToGoString, bounds), "+Inf"]
-        self._series: dict[Labels, tuple[list[int], list[float]]] = {}
-
-    def observe(self, labels: Labels, value: float) -> None:
-        series = self._series.get(labels)
-        if series is None:
-            series = self._series[labels] = ([0] * len(self._names), [0.0])
-        numbers, total = series
-        numbers[bisect_left(self._bounds, value)] += 1
-        total[0] += value
-
-    def collect(self) -> Metric:
-        name, text, labels = self._described
-        family = HistogramMetricFamily(name, text, labels=labels)
-        for values, (numbers, total) in self._series.items():
-            up_to = [*zip(self._names, accumulate(numbers), strict=True)]
-            family.add_metric(values, up_to, sum_value=total[0])
-        return family
-
-
 @dataclass(frozen=True, slots=True)
 class IntegrationFigures:
     """What the ledger says of one integration."""
@@ -113,72 +63,79 @@ class IntegrationFigures:
     gate: str
 
 
-class Metrics(Collector):
-    """The metrics of one process, with a method for each event."""
+class Metrics:
+    """The metrics of one process, with a method for each event.
+
+    A counter or histogram is kept as its `labels`, cached: prometheus_client would check the labels
+    and take a lock at each event, which takes longer than counting it.
+    """
 
     def __init__(self, version: str = "") -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._ledger = _Ledger()
-        self._registry.register(self._ledger)
-        self._registry.register(self)
         build = self._gauge("build_info", "Which build this is; always 1.", "version", "python")
         build.labels(version, platform.python_version()).set(1)
-        self._webhooks = _Counter(
+        self._webhooks = self._counter(
             "webhooks", "Webhooks answered, by what became of them.", "integration", "outcome"
         )
         for outcome in _NOBODYS:
-            self._webhooks.begin(UNKNOWN, outcome)
-        self._webhook_seconds = _Histogram(
+            self._webhooks(UNKNOWN, outcome)
+        self._webhook_seconds = self._histogram(
             "webhook_duration_seconds", "From a webhook's head to its answer.", _FAST, "integration"
         )
-        self._received = _Counter(
+        self._received = self._counter(
             "submissions_received", "Submissions in webhooks.", "integration", "outcome"
         )
-        self._settled = _Counter(
+        self._settled = self._counter(
             "submissions_settled",
             "Submissions settled, a replayed one again; the reason is empty for delivered ones.",
             "integration",
             "outcome",
             "reason",
         )
-        self._lag = _Histogram(
+        self._lag = self._histogram(
             "delivery_lag_seconds", "From receipt to delivered.", _LAG, "integration"
         )
-        self._attempts = _Counter(
+        self._attempts = self._counter(
             "attempts", "Attempts spent on submissions.", "integration", "outcome"
         )
-        self._warnings = _Counter(
+        self._warnings = self._counter(
             "warnings", "Warnings of delivered submissions.", "integration", "kind"
         )
-        self._requests = _Counter(
+        self._requests = self._counter(
             "cordial_requests",
             "Requests to Cordial; status_class 'none': no answer.",
             "integration",
             "status_class",
             "error_class",
         )
-        self._request_seconds = _Histogram(
+        self._request_seconds = self._histogram(
             "cordial_request_duration_seconds", "Cordial's time to answer.", _FAST, "integration"
         )
-        self._commit_items = _Histogram(
+        self._commit_items = self._histogram(
             "group_commit_items", "What one commit of the ledger held.", _GROUP, "kind"
         )
-        self._commit_seconds = _Histogram(
+        self._commit_seconds = self._histogram(
             "group_commit_duration_seconds", "Time of one such commit.", _FAST, "kind"
         )
         self._round = self._gauge(
             "worker_last_round_timestamp_seconds", "When the worker last looked for work."
         )
+        self._ledger_up = self._gauge("ledger_up", "Whether the ledger can be reached.")
+        self._pending = self._gauge("pending_submissions", "Waiting to be sent.", "integration")
+        self._dead = self._gauge("dead_submissions", "Given up; a person must look.", "integration")
+        self._oldest = self._gauge("oldest_pending_age_seconds", "0 if none waits.", "integration")
+        self._paused = self._gauge("integration_paused", "Paused by a person.", "integration")
+        self._gate = self._gauge("gate_state", "1 for the state it is in.", "integration", "state")
 
     def webhook(self, integration: str, outcome: WebhookOutcome, seconds: float) -> None:
         """A webhook was answered."""
-        self._webhooks.series[integration, outcome] += 1
-        self._webhook_seconds.observe((integration,), seconds)
+        self._webhooks(integration, outcome).inc()
+        self._webhook_seconds(integration).observe(seconds)
 
     def received(self, integration: str, outcome: str, number: int) -> None:
         """Submissions came in: `pending`, `test`, `duplicate` or `unreadable`."""
-        self._received.series[integration, outcome] += number
+        self._received(integration, outcome).inc(number)
 
     def settled(
         self,
@@ -190,90 +147,71 @@ class Metrics(Collector):
         number: int = 1,
     ) -> None:
         """Submissions are delivered (`lag` seconds after receipt), skipped or dead."""
-        self._settled.series[integration, outcome, reason or ""] += number
+        self._settled(integration, outcome, reason or "").inc(number)
         if lag is not None:
-            self._lag.observe((integration,), max(lag, 0.0))
+            self._lag(integration).observe(max(lag, 0.0))
 
     def attempt(self, integration: str, outcome: str) -> None:
         """An attempt was spent."""
-        self._attempts.series[integration, outcome] += 1
+        self._attempts(integration, outcome).inc()
 
     def warning(self, integration: str, kind: str) -> None:
         """A contact was delivered, but not all of it."""
-        self._warnings.series[integration, kind] += 1
+        self._warnings(integration, kind).inc()
 
     def cordial_request(
         self, integration: str, status: int | None, error: str, seconds: float
     ) -> None:
-        """Cordial answered with a status, or not (None); `error` is `none` where all is well."""
+        """Cordial answered with a status, or not at all (None); `error` is `none` for a success."""
         status_class = "none" if status is None else f"{status // 100}xx"
-        self._requests.series[integration, status_class, error] += 1
-        self._request_seconds.observe((integration,), seconds)
+        self._requests(integration, status_class, error).inc()
+        self._request_seconds(integration).observe(seconds)
 
     def commit(self, kind: Literal["webhooks", "settlements"], items: int, seconds: float) -> None:
         """A group was committed to the ledger."""
-        self._commit_items.observe((kind,), items)
-        self._commit_seconds.observe((kind,), seconds)
+        self._commit_items(kind).observe(items)
+        self._commit_seconds(kind).observe(seconds)
 
     def round(self) -> None:
         """The worker looked for work."""
         self._round.set_to_current_time()
 
     def expose(self, figures: Sequence[IntegrationFigures] | None) -> bytes:
-        """Return all in Prometheus' text format; `figures` is None where the ledger is away."""
+        """Return everything in Prometheus' text format; `figures` is None if the ledger is away."""
+        self._ledger_up.set(figures is not None)
+        for gauge in (self._pending, self._dead, self._oldest, self._paused, self._gate):
+            gauge.clear()  # of integrations that are deleted, and of a ledger that is away
         for each in figures or ():
             self._begin_at_zero(each.integration_id)
-        self._ledger.figures = figures
+            self._show(each)
         return generate_latest(self._registry)
 
     def _begin_at_zero(self, integration: str) -> None:
-        """Show what has not happened yet as 0: a rule on its increase misses no first time."""
+        """Show 0 before the first event, so that an alert on an increase sees that one too."""
         for outcome in _OURS:
-            self._webhooks.begin(integration, outcome)
-        self._settled.begin(integration, "delivered", "")
+            self._webhooks(integration, outcome)
+        self._settled(integration, "delivered", "")
 
-    def collect(self) -> Iterable[Metric]:
-        """Yield what was counted."""
-        counted = (each for each in vars(self).values() if isinstance(each, _Counter | _Histogram))
-        return [each.collect() for each in counted]
+    def _show(self, figures: IntegrationFigures) -> None:
+        integration = figures.integration_id
+        self._pending.labels(integration).set(figures.pending)
+        self._dead.labels(integration).set(figures.dead)
+        self._oldest.labels(integration).set(figures.oldest_pending_seconds)
+        self._paused.labels(integration).set(figures.paused)
+        for state in _GATES:
+            self._gate.labels(integration, state).set(state == figures.gate)
 
-    def describe(self) -> Iterable[Metric]:
-        """Say nothing beforehand: the names are not used elsewhere."""
-        return ()
+    def _counter(self, name: str, text: str, *labels: str) -> Callable[..., Counter]:
+        counter = Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
+        return cache(counter.labels)
+
+    def _histogram(
+        self, name: str, text: str, bounds: Sequence[float], *labels: str
+    ) -> Callable[..., Histogram]:
+        histogram = Histogram(
+            f"{_PREFIX}_{name}", text, labels, registry=self._registry, buckets=bounds
+        )
+        return cache(histogram.labels)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self._registry)
-
-
-class _Ledger(Collector):
-    """Shows what the ledger was found to say just before the scrape."""
-
-    figures: Sequence[IntegrationFigures] | None = None
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield the gauges; of a ledger that is away, only that."""
-        up = _family("ledger_up", "Whether the ledger can be reached.")
-        up.add_metric([], float(self.figures is not None))
-        yield up
-        pending = _family("pending_submissions", "Waiting to be sent.", "integration")
-        dead = _family("dead_submissions", "Given up; a person must look.", "integration")
-        oldest = _family("oldest_pending_age_seconds", "0 where none waits.", "integration")
-        paused = _family("integration_paused", "Paused by a person.", "integration")
-        gate = _family("gate_state", "1 for the state it is in.", "integration", "state")
-        for each in self.figures or ():
-            labels = [each.integration_id]
-            pending.add_metric(labels, each.pending)
-            dead.add_metric(labels, each.dead)
-            oldest.add_metric(labels, each.oldest_pending_seconds)
-            paused.add_metric(labels, each.paused)
-            for state in _GATES:
-                gate.add_metric([*labels, state], float(state == each.gate))
-        yield from (pending, dead, oldest, paused, gate)
-
-    def describe(self) -> Iterable[Metric]:
-        """Say nothing beforehand: the names are not used elsewhere."""
-        return ()
-
-
-def _family(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=labels)

@@ -1,6 +1,5 @@
 """Logs are read by machines and never hold a person's data or a secret."""
 
-import asyncio
 import contextvars
 import io
 import json
@@ -97,43 +96,6 @@ def test_whatever_a_line_holds_is_written(capsys, log_format):
     [line] = capsys.readouterr().err.splitlines()
     assert "half" in line
     assert "object at" in line
-
-
-@pytest.mark.usefixtures("logging_restored")
-async def test_lines_of_a_few_milliseconds_are_written_together(monkeypatch):
-    """In order, and soon; what warns is written at once, and all that came before it."""
-    writes: list[bytes] = []
-    came = asyncio.Event()
-
-    class Raw(io.RawIOBase):
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: Any) -> int:
-            writes.append(bytes(data))
-            came.set()
-            return len(data)
-
-    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(Raw())))
-    logs.configure("json", "INFO")
-    log = structlog.get_logger("x")
-
-    async def written(number: int) -> list[list[int]]:
-        async with asyncio.timeout(5):
-            while sum(each.count(b"\n") for each in writes) < number:
-                came.clear()
-                await came.wait()
-        return [[json.loads(line)["n"] for line in each.splitlines()] for each in writes]
-
-    log.info("after a pause", n=0)
-    assert await written(1) == [[0]]
-    for number in (1, 2, 3):
-        log.info("webhook", n=number)
-    assert await written(4) == [[0], [1, 2, 3]]
-    log.info("webhook", n=4)
-    log.warning("webhook", n=5)
-    assert len(writes) == 3
-    assert await written(6) == [[0], [1, 2, 3], [4, 5]]
 
 
 @pytest.mark.usefixtures("logging_restored")
