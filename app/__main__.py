@@ -1,12 +1,18 @@
 """The command line."""
 
+import sys
+
+from app import ending
+
+if __name__ == "__main__":  # before what takes a second to load
+    ending.end_on_signals(sys.argv[1:])
+
 import asyncio
 import json
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -55,17 +61,11 @@ def worker() -> None:
     """Deliver only; with PostgreSQL, as many as wanted. WORKER_PORT shows probes and metrics."""
     settings = _settings()
     if settings.worker_port is not None:
+        asyncio.run(_try_ledger(settings))
         app, port = create_worker_app(settings), settings.worker_port
         DrainingServer(app, settings.host, port, log_level=settings.log_level).run()
         return
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(each, stop.set)
-        await run_worker(settings, stop)
-
-    asyncio.run(run())
+    asyncio.run(run_worker(settings))
 
 
 @cli.command()
@@ -210,7 +210,10 @@ def demo(
     logs.configure("console", "ERROR")
     from app.demo import run_demo  # not loaded where the service only serves
 
-    raise typer.Exit(run_demo(once=once))
+    if once:
+        raise typer.Exit(run_demo(once=True))
+    with suppress(KeyboardInterrupt), ending.on_signals(ending.interrupt):
+        raise typer.Exit(run_demo(once=False))
 
 
 def _run(settings: Settings, operation: Callable[[Context], Coroutine[None, None, T]]) -> T:

@@ -32,6 +32,7 @@ from app.delivery.accounts import Accounts
 from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
 from app.delivery.worker import SteadyClock, Worker
+from app.ending import on_signals
 from app.jebbit_api.client import JebbitApi
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
 from app.ledger.clock import zero_at
@@ -343,16 +344,19 @@ def _accounts(settings: Settings, pool: httpx.AsyncBaseTransport, metrics: Metri
     )
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
-    """Deliver, without serving, until `stop` is set.
+async def run_worker(settings: Settings) -> None:
+    """Deliver, without serving, until a signal tells us to end; then finish what is under way.
 
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.
     """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     async with open_parts(settings, load_secrets(settings)) as parts:
-        running = asyncio.create_task(parts.worker.run())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-        parts.worker.stop()
-        await running
-        stopping.cancel()
+        # Not earlier: nothing is under way while the ledger opens, which may take long.
+        with on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
+            running = asyncio.create_task(parts.worker.run())
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            parts.worker.stop()
+            await running
+            stopping.cancel()

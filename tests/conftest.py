@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -30,12 +30,14 @@ from app.sandbox.state import Sandbox
 from app.serving import serving
 from app.settings import Settings
 from tests.jebbit_api.stand_in import StandIn, running_stand_in
+from tests.processes import Program, start
+from tests.waiting import POLL
+from tests.waiting import wait_for as wait_for
 
 SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
 OPS_TOKEN = "ops-token-of-the-tests"
 WEBHOOK_SECRET = "whsec-0123456789abcdef"
 API_KEY = "sandbox-key"
-POLL = 0.01  # s
 
 
 @pytest.fixture(scope="session")
@@ -140,15 +142,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 # --- Servers --------------------------------------------------------------------------------
-
-
-def wait_for(ready: Callable[[], Any], timeout: float = 10) -> Any:
-    """Return what `ready` gives as soon as it is true; fail after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := ready()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(POLL)
-    return value
 
 
 @dataclass(frozen=True)
@@ -359,6 +352,30 @@ def command(
 
     yield run
     root.handlers, root.level = handlers, level
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where processes keep the modules that they compile."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def launch(tmp_path: Path, compiled: Path) -> Iterator[Callable[..., Program]]:
+    """Start `python -m app` in a process: `launch(*arguments, **settings)`, as often as wanted.
+
+    Each has the test's own folder, a free port, and no setting but these. `under` is a program
+    that starts it instead of us.
+    """
+    launched: list[Program] = []
+
+    def one(*arguments: str, under: Sequence[str] = (), **settings: str) -> Program:
+        launched.append(start(arguments, tmp_path, settings, compiled, under))
+        return launched[-1]
+
+    yield one
+    for each in launched:
+        each.kill()
 
 
 # --- Others ---------------------------------------------------------------------------------

@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,65 +20,13 @@ from app.__main__ import cli, main
 from app.ledger.database import Database
 from app.ledger.vault import Vault
 from app.sandbox.faults import Fault
+from app.serving import free_port
 from app.settings import Settings
-from tests.conftest import API_KEY, WEBHOOK_SECRET, integration_body, post_webhook, wait_for
+from tests.conftest import API_KEY, WEBHOOK_SECRET, integration_body, post_webhook
+from tests.waiting import wait_for
 
-ROOT = Path(__file__).parent.parent
 KEY = "k" * 32
 COMMANDS = ["serve", "worker", "migrate", "sandbox", "send", "demo"]
-
-
-@pytest.fixture
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a fresh machine: no setting is set."""
-    unset = {"PYTHONDONTWRITEBYTECODE", *(name.upper() for name in Settings.model_fields)}
-    kept = {name: value for name, value in os.environ.items() if name.upper() not in unset}
-    compiled = str(tmp_path_factory.getbasetemp() / "compiled")  # once for all processes
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": compiled}
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@contextmanager
-def started(
-    *arguments: str, cwd: Path, env: Mapping[str, str], **more: str
-) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """Start a command; gives the process and the file of its output."""
-    output = cwd / f"{arguments[0]}.log"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", *arguments],
-            cwd=cwd,
-            env={**env, **more},
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process, output
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    wait_for(lambda: answers(url) or process.poll() is not None, timeout=30)
-    assert process.poll() is None
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, verify=False).status_code < 500
-    except httpx.TransportError:
-        return False
-
-
-def ended(process: subprocess.Popen[bytes], sign: signal.Signals = signal.SIGTERM) -> int:
-    process.send_signal(sign)
-    return process.wait(30)
 
 
 # --- Help and refusals --------------------------------------------------------------------------
@@ -229,78 +175,62 @@ def test_migrate_can_be_run_again(tmp_path, monkeypatch, logging_restored):
 # --- The whole way ------------------------------------------------------------------------------
 
 
-def test_the_commands_work_together(tmp_path, environment):
+def test_the_commands_work_together(tmp_path, launch):
     """sandbox, serve, send and worker: a sample sent on the command line ends up in Cordial."""
-    cordial, port = (f"127.0.0.1:{free_port()}", free_port())
-    url, more = f"http://127.0.0.1:{port}", {"CORDIAL_EXTRA_HOSTS": cordial}
-    host = {"cwd": tmp_path, "env": environment}
-    with (
-        started("sandbox", "--port", cordial.partition(":")[2], **host) as (sandbox, sandbox_says),
-        started("serve", **host, PORT=str(port), RUN_WORKER="false", **more) as (serve, serve_says),
-        started("worker", **host, **more) as (worker, worker_says),
-    ):
-        until_ready(sandbox, f"http://{cordial}/_sandbox/journal")
-        until_ready(serve, f"{url}/readyz")
-        assert f"http://{cordial} (account URL), API key {API_KEY}" in sandbox_says.read_text()
-        said = serve_says.read_text()
-        assert f"Docs: {url}/docs" in said
-        kept = tmp_path / "data" / "ops_token"
-        assert f"OPS_TOKEN is in {kept}" in said
-        assert kept.read_text() not in said
-        client = httpx.Client(
-            base_url=url, headers={"authorization": f"Bearer {kept.read_text()}"}, verify=False
-        )
-        with client:
-            created = client.post("/integrations", json=integration_body(f"http://{cordial}"))
-            hook = created.json()["webhook_url"]
-            by_hand = CliRunner(env={"WEBHOOK_SECRET": WEBHOOK_SECRET})
-            sent = by_hand.invoke(cli, ["send", hook, "--secret", WEBHOOK_SECRET])
-            assert (sent.exit_code, sent.stdout[:4]) == (0, "202 ")
-            [submission] = json.loads(sent.stdout[4:])["submissions"]
-            body = tmp_path / "body.json"
-            body.write_text('{"email": "bob@example.com"}')
-            test = by_hand.invoke(cli, ["send", hook, "--test", "--file", str(body)])
-            assert json.loads(test.stdout[4:])["test"] is True
-            wrong = by_hand.invoke(cli, ["send", hook, "--secret", "wrong"])
-            assert (wrong.exit_code, wrong.stdout[:4]) == (1, "401 ")
-            path = f"/submissions/{submission}"
-            wait_for(lambda: client.get(path).json()["status"] != "pending", timeout=20)
-            assert client.get(path).json()["status"] == "delivered"
-        held = httpx.get(f"http://{cordial}/_sandbox/contacts", verify=False).json()["contacts"]
-        assert [each["channels"]["email"]["address"] for each in held] == ["ann@example.com"]
-        assert ended(serve, signal.SIGINT) == 0
-        assert (ended(worker), ended(sandbox)) == (0, 0)
-        for output in (serve_says, sandbox_says, worker_says):
-            assert "Traceback" not in output.read_text()
-
-
-def test_a_signal_lets_what_is_under_way_finish(tmp_path, environment, sandbox_server):
-    """SIGTERM: /readyz goes 503 while the delivery finishes, then the process ends with 0."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with started(
-        "serve",
-        cwd=tmp_path,
-        env=environment,
-        PORT=str(port),
-        SECRET_KEY=KEY,
-        OPS_TOKEN="t",
-        CORDIAL_EXTRA_HOSTS=sandbox_server.host,
-    ) as (serve, says):
-        until_ready(serve, f"{url}/readyz")
-        body = integration_body(sandbox_server.url)
-        headers = {"authorization": "Bearer t"}
-        assert httpx.post(f"{url}/integrations", json=body, headers=headers).status_code == 201
-        sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=1.5)]
-        answer = post_webhook(url, {"email": "ann@example.com"})
-        [submission] = answer.json()["submissions"]
-        wait_for(lambda: len(sandbox_server.sandbox.journal) == 1)
-        serve.send_signal(signal.SIGTERM)
-        with httpx.Client(verify=False) as probe:
-            wait_for(lambda: probe.get(f"{url}/readyz").status_code == 503, timeout=1)
-            assert probe.get(f"{url}/healthz").status_code == 200
-        assert serve.wait(20) == 0
-        assert "Traceback" not in says.read_text()
+    cordial = f"127.0.0.1:{port}"
+    sandbox = launch("sandbox", "--port", str(port), PORT=str(port))
+    serve = launch("serve", RUN_WORKER="false", CORDIAL_EXTRA_HOSTS=cordial)
+    worker = launch("worker", CORDIAL_EXTRA_HOSTS=cordial)
+    sandbox.until_ready("/_sandbox/journal")
+    serve.until_ready()
+    assert f"http://{cordial} (account URL), API key {API_KEY}" in sandbox.said()
+    assert f"Docs: {serve.url}/docs" in serve.said()
+    kept = tmp_path / "data" / "ops_token"
+    assert f"OPS_TOKEN is in {kept}" in serve.said()
+    assert kept.read_text() not in serve.said()
+    headers = {"authorization": f"Bearer {kept.read_text()}"}
+    with httpx.Client(base_url=serve.url, headers=headers, verify=False) as client:
+        created = client.post("/integrations", json=integration_body(f"http://{cordial}"))
+        hook = created.json()["webhook_url"]
+        by_hand = CliRunner(env={"WEBHOOK_SECRET": WEBHOOK_SECRET})
+        sent = by_hand.invoke(cli, ["send", hook, "--secret", WEBHOOK_SECRET])
+        assert (sent.exit_code, sent.stdout[:4]) == (0, "202 ")
+        [submission] = json.loads(sent.stdout[4:])["submissions"]
+        body = tmp_path / "body.json"
+        body.write_text('{"email": "bob@example.com"}')
+        test = by_hand.invoke(cli, ["send", hook, "--test", "--file", str(body)])
+        assert json.loads(test.stdout[4:])["test"] is True
+        wrong = by_hand.invoke(cli, ["send", hook, "--secret", "wrong"])
+        assert (wrong.exit_code, wrong.stdout[:4]) == (1, "401 ")
+        path = f"/submissions/{submission}"
+        wait_for(lambda: client.get(path).json()["status"] != "pending", timeout=20)
+        assert client.get(path).json()["status"] == "delivered"
+    held = httpx.get(f"http://{cordial}/_sandbox/contacts", verify=False).json()["contacts"]
+    assert [each["channels"]["email"]["address"] for each in held] == ["ann@example.com"]
+    assert serve.end(signal.SIGINT) == 0
+    assert (worker.end(), sandbox.end()) == (0, 0)
+    for each in (serve, sandbox, worker):
+        assert "Traceback" not in each.said()
+
+
+def test_a_signal_lets_what_is_under_way_finish(tmp_path, launch, sandbox_server):
+    """SIGTERM: /readyz goes 503 while the delivery finishes, then the process ends with 0."""
+    serve = launch("serve", SECRET_KEY=KEY, OPS_TOKEN="t", CORDIAL_EXTRA_HOSTS=sandbox_server.host)
+    serve.until_ready()
+    body = integration_body(sandbox_server.url)
+    headers = {"authorization": "Bearer t"}
+    assert httpx.post(f"{serve.url}/integrations", json=body, headers=headers).status_code == 201
+    sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=1.5)]
+    answer = post_webhook(serve.url, {"email": "ann@example.com"})
+    [submission] = answer.json()["submissions"]
+    wait_for(lambda: len(sandbox_server.sandbox.journal) == 1)
+    serve.send(signal.SIGTERM)
+    with httpx.Client(verify=False) as probe:
+        wait_for(lambda: probe.get(f"{serve.url}/readyz").status_code == 503, timeout=1)
+        assert probe.get(f"{serve.url}/healthz").status_code == 200
+    assert serve.wait() == 0
+    assert "Traceback" not in serve.said()
     row: Any
     with closing(sqlite3.connect(tmp_path / "data" / "ledger.db")) as ledger:
         [row] = ledger.execute("SELECT status FROM submissions WHERE id = ?", [submission])

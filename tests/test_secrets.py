@@ -1,13 +1,7 @@
 """No secret is given away: not by an answer, a log line, a notice, a command or the ledger."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,11 +15,9 @@ from starlette.routing import Route
 
 from app.ledger.schema import metadata
 from app.serving import serving
-from app.settings import Settings
-from tests.conftest import SandboxServer, integration_body, post_webhook, wait_for
+from tests.conftest import SandboxServer, integration_body, post_webhook
 from tests.jebbit_api.stand_in import CLIENT_ID, CLIENT_SECRET, StandIn, running_stand_in
-
-ROOT = Path(__file__).parents[1]
+from tests.waiting import wait_for
 
 SECRET_KEY = "marked-secret-key-of-old-0123456789abcdef"
 NEW_SECRET_KEY = "marked-secret-key-of-now-0123456789abcdef"
@@ -97,40 +89,6 @@ def jebbit() -> Iterator[StandIn]:
     with running_stand_in() as running:
         running.token = JEBBIT_TOKEN
         yield running
-
-
-@contextmanager
-def served(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """Run the service as it is deployed; what it says goes to a file."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    unset = {name.upper() for name in Settings.model_fields}
-    inherited = {name: value for name, value in os.environ.items() if name not in unset}
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
-            env={**inherited, **environment, "PORT": port, "PYTHONPATH": str(ROOT)},
-            cwd=log.parent,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: is_ready(url) or process.poll() is not None, timeout=30)
-        yield url
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", verify=False).is_success
-    except httpx.TransportError:
-        return False
 
 
 def drive(url: str, client: httpx.Client, sandbox: SandboxServer, jebbit: StandIn) -> None:
@@ -236,27 +194,27 @@ def forms(secret: str) -> set[bytes]:
 
 
 def test_no_full_secret_is_given_away(
-    environment, told, jebbit, sandbox_server, command, tmp_path, request, database_url
+    environment, told, jebbit, sandbox_server, launch, command, tmp_path, request, database_url
 ):
     """By no answer, log line, notice, command, nor the ledger itself, on either engine."""
     environment |= {"JEBBIT_API_URL": jebbit.url}
-    log = tmp_path / "log"
+    service = launch("serve", **environment)
+    service.until_ready()
     headers = {"authorization": f"Bearer {OPS_TOKEN}"}
-    with (
-        served(environment, log) as url,
-        httpx.Client(
-            base_url=url, headers=headers, event_hooks={"response": [told.take]}, verify=False
-        ) as client,
-    ):
-        drive(url, client, sandbox_server, jebbit)
+    hooks: dict[str, Any] = {"response": [told.take]}
+    with httpx.Client(
+        base_url=service.url, headers=headers, event_hooks=hooks, verify=False
+    ) as client:
+        drive(service.url, client, sandbox_server, jebbit)
         wait_for(lambda: {"created", "resumed", "blocked", "opened", "dead"} <= noticed(told))
+    assert service.end() == 0
     assert {200, 201, 202, 401, 404, 409, 422, 502} <= told.statuses
     told.texts += commands(command, environment)
 
     [theirs] = [each["shared_secret"] for each in jebbit.integrations.values()]
     said = "".join(told.texts)
     kept = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    assert b'"event":"attempt"' in kept[log]
+    assert b'"event":"attempt"' in kept[service.output]
     everything = {"said": said.encode(), "dumped": dump(request, database_url).encode(), **kept}
     for secret in [*MARKED, CLIENT_SECRET, theirs]:
         for where, content in everything.items():

@@ -25,7 +25,8 @@ from app.main import create_app, create_worker_app
 from app.rules.integration import Integration
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, wait_for
+from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body
+from tests.waiting import wait_for
 
 
 @asynccontextmanager

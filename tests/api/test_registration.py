@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from tests.conftest import WEBHOOK_SECRET, Service, wait_for
+from tests.conftest import WEBHOOK_SECRET, Service
 from tests.jebbit_api.stand_in import (
     BUSINESS,
     CLIENT_ID,
@@ -17,6 +17,7 @@ from tests.jebbit_api.stand_in import (
     StandIn,
 )
 from tests.test_newcomer import Shell
+from tests.waiting import wait_for
 
 CREDENTIALS = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
 WRONG = {**CREDENTIALS, "client_secret": "a-wrong-client-secret"}

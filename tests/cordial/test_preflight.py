@@ -10,7 +10,7 @@ from app.cordial.preflight import legal_notes
 from app.rules.integration import Integration
 from app.sandbox.account import Attribute, Validators
 from app.sandbox.faults import Fault
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 
 Make = Callable[..., Any]
 

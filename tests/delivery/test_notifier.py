@@ -22,7 +22,7 @@ from app.ledger.notices import (
     claim_notices,
 )
 from app.serving import serving
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 
 Make = Callable[..., Any]
 

@@ -1,12 +1,7 @@
 """Real processes: how they end, how they die, and that nothing is lost either way."""
 
 import asyncio
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +12,32 @@ from sqlalchemy import select, update
 from app.ledger.database import Database
 from app.ledger.schema import contacts
 from app.sandbox.faults import Fault
-from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, post_webhook, wait_for
+from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, post_webhook
 from tests.delivery.conftest import person
+from tests.processes import Program
+from tests.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
 WITH_TOKEN = {"authorization": f"Bearer {OPS_TOKEN}"}
 
 
 @pytest.fixture
-def launch(
-    tmp_path: Path, database_url: str, sandbox_server: Any
-) -> Iterator[Callable[[str], tuple[subprocess.Popen[bytes], str]]]:
-    """Start `python -m app` with a command; return the process and its address."""
-    started: list[subprocess.Popen[bytes]] = []
+def deploy(
+    tmp_path: Path, database_url: str, sandbox_server: Any, launch: Callable[..., Program]
+) -> Callable[[str], Program]:
+    """Start a command on the test's ledger, allowed to send to the sandbox."""
 
-    def start(command: str) -> tuple[subprocess.Popen[bytes], str]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        env = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": database_url,
-            "DATA_DIR": str(tmp_path),
-            "SECRET_KEY": SECRET_KEY,
-            "OPS_TOKEN": OPS_TOKEN,
-            "PORT": str(port),
-            "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
-            "LOG_LEVEL": "WARNING",
-        }
-        process = subprocess.Popen([sys.executable, "-m", "app", command], env=env, cwd=tmp_path)
-        started.append(process)
-        return process, f"http://127.0.0.1:{port}"
+    def start(command: str) -> Program:
+        return launch(
+            command,
+            DATABASE_URL=database_url,
+            DATA_DIR=str(tmp_path),
+            SECRET_KEY=SECRET_KEY,
+            OPS_TOKEN=OPS_TOKEN,
+            CORDIAL_EXTRA_HOSTS=sandbox_server.host,
+            LOG_LEVEL="WARNING",
+        )
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait(10)
-
-
-def ready(url: str) -> None:
-    """Wait until a service is ready."""
-
-    def answers() -> bool:
-        try:
-            return httpx.get(f"{url}/readyz", verify=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    wait_for(answers, timeout=30)
+    return start
 
 
 def create(url: str, account_url: str, **overrides: Any) -> None:
@@ -100,13 +71,14 @@ def in_ledger(url: str, statement: Any) -> list[Any]:
 
 
 def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
-    launch, database_url, sandbox_server
+    deploy, database_url, sandbox_server
 ):
     """Killed between 202 and delivery: what waited and what was under way are delivered after a
     restart. Told to end: what is under way is finished, no contact stays leased, and it exits 0.
     """
-    process, url = launch("serve")
-    ready(url)
+    process = deploy("serve")
+    process.until_ready()
+    url = process.url
     create(url, sandbox_server.url, name="Paused quiz", state="paused")
     create(url, sandbox_server.url)
     sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=0.5)]
@@ -114,11 +86,11 @@ def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
     under_way = accepted(post_webhook(url, [person(f"u{each}") for each in range(5)]))
     wait_for(lambda: len(sandbox_server.bodies()) == 5)
     process.kill()
-    process.wait(10)
     sandbox_server.sandbox.faults = []
 
-    process, url = launch("serve")
-    ready(url)
+    process = deploy("serve")
+    process.until_ready()
+    url = process.url
     assert statuses(url, waiting + under_way) == {"pending"}
     in_ledger(database_url, update(contacts).values(due_at=0))  # a minute goes by
     httpx.post(
@@ -130,8 +102,7 @@ def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
     sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=0.4)]
     accepted(post_webhook(url, [person(f"late{each}") for each in range(5)]))
     wait_for(lambda: len(sandbox_server.bodies()) == 5)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.end() == 0
     assert len(sandbox_server.sandbox.contacts) == 30
     rows = in_ledger(database_url, select(contacts.c.lease, contacts.c.delivered_seq))
     assert [row.lease for row in rows] == [None] * 30
@@ -139,16 +110,15 @@ def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
 
 
 def test_a_worker_delivers_what_a_service_without_one_accepted(
-    launch, service, database_url, sandbox_server
+    deploy, service, database_url, sandbox_server
 ):
     """Two processes, one ledger; told to end, the worker exits 0."""
     front = service(database_url=database_url, run_worker=False)
     front.create_integration()
     before = accepted(front.post([person("ann"), person("bob")]))
-    process, _ = launch("worker")
+    process = deploy("worker")
     assert {front.wait(each, timeout=30)["status"] for each in before} == {"delivered"}
     (later,) = accepted(front.post(person("cay")))
     assert front.wait(later)["status"] == "delivered"
     assert len(sandbox_server.bodies()) == 3
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.end() == 0

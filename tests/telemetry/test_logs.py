@@ -4,14 +4,10 @@ import contextvars
 import io
 import json
 import logging
-import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,12 +16,9 @@ import structlog
 
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.sandbox.faults import Fault
-from app.settings import Settings
 from app.telemetry import logs
-from tests.conftest import integration_body, wait_for
-
-ROOT = Path(__file__).parent.parent.parent
-
+from tests.conftest import integration_body
+from tests.waiting import wait_for
 
 # --- Form ---------------------------------------------------------------------------------------
 
@@ -140,52 +133,25 @@ KEY = "marker-secret-key-8484-0123456789abcdef"
 MARKERS = ["marker", "212) 555", "2125550187", "555-0187"]
 
 
-@pytest.fixture
-def port() -> int:
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(
-    tmp_path, tmp_path_factory, port, sandbox_server
-):
+def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(launch, sandbox_server):
     """With LOG_LEVEL=DEBUG, through delivery, refusals, failures and requests that go wrong."""
-    output, url = tmp_path / "log", f"http://127.0.0.1:{port}"
-    unset = {"PYTHONDONTWRITEBYTECODE", *(name.upper() for name in Settings.model_fields)}
-    given = {
-        "PYTHONPATH": str(ROOT),
-        "PYTHONPYCACHEPREFIX": str(tmp_path_factory.getbasetemp() / "compiled"),
-        "LOG_LEVEL": "DEBUG",
-        "LOG_FORMAT": "json",
-        "PORT": str(port),
-        "SECRET_KEY": KEY,
-        "OPS_TOKEN": TOKEN,
-        "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
-        "RETRY_DELAYS_SECONDS": "0.01",
-        "WEBHOOK_MAX_BYTES": "2048",
-        "NOTIFY_URL": "http://127.0.0.1:1/marker-hook",
-    }
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
-            cwd=tmp_path,
-            env=environment | given,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        with httpx.Client(base_url=url, verify=False) as client:
-            wait_for(lambda: is_up(client) or process.poll() is not None, timeout=20)
-            signatures = drive(client, sandbox_server)
-        break_off(port)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-    text = output.read_text()
+    service = launch(
+        "serve",
+        LOG_LEVEL="DEBUG",
+        LOG_FORMAT="json",
+        SECRET_KEY=KEY,
+        OPS_TOKEN=TOKEN,
+        CORDIAL_EXTRA_HOSTS=sandbox_server.host,
+        RETRY_DELAYS_SECONDS="0.01",
+        WEBHOOK_MAX_BYTES="2048",
+        NOTIFY_URL="http://127.0.0.1:1/marker-hook",
+    )
+    service.until_ready()
+    with httpx.Client(base_url=service.url, verify=False) as client:
+        signatures = drive(client, sandbox_server)
+    break_off(service.url)
+    assert service.end() == 0
+    text = service.said()
     lower = text.lower()
     for marker in [*MARKERS, *signatures]:
         assert marker.lower() not in lower, [line for line in lower.splitlines() if marker in line]
@@ -194,16 +160,10 @@ def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(
     assert {"webhook", "attempt", "gate", "Application startup complete."} <= events
 
 
-def is_up(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def break_off(port: int) -> None:
+def break_off(url: str) -> None:
     """Send what is no HTTP, and a webhook that ends in the middle."""
     head = f"POST /webhooks/jebbit/quiz?{ANSWER} HTTP/1.1\r\nHost: marker\r\nContent-Length: 99"
+    port = int(url.rpartition(":")[2])
     for sent in (f"{EMAIL} {PHONE}\r\n\r\n", f"{head}\r\n\r\n{EMAIL}"):
         with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as one:
             one.sendall(sent.encode())

@@ -21,7 +21,8 @@ from app.rules.integration import Integration
 from app.sandbox.faults import Fault
 from app.telemetry import logs
 from app.telemetry.metrics import IntegrationFigures, Metrics
-from tests.conftest import SECRET_KEY, integration_body, wait_for
+from tests.conftest import SECRET_KEY, integration_body
+from tests.waiting import wait_for
 
 NOW = 1_700_000_000.0
 

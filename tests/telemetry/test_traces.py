@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from app.settings import traces_exporter
 from app.telemetry.traces import NoTraces, OpenTelemetryTraces, open_traces
-from tests.conftest import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -1,0 +1,122 @@
+"""The commands as real processes: `python -m app`, watched from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from app.serving import free_port
+from app.settings import Settings
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command that runs; `url` is where it serves if it does, `output` the file it writes to."""
+
+    popen: subprocess.Popen[bytes]
+    url: str
+    output: Path
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.popen.poll() is None
+
+    def said(self) -> str:
+        """Return all that it has written so far."""
+        return self.output.read_text()
+
+    def until_ready(self, path: str = "/readyz") -> None:
+        """Return when it serves, or fail if it ends instead."""
+        wait_for(lambda: self._answers(path) or not self.running, timeout=60)
+        assert self.running, self.said()
+
+    def _answers(self, path: str) -> bool:
+        try:  # http; reading certificates would cost 25 ms
+            return httpx.get(self.url + path, verify=False).is_success
+        except httpx.TransportError:
+            return False
+
+    def until_handled(self) -> None:
+        """Return when it has our handlers; the one for SIGINT is put before that for SIGTERM."""
+        wait_for(lambda: catches(self.popen.pid, signal.SIGTERM))
+
+    def until_spent(self, seconds: float) -> None:
+        """Return when it has used so much CPU time, or uses none any more since it is up.
+
+        A start gets on by its own CPU time, however busy the machine is.
+        """
+        spent, since = 0.0, time.monotonic()
+        while spent < seconds and time.monotonic() - since < 0.3:
+            now = cpu_seconds(self.popen.pid)
+            if now > spent:
+                spent, since = now, time.monotonic()
+            time.sleep(0.001)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.popen.send_signal(number)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to end; return its exit code."""
+        self.send(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return its exit code when it has ended."""
+        return self.popen.wait(60)
+
+    def kill(self) -> None:
+        """End it without a word, if it runs; return when it has ended."""
+        self.popen.kill()
+        self.popen.wait()
+
+
+def start(
+    arguments: Sequence[str],
+    folder: Path,
+    settings: Mapping[str, str],
+    compiled: Path,
+    under: Sequence[str] = (),
+) -> Program:
+    """Start a command in a folder, with these settings and no other.
+
+    The modules it loads are compiled into `compiled`, once for all processes. `under` is a program
+    with its arguments that starts it, instead of us.
+    """
+    port = free_port()
+    unset = {"PYTHONDONTWRITEBYTECODE", *(name.upper() for name in Settings.model_fields)}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(compiled)}
+    environment |= {"PORT": str(port), **settings}
+    output = folder / f"{arguments[0]}-{port}.log"
+    with output.open("wb") as file:
+        popen = subprocess.Popen(
+            [*under, sys.executable, "-m", "app", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    return Program(popen, f"http://127.0.0.1:{environment['PORT']}", output)
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has run on a CPU."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9

@@ -1,0 +1,114 @@
+"""SIGTERM and SIGINT end each command well, at whatever moment they come."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.serving import free_port
+from tests.processes import Program, catches
+from tests.waiting import wait_for
+
+COMMANDS = ("serve", "worker", "worker with a port", "sandbox", "demo")
+STARTING = 1.5
+"""Seconds of its own CPU time that a process takes until it is up, and some more."""
+
+
+@pytest.fixture
+def begin(launch: Callable[..., Program], tmp_path: Path) -> Callable[..., Program]:
+    """Start one of the commands, perhaps `under` another program."""
+
+    def start(command: str, **more: list[str]) -> Program:
+        port = str(free_port())
+        name, *with_port = command.split(maxsplit=1)
+        arguments = [name, "--port", port] if name == "sandbox" else [name]
+        settings = {"WORKER_PORT": port} if with_port else {}
+        return launch(*arguments, PORT=port, TMPDIR=str(tmp_path), **settings, **more)
+
+    return start
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_signal_during_the_start_ends_it_with_0(begin, tmp_path, command):
+    """From the first lines of the program on, through all that it loads, opens and binds, to the
+    moment it serves: the exit code is 0, nothing is told as an error, and nothing stays behind.
+    """
+    chance = random.Random(seed := random.randrange(1_000_000))
+    for moment in (0.0, chance.uniform(0, STARTING / 2), chance.uniform(STARTING / 2, STARTING)):
+        number = chance.choice([signal.SIGTERM, signal.SIGINT])
+        program = begin(command)
+        program.until_handled()
+        program.until_spent(moment)
+        code = program.end(number)
+        told = f"{number.name} after {moment:.3f} s of CPU time, seed {seed}: {program.said()}"
+        assert code == 0, told
+        assert "Traceback" not in told
+        assert not list(tmp_path.glob("tmp*")), told
+
+
+def test_the_handlers_are_there_before_anything_large_is_loaded(begin):
+    """Without one a signal kills the process, or is ignored by process 1 of a container."""
+    program = begin("serve")
+    program.until_handled()
+    loaded = Path(f"/proc/{program.popen.pid}/maps").read_text()
+    assert program.end() == 0
+    assert "python" in loaded
+    assert "pydantic" not in loaded
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_signals_without_end_change_nothing(begin, command):
+    """Also while it ends, and while the interpreter goes: the exit code stays 0."""
+    program = begin(command)
+    program.until_handled()
+    program.until_spent(STARTING)
+    while program.running:
+        program.send(signal.SIGTERM)
+        program.send(signal.SIGINT)
+    assert program.wait() == 0
+
+
+def test_a_command_with_a_task_does_not_end_as_if_it_had_done_it(launch):
+    """`migrate` that is told to end before it is through exits with 143, the shell's 128 + 15."""
+    program = launch("migrate")
+    program.until_handled()
+    assert program.end() == 143
+
+
+# --- As process 1 ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def container() -> list[str]:
+    """What starts a program as process 1 of a namespace, as a container's runtime does."""
+    unshare = shutil.which("unshare")
+    for user in ([], ["--user", "--map-root-user"]):
+        under = [str(unshare), *user, "--pid", "--fork", "--kill-child"]
+        if (
+            unshare
+            and subprocess.run([*under, "true"], check=False, capture_output=True).returncode == 0
+        ):
+            return under
+    pytest.skip("NOT SHOWN: a process 1 ends on SIGTERM. It takes unshare and the right to use it.")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_process_1_of_a_container_ends_with_0(begin, container, number):
+    """The system gives process 1 no signal that it has no handler for, so it must have them."""
+    program = begin("serve", under=container)
+    pid = wait_for(lambda: child_of(program.popen.pid))
+    wait_for(lambda: catches(pid, signal.SIGTERM))
+    assert Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split()[1] == "1"
+    os.kill(pid, number)
+    assert program.wait() == 0
+
+
+def child_of(pid: int) -> int | None:
+    """Return the first child of a process, once there is one."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else None
