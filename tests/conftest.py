@@ -18,7 +18,9 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from rich.console import Console
 
+from app import demo
 from app.__main__ import main
 from app.jebbit.signature import HEADER, sign
 from app.ledger.database import Database
@@ -403,3 +405,28 @@ def logging_restored() -> Iterator[None]:
     root.handlers = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@dataclass(frozen=True)
+class Played:
+    """What the demo printed, and the metrics of its service afterwards."""
+
+    table: str
+    metrics: str
+
+
+@pytest.fixture(scope="session")
+def demo_played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """All situations of the demo, played on a service and a sandbox of their own."""
+    printed = io.StringIO()
+    with serving(create_sandbox()) as cordial:
+        settings = demo._settings(tmp_path_factory.mktemp("demo"), cordial)
+        headers = {"Authorization": f"Bearer {demo._TOKEN}"}
+        with (
+            serving(create_app(settings)) as url,
+            httpx.Client(base_url=url, headers=headers) as ops,
+        ):
+            for body in demo._integrations(cordial):
+                ops.post("/integrations", json=body).raise_for_status()
+            assert demo._play(Console(file=printed, width=140), ops, cordial) == 0
+            return Played(printed.getvalue(), ops.get("/metrics").text)

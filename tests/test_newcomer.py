@@ -1,11 +1,11 @@
-"""A newcomer sets up an integration by the calls that the README prints."""
+"""A newcomer tries the service, and sets it up, by the calls that the docs print."""
 
 import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,22 @@ import pytest
 from app.jebbit.signature import TEST_HEADER
 from app.sandbox.account import Attribute
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 SECRET = "shared-secret-from-jebbit"
 
-pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="the README's calls need curl")
+pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="the docs' calls need curl")
+
+
+def shell_blocks(page: str) -> list[str]:
+    """Return what a page gives to paste into a shell."""
+    return re.findall(r"```bash\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 class Shell:
-    """Runs the calls of the README's set-up section, as they stand there."""
+    """Runs the calls of docs/set-up.md, as they stand there."""
 
     def __init__(self, **environment: str) -> None:
-        section = README.read_text().partition("## Set up a real integration")[2]
-        blocks = re.findall(r"```bash\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
-        self.calls = [block for block in blocks if "curl" in block]
+        self.calls = [block for block in shell_blocks("docs/set-up.md") if "curl" in block]
         self.environment = {**os.environ, **environment}
 
     def run(self, *words: str) -> Any:
@@ -91,3 +94,40 @@ def test_newcomer_goes_live(service: Callable[..., Any], sandbox_server: Any) ->
     (delivered,) = shell.run("status=delivered")["submissions"]
     assert delivered["id"] == made
     assert sandbox_server.contact("ann@example.com").lists == {"weekly_deals"}
+
+
+def documents(text: str) -> Iterator[Any]:
+    """Yield the JSON documents that stand in a text, one after the other."""
+    while text := text.strip():
+        document, end = json.JSONDecoder().raw_decode(text)
+        yield document
+        text = text[end:]
+
+
+def test_newcomer_tries_it(
+    service: Callable[..., Any], sandbox_server: Any, tmp_path: Path
+) -> None:
+    """The README's calls, pasted one after the other, end with the contact in Cordial."""
+    running = service()
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data/ops_token").write_text(running.token)
+    script = "set -e\n" + "echo\n".join(shell_blocks("README.md"))
+    for shown, real in (
+        ("http://127.0.0.1:8000", running.url),
+        ("http://127.0.0.1:9100", sandbox_server.url),
+    ):
+        assert shown in script
+        script = script.replace(shown, real)
+    look = f"curl -s '{running.url}/submissions?"
+    count = f'curl -s {running.url}/stats -H "Authorization: Bearer $TOKEN"'
+    until_delivered = f"until {count} | grep -q '\"delivered\":1'; do :; done\n"
+    script = script.replace(look, until_delivered + look)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    created, previewed, resumed, answered, listed, held = documents(done.stdout)
+    assert (created["state"], resumed["state"]) == ("paused", "active")
+    assert previewed["submissions"][0]["decision"] == "upsert"
+    assert answered["accepted"] == 1
+    assert [each["id"] for each in listed["submissions"]] == answered["submissions"]
+    assert held["contacts"][0]["attributes"] == {"quiz_outcome": "Bold"}

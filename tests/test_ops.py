@@ -1,6 +1,5 @@
 """The dashboard and the alerts name what the service shows, and lead to what is to be done."""
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -12,9 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import MatchOp
-from rich.console import Console
 
-from app import demo
+from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 RULES = [
@@ -31,35 +29,13 @@ Series = dict[str, list[dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[Any, float]]]:
+def scraped(demo_played: Any) -> dict[str, list[tuple[Any, float]]]:
     """Every sample of a service on which the demo's situations ran: labels and value, by name."""
-    place = tmp_path_factory.mktemp("demo")
     samples: dict[str, list[tuple[Any, float]]] = {}
-    for family in text_string_to_metric_families(scrape_after_demo(place)):
+    for family in text_string_to_metric_families(demo_played.metrics):
         for sample in family.samples:
             samples.setdefault(sample.name, []).append((sample.labels, sample.value))
     return samples
-
-
-def scrape_after_demo(place: Path) -> str:
-    """Run all situations on a service of its own; return what it shows then."""
-    import httpx
-
-    from app.main import create_app
-    from app.sandbox.server import create_sandbox
-    from app.serving import serving
-
-    with serving(create_sandbox()) as cordial:
-        settings = demo._settings(place, cordial)
-        headers = {"Authorization": f"Bearer {demo._TOKEN}"}
-        with (
-            serving(create_app(settings)) as url,
-            httpx.Client(base_url=url, headers=headers) as ops,
-        ):
-            for body in demo._integrations(cordial):
-                ops.post("/integrations", json=body).raise_for_status()
-            assert demo._play(Console(file=io.StringIO()), ops, cordial) == 0
-            return ops.get("/metrics").text
 
 
 def value(scraped: Any, name: str, **labels: str) -> float:
@@ -232,19 +208,90 @@ def test_the_panels_do_not_lie_on_each_other():
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
 def test_an_alert_leads_to_what_is_to_be_done(rule):
-    """Its runbook is a heading below the README's Operate."""
-    readme = (ROOT / "README.md").read_text()
-    operate = readme.partition("\n## Operate\n")[2].partition("\n## ")[0]
-    headings = re.findall(r"^### (.+)$", operate, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+    """Its runbook is a heading below the Runbooks of docs/operate.md, and has text."""
+    operate = (ROOT / "docs/operate.md").read_text()
+    runbooks = operate.partition("\n## Runbooks\n")[2].partition("\n## ")[0]
+    found = dict(re.findall(r"^### (.+)\n\n((?:(?!###).*\n)+)", runbooks, re.MULTILINE))
+    anchors = {
+        re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-"): found[each] for each in found
+    }
     file, _, anchor = rule["annotations"]["runbook"].partition("#")
-    assert file == "README.md"
-    assert anchor in anchors
+    assert file == "docs/operate.md"
+    assert len(anchors[anchor]) > 100
+
+
+# --- Containers ---------------------------------------------------------------------------------
+
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+BY_DIGEST = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
 
 
 def test_the_image_and_compose_ask_the_probes():
     """A hanging process is restarted, one that is not ready gets nothing sent."""
-    healthcheck = (ROOT / "Dockerfile").read_text().partition("HEALTHCHECK")[2]
-    assert "/healthz" in healthcheck
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["service"]
-    assert "/readyz" in service["healthcheck"]["test"][-1]
+    assert "/healthz" in DOCKERFILE.partition("HEALTHCHECK")[2]
+    assert "/readyz" in SERVICES["service"]["healthcheck"]["test"][-1]
+
+
+def test_images_are_pinned_by_tag_and_digest():
+    """A tag may be moved to another image; a digest cannot."""
+    images = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    images += [each["image"] for each in SERVICES.values() if "image" in each]
+    assert len(images) == 4
+    assert [each for each in images if not BY_DIGEST.fullmatch(each)] == []
+
+
+def test_the_image_runs_as_a_numeric_user_that_is_not_root():
+    """Kubernetes' runAsNonRoot cannot look a name up."""
+    (user,) = re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE)
+    assert all(int(each) > 0 for each in user.split(":"))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_may_do_little(name):
+    """Nothing is written to its root, no privilege is kept or gained, memory is bounded."""
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert set(service.get("cap_add", [])) <= {"NET_BIND_SERVICE"}
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert "privileged" not in service
+    if name != "proxy":  # Caddy's image has no other user
+        assert all(int(each) > 0 for each in service["user"].split(":"))
+
+
+def test_only_the_proxy_is_reached_from_outside():
+    """Webhooks by the usual ports, ops by one of their own, on the loopback address by default."""
+    assert [name for name, each in SERVICES.items() if "ports" in each] == ["proxy"]
+    published = SERVICES["proxy"]["ports"]
+    assert [each for each in published if "8443" in each] == ["${OPS_BIND:-127.0.0.1}:8443:8443"]
+    assert COMPOSE["networks"]["back"]["internal"] is True
+    assert SERVICES["ledger"]["networks"] == ["back"]
+
+
+def test_the_proxy_keeps_webhooks_and_ops_apart():
+    """From the internet a POST to /webhooks and nothing else; ops have no webhooks."""
+    outside, _, ops = (
+        (ROOT / "ops/Caddyfile").read_text().partition("\nhttps://{$OPS_HOST:localhost}:8443 {")
+    )
+    outside = outside.partition("\n{$WEBHOOK_HOST:localhost} {")[2]
+    assert re.search(r"@webhooks \{\s+method POST\s+path /webhooks/\*\s+\}", outside)
+    assert re.findall(r"handle(.*) \{", outside) == [" @webhooks", ""]
+    assert outside.count("reverse_proxy") == 1
+    assert "respond 404" in outside.partition("handle {")[2]
+    assert re.search(r"handle /webhooks/\* \{\s+respond 404\s+\}", ops)
+
+
+def test_compose_passes_all_settings_on():
+    """All of .env; what compose.yaml fixes are settings, or OpenTelemetry's."""
+    service = SERVICES["service"]
+    assert [each["path"] for each in service["env_file"]] == [".env"]
+    assert {each.lower() for each in service["environment"]} <= set(Settings.model_fields)
+
+
+def test_compose_gives_the_service_time_to_end():
+    """It finishes what is under way within 20 s; Docker alone would kill it after 10."""
+    assert int(SERVICES["service"]["stop_grace_period"].removesuffix("s")) >= 30

@@ -63,8 +63,8 @@ def test_registered_at_jebbit_a_test_webhook_comes_through(quiz, jebbit):
     assert quiz.submission(found["id"])["plan"]["decision"] == "upsert"
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="the README's calls need curl")
-def test_the_calls_of_the_readme_register_and_test(quiz, jebbit):
+@pytest.mark.skipif(not shutil.which("curl"), reason="the docs' calls need curl")
+def test_the_calls_of_the_docs_register_and_test(quiz, jebbit):
     """As they stand there, in a shell."""
     shell = Shell(
         SERVICE=quiz.url,

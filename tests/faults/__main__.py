@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _table(reports: list[Report]) -> Table:
-    table = Table(*_COLUMNS, box=MARKDOWN)  # as the README shows it
+    table = Table(*_COLUMNS, box=MARKDOWN)  # as docs/reliability.md shows it
     for each in reports:
         counts = (
             each.accepted,
