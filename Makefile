@@ -1,4 +1,4 @@
-# Needs Python 3.11+ and make; everything else is installed into .venv from uv.lock.
+# Needs Python 3.11+ and make; installs everything else into .venv from uv.lock.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -22,10 +22,10 @@ run: $(READY) ## the service, with its data in ./data; without .env, the sandbox
 sandbox: $(READY) ## a local Cordial on port 9100
 	$(BIN)/python -m app sandbox
 
-test: $(READY) ## all tests, PostgreSQL included; ARGS are pytest's
+test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's
 	$(BIN)/python -m pytest $(ARGS)
 
-faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" plays a run again
+faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" repeats a run
 	$(BIN)/python -m tests.faults $(ARGS)
 
 check: $(READY) ## style, types, directions of imports

@@ -1,4 +1,4 @@
-"""The composition root: the one place where things are built and wired."""
+"""The composition root: the one place that builds the service's parts and wires them."""
 
 import asyncio
 import time
@@ -58,11 +58,11 @@ _NO_TELEMETRY: TelemetryConfig = {
     "auto_configure": False,
 }
 _DAY = 86_400.0
-_GROUP_BYTES = 4 * 1024 * 1024  # of payload in one commit
-_WAITING_BYTES = 64 * 1024 * 1024  # of payload waiting for one, before webhooks are turned away
-_STORE_SECONDS = 10.0  # for a commit, before its webhooks are turned away
-_GATHER_SECONDS = 0.002  # between two commits where webhooks wait: fewer, larger ones are cheaper
-_ARRIVAL_BYTES = 512  # what an arrival weighs besides its payload
+_GROUP_BYTES = 4 * 1024 * 1024  # the most payload in one commit
+_WAITING_BYTES = 64 * 1024 * 1024  # more payload waiting for a commit: webhooks get 503
+_STORE_SECONDS = 10.0  # a commit that takes longer: its webhooks get 503
+_GATHER_SECONDS = 0.002  # pause between commits under load: fewer, larger ones are cheaper
+_ARRIVAL_BYTES = 512  # how much an arrival weighs besides its payload
 
 _DESCRIPTION = """
 Receives Jebbit's experience-completion webhooks and keeps Cordial's contacts right.
@@ -95,9 +95,9 @@ class Parts:
 async def open_parts(
     settings: Settings, secrets: Secrets, clock: Callable[[], float] = time.time
 ) -> AsyncIterator[Parts]:
-    """Open the ledger and the connections to Cordial; both are closed at the end.
+    """Open the ledger and the connections to Cordial, and close both at the end.
 
-    `clock` is what webhooks and the ops API go by; delivery has a steady one.
+    Webhooks and the ops API read `clock`; delivery has a steady clock of its own.
     """
     database = Database(settings.database_url)
     vault = Vault(secrets.secret_keys)
@@ -149,14 +149,14 @@ async def open_parts(
                 yield Parts(context, worker, counted, traces)
     finally:
         await database.close()
-        await asyncio.to_thread(traces.close)  # it may wait for whoever collects them
+        await asyncio.to_thread(traces.close)  # it may wait for the collector
 
 
 @asynccontextmanager
 async def _notifying(
     settings: Settings, database: Database, http: httpx.AsyncClient, clock: Callable[[], float]
 ) -> AsyncIterator[None]:
-    """Tell of notices meanwhile, where somebody wants to be told."""
+    """Post notices to NOTIFY_URL, if it is set, until the block ends."""
     if settings.notify_url is None:
         yield
         return
@@ -171,7 +171,7 @@ async def _notifying(
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
-    """Build the service: webhooks, ops API, probes and, unless told otherwise, the worker.
+    """Build the service: webhooks, ops API, probes and, unless RUN_WORKER is false, the worker.
 
     Raises (when it starts):
         MissingSecret: a secret is not set and cannot be made here.
@@ -182,7 +182,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
 
 
 def create_worker_app(settings: Settings) -> FastAPI:
-    """Build what delivers and shows only its probes and metrics; raises as `create_app`."""
+    """Build a worker that shows only its probes and metrics; raises as `create_app`."""
     delivering = settings.model_copy(update={"run_worker": True})
     return _build(delivering, time.time, [health.router, metrics.router])
 
@@ -203,7 +203,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
             async def drain() -> None:
                 state.draining = True
                 parts.worker.stop()
-                if delivering is not None:  # one that died does not keep the rest from ending well
+                if delivering is not None:  # `wait` does not raise, though the worker may have died
                     await asyncio.wait([delivering])
                 await state.accepting.drain()
 
@@ -223,8 +223,8 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         version=__version__,
         openapi_tags=[{"name": name, "description": text} for name, text in _GROUPS.items()],
         lifespan=lifespan,
-        redirect_slashes=False,  # behind a proxy it would lead from https, with the token, to http
-        # FastAPI's own would put queries, which hold addresses, and messages of errors into traces.
+        redirect_slashes=False,  # behind a proxy the redirect would send the token over plain http
+        # FastAPI's own telemetry would put queries, which hold addresses, into traces.
         telemetry=_NO_TELEMETRY,
         swagger_ui_parameters={"persistAuthorization": True},
     )
@@ -239,10 +239,10 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
 
 
 class _WithDoor(FastAPI):
-    """An application whose webhooks come in by a door of their own, past all that is for others."""
+    """An application that takes webhooks in before routing and middleware."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the door before everything else."""
+        """Put the webhooks' door before everything else."""
         return webhooks.Door(super().build_middleware_stack())
 
 
@@ -292,7 +292,7 @@ def _weigh(arrival: Arrival) -> int:
 
 @asynccontextmanager
 async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault]]:
-    """Open the ledger alone, for a command that works beside the service.
+    """Open only the ledger, for a command that works beside the service.
 
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.
@@ -300,7 +300,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault
     database, vault = Database(settings.database_url), Vault(load_secrets(settings).secret_keys)
     try:
         await database.migrate()
-        await database.pseudonyms(vault)  # so that nothing is written with a key that is not its
+        await database.pseudonyms(vault)  # raises if SECRET_KEY is not the ledger's
         yield database, vault
     finally:
         await database.close()
@@ -308,7 +308,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault
 
 @asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """Open what operations work with, for a command that works beside the service.
+    """Open what operations need, for a command that works beside the service.
 
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.
@@ -332,7 +332,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
 
 
 def _nobody() -> None:
-    """Wake no worker: this process has none, and those of others look by themselves."""
+    """Wake no worker: this process has none, and those of other processes poll."""
 
 
 def _accounts(settings: Settings, pool: httpx.AsyncBaseTransport, metrics: Metrics) -> Accounts:
@@ -345,7 +345,7 @@ def _accounts(settings: Settings, pool: httpx.AsyncBaseTransport, metrics: Metri
 
 
 async def run_worker(settings: Settings) -> None:
-    """Deliver, without serving, until a signal tells us to end; then finish what is under way.
+    """Deliver, without serving, until a signal asks to end; then finish what is under way.
 
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.

@@ -22,11 +22,11 @@ _HOST_PORT = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 
 
 class Settings(BaseSettings):
-    """What can be set from outside; every one has a line in `.env.example`."""
+    """The settings, from the environment and `.env`; each has a line in `.env.example`."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
-        env_ignore_empty=True,  # `NAME=` is not given
+        env_ignore_empty=True,  # `NAME=` counts as not set
         extra="ignore",
         hide_input_in_errors=True,
     )
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_one_of_two(cls, value: str) -> str:
-        async_url(value)  # says what is wrong
+        async_url(value)  # raises, and says what is wrong
         return value
 
     @field_validator("jebbit_api_url")
@@ -118,27 +118,28 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _a_send_fits_into_a_lease(self) -> Self:
-        # Else a claim could be taken over, and sent again, while Cordial is still being waited for.
+        # Otherwise another worker could take a claim over, and send it again, while the first still
+        # waits for Cordial.
         if self.lease_seconds < 2 * self.cordial_timeout_seconds:
             raise ValueError("LEASE_SECONDS must be at least twice CORDIAL_TIMEOUT_SECONDS")
         return self
 
     @cached_property
     def secret_keys(self) -> list[str]:
-        """The keys of `SECRET_KEY`, newest first; empty where none is given."""
+        """The keys of `SECRET_KEY`, newest first; empty if none is set."""
         given = self.secret_key.get_secret_value() if self.secret_key else ""
         return [key.strip() for key in given.split(",") if key.strip()]
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the ledger is the embedded one."""
+        """Whether the ledger is SQLite, embedded in the process."""
         return self.database_url.startswith("sqlite")
 
 
 def traces_exporter() -> str | None:
-    """Return what OpenTelemetry's standard variables ask for: `otlp`, `console` or nothing.
+    """Return the exporter that OpenTelemetry's variables ask for: `otlp`, `console` or None.
 
-    They are read from the environment alone, as the SDK reads the rest of them.
+    Only the environment counts, not `.env`: the SDK reads its other variables there.
     """
     chosen = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -149,7 +150,7 @@ def traces_exporter() -> str | None:
 
 
 class MissingSecret(Exception):
-    """A secret is needed that only the person who deploys can give."""
+    """A secret is missing that only the person who deploys can set."""
 
 
 _MAKE_ONE = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(48))"'
@@ -157,7 +158,7 @@ _MAKE_ONE = 'make one with: python -c "import secrets; print(secrets.token_urlsa
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets in force, and where those are kept that were made here."""
+    """The secrets in use, and the files of those that we made ourselves."""
 
     secret_keys: list[str]
     ops_token: str
@@ -165,11 +166,11 @@ class Secrets:
 
 
 def load_secrets(settings: Settings) -> Secrets:
-    """Return the secrets; with SQLite, missing ones are made once and kept in `DATA_DIR`.
+    """Return the secrets; with SQLite, make missing ones once and keep them in `DATA_DIR`.
 
     Raises:
-        MissingSecret: with PostgreSQL, whose replicas must all be given the same; or the file that
-            keeps one is empty.
+        MissingSecret: with PostgreSQL one is not set, since all replicas need the same; or the
+            file that keeps one is empty.
     """
     token = settings.ops_token.get_secret_value() if settings.ops_token else ""
     missing = [
@@ -185,10 +186,10 @@ def load_secrets(settings: Settings) -> Secrets:
 
 
 def _kept(path: Path) -> str:
-    """Return the secret kept in a file that only we may read, made where there is none.
+    """Return the secret in a file that only we may read; make the file if there is none.
 
-    It is written whole under another name and then linked, so that of several processes that
-    start at once all read the same.
+    The secret is written under another name and then linked: of several processes that start at
+    once, all read the same whole secret.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
