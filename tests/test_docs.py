@@ -26,6 +26,9 @@ from app.ledger.schema import DeadReason, GateState, SubmissionStatus
 from app.main import create_app
 from app.rules.integration import Integration, merge_patch
 from app.rules.policy import SkipReason
+from app.sandbox.control import ROUTES
+from app.sandbox.faults import FaultKind
+from app.sandbox.switches import Switches
 from app.settings import Settings
 from app.telemetry.metrics import WebhookOutcome
 from tests.load.measuring import Options
@@ -213,7 +216,8 @@ def test_every_command_of_the_program_that_is_shown_exists():
         for command, rest in re.findall(r"\bpython -m app ([a-z-]+)([^`|]*)", line):
             assert command in known, f"{name}: {line}"
             seen.add(command)
-            assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= options(command), f"{name}: {line}"
+            given = set(re.findall(r"--[a-z][a-z-]*", rest))
+            assert given <= options(command) | {"--help"}, f"{name}: {line}"
     assert known - {"demo", "sandbox"} <= seen, "a command that no page shows"
 
 
@@ -231,9 +235,10 @@ def test_every_file_that_is_named_exists(name):
 
 
 def routes() -> set[str]:
-    """Return `METHOD /path` of each operation, with `{}` for whatever stands in the path."""
+    """Return `METHOD /path` of each operation, `{}` for whatever stands in the path."""
     document = create_app(Settings(_env_file=None)).openapi()
-    return {
+    sandbox = {f"{method} /_sandbox{each.path}" for each in ROUTES for method in each.methods or ()}
+    return sandbox | {
         f"{method.upper()} {re.sub('{[^}]*}', '{}', path)}"
         for path, operations in document["paths"].items()
         for method in operations
@@ -402,6 +407,15 @@ def test_every_metric_is_explained_with_its_labels(demo_played):
         if family.name.startswith("jebbit_sync_")
     }
     assert said == {name: labels - {"le"} for name, labels in shown.items()}
+
+
+def test_every_fault_and_switch_of_the_sandbox_is_explained():
+    """Those and no others; switches with their defaults."""
+    text = page("docs/rehearse.md")
+    assert_explains(explained(text, "fault"), get_args(FaultKind))
+    defaults = {name: field.default for name, field in Switches.model_fields.items()}
+    said = {code(name)[0]: code(default)[0] for name, default, _ in rows(text, "switch")}
+    assert said == {name: str(value).lower() for name, value in defaults.items()}
 
 
 def test_every_package_is_in_the_layout():
