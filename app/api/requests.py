@@ -1,12 +1,12 @@
 """Request ids: by which a caller's log, ours and the attempts that follow are put together."""
 
 import re
+import secrets
 from collections.abc import Iterable
 
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.identifiers import random_hex
 from app.telemetry.logs import name_request
 
 HEADER = "x-request-id"
@@ -40,7 +40,7 @@ class RequestIds:
 
 def begin_request(scope: Scope) -> str:
     """Return the id of a request that begins, and let the log lines of its context carry it."""
-    request_id = _given(scope["headers"]) or random_hex(32)
+    request_id = _given(scope["headers"]) or secrets.token_hex(16)
     scope["request_id"] = request_id
     name_request(request_id)
     return request_id

@@ -1,9 +1,10 @@
 """Accepting webhooks: what is new is committed before anyone is told that we have it."""
 
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import asyncpg
@@ -23,7 +24,6 @@ from sqlalchemy import (
     update,
 )
 
-from app.identifiers import random_hex
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
 from app.ledger.schema import (
@@ -93,7 +93,8 @@ class IntegrationGone(Exception):
     """The integration was deleted while its webhook was on the way."""
 
 
-class NewSubmission(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NewSubmission:
     """One item of a webhook, as the ledger takes it.
 
     `content` and `session_key` are keyed digests; an unreadable item has neither, nor a contact.
@@ -109,7 +110,8 @@ class NewSubmission(NamedTuple):
     occurred_at: float | None = None
 
 
-class Arrival(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Arrival:
     """One signed webhook.
 
     `fingerprint` tells the same signature shown again, until `expires_at` (unix seconds), when the
@@ -126,11 +128,11 @@ class Arrival(NamedTuple):
     traceparent: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """What became of a webhook: ids of what was stored, in order, and the counts."""
 
-    ids: list[str] = field(default_factory=list)
+    ids: Sequence[str] = ()
     pending: int = 0
     duplicates: int = 0
     unreadable: int = 0
@@ -234,21 +236,23 @@ async def _accept_for(
 
 def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[_Row]) -> Accepted:
     """Add the rows of what is new in a webhook, and say what became of each of its items."""
-    accepted = Accepted()
+    new: list[_Row] = []
     for item in arrival.items:
         if item.readable and not arrival.test and _is_repeat(item, seen, turns):
-            accepted.duplicates += 1
             continue
         row = _row(arrival, item)
-        rows.append(row)
-        accepted.ids.append(row.id)
-        accepted.unreadable += not item.readable
+        new.append(row)
         if row.status == SubmissionStatus.PENDING:
-            accepted.pending += 1
             _queue(row, item, turns)
             if item.session_key:
                 seen.add(item.session_key)
-    return accepted
+    rows += new
+    return Accepted(
+        ids=[row.id for row in new],
+        pending=sum(row.status == SubmissionStatus.PENDING for row in new),
+        duplicates=len(arrival.items) - len(new),
+        unreadable=sum(row.status == SubmissionStatus.DEAD for row in new),
+    )
 
 
 def _is_repeat(item: NewSubmission, seen: set[str], turns: dict[str, _Turn]) -> bool:
@@ -295,7 +299,7 @@ def _row(arrival: Arrival, item: NewSubmission) -> _Row:
 
 def new_id(now: float) -> str:
     """Return a submission's id: 32 hex digits, in about the order of time."""
-    return f"{int(now * 1000):012x}{random_hex(20)}"
+    return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
 
 
 async def _look(

@@ -53,7 +53,6 @@ _BY_INDEX = {
 # than read each time, and written back to the file once for many commits.
 _CACHE_KB = 65_536
 _WAL_PAGES = 4_000
-_STATEMENTS = 1_000  # kept ready; an insert has one for each number of rows
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
 
 UNAVAILABLE: tuple[type[Exception], ...] = (
@@ -188,7 +187,6 @@ class Database:
             self.url.database or ":memory:",
             timeout=_BUSY_SECONDS,
             check_same_thread=False,
-            cached_statements=_STATEMENTS,
         )
         _configure_sqlite(connection)
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")

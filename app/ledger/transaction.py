@@ -7,10 +7,9 @@ a whole transaction is one job of one thread on SQLite, and plain calls of async
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -36,9 +35,6 @@ from sqlalchemy.sql.visitors import replacement_traverse
 
 Result = TypeVar("Result")
 
-_ROWS = 200  # in one statement; SQLite takes 32,766 parameters
-_CHECKPOINT_ROWS = 1_000  # changed since the last one, about 7 MB in the write-ahead log
-
 
 Names = tuple[str, ...]
 Row = tuple[Any, ...]
@@ -60,7 +56,7 @@ class Transaction(Protocol):
     async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
         """Execute once for each of the rows, which hold the values of these parameters in order.
 
-        What is updated by one row is not what is updated by another.
+        No two rows update the same row of a table, and an insert holds no value but theirs.
         """
 
 
@@ -104,11 +100,6 @@ class _Prepared:
             if not each.required
         }
 
-    def for_rows(self, number: int) -> str:
-        """Return an insert's text for so many rows at once."""
-        head, _, row = self.text.rpartition("VALUES ")
-        return f"{head}VALUES {', '.join([row] * number)}"
-
     def places(self, values: Mapping[str, Any]) -> Row:
         fixed = self._fixed
         return tuple([values[name] if name in values else fixed[name] for name in self._names])
@@ -117,10 +108,8 @@ class _Prepared:
         """Return rows of the values of these parameters as rows of all of the statement's."""
         given = [*names, *self._fixed]
         places = [given.index(name) for name in self._names]
-        if places == [*range(len(names))]:
-            return rows
         fixed = tuple(self._fixed.values())
-        return [tuple([each[place] for place in places]) for each in [row + fixed for row in rows]]
+        return [tuple([row[place] for place in places]) for row in (row + fixed for row in rows)]
 
 
 def _compile(statement: Any, dialect: Dialect, names: Iterable[str]) -> SQLCompiler:
@@ -146,12 +135,12 @@ class _Statements:
     def prepare_lists(self, statement: Executable, names: Names) -> _Prepared:
         """Prepare an insert or update of any number of rows, given as a list for each parameter."""
         if (known := self._of_lists.get(statement)) is None:
-            of_lists = _insert_lists if isinstance(statement, Insert) else _update_lists
             of_one = _compile(statement, self._dialect, names)
             types = {name: of_one.binds[name].type for name in names}
             lists = [bindparam(name, type_=ARRAY(each)) for name, each in types.items()]
             columns = [Column(name, each) for name, each in types.items()]
             given = func.unnest(*lists).table_valued(*columns).render_derived("given")
+            of_lists = _insert_lists if isinstance(statement, Insert) else _update_lists
             known = _Prepared(_compile(of_lists(statement, given), self._dialect, ()))
             self._of_lists[statement] = known
         return known
@@ -192,37 +181,18 @@ class _OnSqlite:
 
     async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
         prepared = self._statements.prepare(statement, names)
-        arranged = prepared.arrange(names, rows)
-        if not isinstance(statement, Insert):
-            self._connection.executemany(prepared.text, arranged)
-            return
-        # As one statement: between two, this thread would wait each time for its turn to run.
-        for some in _batched(arranged, _ROWS):
-            values = [*chain.from_iterable(some)]
-            self._connection.execute(prepared.for_rows(len(some)), values)
-
-
-def _batched(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
-    return (rows[at : at + size] for at in range(0, len(rows), size))
+        self._connection.executemany(prepared.text, prepared.arrange(names, rows))
 
 
 class SqliteTransactions:
-    """Makes transactions one after the other, in a thread of their own.
-
-    Another thread copies from the write-ahead log to the database meanwhile, so that no commit has
-    to do all of that: only the last bit, after which SQLite begins the log again.
-    """
+    """Makes transactions one after the other, in a thread of their own."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], dialect: Dialect) -> None:
-        """Take what opens a connection; it may be used in other threads than it was opened in."""
+        """Take a function that opens a connection, to be used in any thread."""
         self._connect = connect
         self._statements = _Statements(dialect)
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
-        self._copier: sqlite3.Connection | None = None
-        self._copying_thread = ThreadPoolExecutor(1, "checkpoint")
-        self._copying: Future[None] | None = None
-        self._rows_copied = 0
 
     async def run(self, work: Work[Result]) -> Result:
         """Return what `work` returns, once it is committed."""
@@ -232,8 +202,8 @@ class SqliteTransactions:
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
-        # Its place among the writers is taken at once: a transaction that reads first and writes
-        # later could be refused halfway.
+        # SQLite has one writer at a time. BEGIN IMMEDIATE waits for its turn now: SQLite could
+        # refuse the first write of a transaction that has only read so far.
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = _finish(work(_OnSqlite(connection, self._statements)))
@@ -242,25 +212,13 @@ class SqliteTransactions:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        changed = connection.total_changes - self._rows_copied
-        if changed >= _CHECKPOINT_ROWS and (self._copying is None or self._copying.done()):
-            self._rows_copied = connection.total_changes
-            self._copying = self._copying_thread.submit(self._checkpoint)
         return result
 
-    def _checkpoint(self) -> None:
-        with suppress(sqlite3.Error):  # commits do it themselves when the log has grown
-            if self._copier is None:
-                self._copier = self._connect()
-            self._copier.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
     async def close(self) -> None:
-        """Close the connections, when what is under way is done."""
+        """Close the connection, when the transaction under way is done."""
         await asyncio.to_thread(self._thread.shutdown)
-        await asyncio.to_thread(self._copying_thread.shutdown)
-        for connection in (self._copier, self._connection):
-            if connection is not None:
-                connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 def _finish(work: Awaitable[Result]) -> Result:

@@ -1,6 +1,7 @@
 """Accepting stores each submission once, in order, before anyone is told."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -64,7 +65,7 @@ async def test_a_signature_shown_again_stores_nothing(ledger, together):
     """The same signature is the same webhook, whatever it holds, for that integration alone."""
     await ledger.create("Autumn quiz")
     first = arrival(item("ann", "A"), UNREADABLE, item("-", "B"), fingerprint="f")
-    elsewhere = first._replace(integration_id="autumn-quiz")
+    elsewhere = replace(first, integration_id="autumn-quiz")
     if together:
         results = await accept(ledger.database, [first, first, elsewhere])
     else:
@@ -114,9 +115,9 @@ async def test_of_two_processes_that_accept_the_same_at_once_one_stores_it(
     """Two replicas get the same submission at the same moment: one row, one duplicate."""
     databases = [await another_database() for _ in range(2)]
     for round_ in range(5):
-        mine = [each._replace(content=f"{each.content}{round_}") for each in items]
+        mine = [replace(each, content=f"{each.content}{round_}") for each in items]
         mine = [
-            each._replace(session_key=each.session_key and f"{each.session_key}{round_}")
+            replace(each, session_key=each.session_key and f"{each.session_key}{round_}")
             for each in mine
         ]
         answers = await asyncio.gather(*(accept(each, [arrival(*mine)]) for each in databases))
@@ -174,7 +175,7 @@ async def test_an_integration_deleted_meanwhile_is_gone(ledger):
 
 async def test_a_group_that_cannot_be_stored_leaves_nothing_behind(ledger):
     """All of a group or nothing: no caller is told that half of it is safe."""
-    broken = arrival(item("bob", "B"))._replace(expires_at=None)
+    broken = replace(arrival(item("bob", "B")), expires_at=None)
     with pytest.raises(UNAVAILABLE):
         await accept(ledger.database, [arrival(item("ann", "A")), broken])
     assert await ledger.rows("id") == []
