@@ -246,7 +246,7 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
 async def _integration(state: State, integration_id: str, note: Note) -> StoredIntegration:
     integrations = state.integrations
     try:
-        stored = integrations.known(integration_id) or await integrations.recent(integration_id)
+        stored = await integrations.recent(integration_id)
     except UnknownIntegration:
         raise _unknown(integration_id) from None
     note.integration = stored.id

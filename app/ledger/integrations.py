@@ -160,8 +160,9 @@ class Integrations:
         Raises:
             UnknownIntegration: there is none.
         """
-        if (known := self.known(integration_id)) is not None:
-            return known
+        read_at, stored = self._recent.get(integration_id, (0.0, None))
+        if stored is not None and self._clock() - read_at <= _RECENT_SECONDS:
+            return stored
         if integration_id not in self._recent and not await self._exists(integration_id):
             raise UnknownIntegration(integration_id)
         return await self._read_once(integration_id)
@@ -201,13 +202,6 @@ class Integrations:
         async with self._database.read() as connection:
             self._ids = frozenset(await connection.scalars(select(integrations.c.id)))
         self._ids_read_at = self._clock()
-
-    def known(self, integration_id: str) -> StoredIntegration | None:
-        """Return one integration as it was at most a second ago; None where nobody has looked."""
-        read_at, stored = self._recent.get(integration_id, (0.0, None))
-        if stored is not None and self._clock() - read_at <= _RECENT_SECONDS:
-            return stored
-        return None
 
     def has_read(self, integration_id: str) -> bool:
         """Say whether it was there when it was last looked for, without asking the ledger."""
