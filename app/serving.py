@@ -10,11 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
 
-_STUCK_SECONDS = 40.0  # for one request to arrive whole; webhooks answer 408 before that
+from app.connections import Connection, look_after
+
 _TICKS_PER_SECOND = 10  # uvicorn's
 _SWITCH_SECONDS = 0.002  # until a thread that waits to run takes its turn; Python's own: 0.005
 _OPEN_FILES = 65_536
@@ -37,34 +39,20 @@ class DrainingServer(uvicorn.Server):
                 log_config=None,
                 log_level=log_level.lower(),
                 access_log=False,
+                server_header=False,
+                http=Connection,
+                ws="none",
                 timeout_graceful_shutdown=5,
             )
         )
         self._app = app
-        self._arriving: dict[object, tuple[object, float]] = {}
 
     async def on_tick(self, counter: int) -> bool:
         """Look after the connections, besides what uvicorn does."""
         if counter % _TICKS_PER_SECOND == 0:
-            self._close_stuck(time.monotonic())
+            connections = cast(set[Connection], self.server_state.connections)
+            look_after(connections, asyncio.get_running_loop().time())
         return await super().on_tick(counter)
-
-    def _close_stuck(self, now: float) -> None:
-        """Close each connection whose request does not arrive.
-
-        uvicorn waits for ever for a head, and for the body where nobody reads it with a timeout.
-        """
-        before, self._arriving = self._arriving, {}
-        for connection in list(self.server_state.connections):
-            cycle = getattr(connection, "cycle", None)
-            if cycle is not None and not (cycle.response_complete or cycle.more_body):
-                continue  # it is being answered
-            known, since = before.get(connection, (None, now))
-            since = since if known is cycle else now  # another request is another beginning
-            self._arriving[connection] = (cycle, since)
-            transport: asyncio.Transport | None = getattr(connection, "transport", None)
-            if now - since > _STUCK_SECONDS and transport is not None:
-                transport.abort()
 
     async def main_loop(self) -> None:
         """Serve until told to stop, then drain what the application has under way."""
