@@ -1,7 +1,7 @@
-"""Figures of the ledger for whoever watches it, cheap at any size of it.
+"""The ledger's figures for monitoring, cheap at any size.
 
-What is counted is what waits or is dead, never what was delivered: `submissions_by_status` leads
-to both without a look at the rest, and its first pending entry is the oldest.
+We count pending and dead submissions only, never delivered ones. The index `submissions_by_status`
+finds them without reading the rest, and its first pending entry is the oldest.
 """
 
 import time
@@ -13,11 +13,11 @@ from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, integrations, submissions
 from app.telemetry.metrics import IntegrationFigures
 
-_SHARE = 20  # of all time, at most one part in this many goes into counting
+_SHARE = 20  # counting takes at most one part in this many of the time
 
 
 class LedgerFigures:
-    """Counts when asked, and not again before a time that grows with what counting took."""
+    """Counts when asked; the longer a count took, the longer it is shown before the next."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
@@ -40,7 +40,7 @@ class LedgerFigures:
 
 
 async def count_waiting(database: Database, now: float) -> list[IntegrationFigures]:
-    """Count what waits and what is dead, by integration; those of deleted ones are not counted."""
+    """Count pending and dead submissions of each integration; deleted ones are left out."""
     columns = (integrations.c.id, integrations.c.paused, integrations.c.gate)
     query = select(
         *columns,

@@ -1,4 +1,4 @@
-"""Notices: what somebody is to be told of, written in the same commit as what happened."""
+"""Notices: messages for people, written in the same commit as the event they tell of."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,7 +27,7 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message that is to be sent; `events` of its kind since `created_at` (unix seconds)."""
+    """A message to send: so many `events` of its kind since `created_at` (unix seconds)."""
 
     id: int
     integration_id: str
@@ -44,7 +44,7 @@ async def announce(
     now: float,
     detail: str | None = None,
 ) -> None:
-    """Write a notice into the transaction of what it tells of."""
+    """Write a notice, in the transaction of the event."""
     row = {
         "integration_id": integration_id,
         "kind": kind,
@@ -68,7 +68,7 @@ _COUNT_DEAD = (
 async def announce_dead(
     transaction: Transaction, database: Database, integration_id: str, number: int, now: float
 ) -> None:
-    """Tell of dead submissions: of the first at once, of more at most every 15 minutes."""
+    """Tell people of dead submissions: of the first at once, then at most every 15 minutes."""
     ((told_at,),) = await transaction.rows(_LAST_TOLD, of=integration_id)
     await transaction.change(
         database.insert_or_ignore(notices),
@@ -82,7 +82,7 @@ async def announce_dead(
 
 
 async def claim_notices(database: Database, now: float, limit: int = 10) -> list[Notice]:
-    """Take what is due; until it is told it comes again after a minute."""
+    """Take the notices that are due; one that is not settled is due again after a minute."""
     async with database.read() as connection:
         if not await connection.scalar(select(exists().where(notices.c.due_at <= now))):
             return []
@@ -115,7 +115,7 @@ async def claim_notices(database: Database, now: float, limit: int = 10) -> list
 
 
 async def settle_notice(database: Database, notice: Notice, *, told: bool, now: float) -> None:
-    """Mark a notice as told or, where it was not within a day, as given up."""
+    """Mark a notice as sent or, if nobody took it within a day, as given up."""
     async with database.write() as connection:
         await connection.execute(
             update(notices)
@@ -125,6 +125,6 @@ async def settle_notice(database: Database, notice: Notice, *, told: bool, now: 
 
 
 async def prune_notices(database: Database, now: float) -> None:
-    """Forget what was announced over a week ago."""
+    """Delete notices that are older than a week."""
     async with database.write() as connection:
         await connection.execute(delete(notices).where(notices.c.created_at < now - _KEPT_SECONDS))

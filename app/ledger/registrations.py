@@ -1,4 +1,4 @@
-"""What was set up at Jebbit by its API, and the credentials that are to be remembered."""
+"""What we set up at Jebbit through its API, and the credentials we are to remember."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -25,14 +25,14 @@ class Registration:
 
 
 class Registrations:
-    """The registrations of a ledger; each goes with its integration."""
+    """The registrations in a ledger; each is deleted together with its integration."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
 
     async def get(self, integration_id: str) -> Registration | None:
-        """Return an integration's registration, if it was ever made."""
+        """Return an integration's registration; None if there is none."""
         wanted = select(_table).where(_table.c.integration_id == integration_id)
         async with self._database.read() as connection:
             row = (await connection.execute(wanted)).one_or_none()
@@ -42,7 +42,7 @@ class Registrations:
         return Registration(row.integration_id, row.jebbit_id, credentials, row.created_at)
 
     async def keep(self, registration: Registration) -> None:
-        """Store a registration in the place of an earlier one.
+        """Store a registration; it replaces an earlier one.
 
         Raises:
             UnknownIntegration: its integration is gone.
@@ -53,14 +53,14 @@ class Registrations:
             row["credentials"] = self._sealed(registration.credentials)
         owner = select(integrations.c.id).where(integrations.c.id == registration.integration_id)
         async with self._database.write() as connection:
-            # Locked, so that two at once store one after the other and none outlives its owner.
+            # The lock makes two callers take turns, and keeps the integration from being deleted.
             if await connection.scalar(owner.with_for_update()) is None:
                 raise UnknownIntegration(registration.integration_id)
             await connection.execute(delete(_table).where(its))
             await connection.execute(insert(_table), row)
 
     async def forget_credentials(self, integration_id: str) -> None:
-        """Forget remembered credentials; the registration stays."""
+        """Delete the credentials; the registration stays."""
         its = _table.c.integration_id == integration_id
         async with self._database.write() as connection:
             await connection.execute(update(_table).where(its).values(credentials=None))

@@ -1,4 +1,4 @@
-"""What is not kept for ever: payloads, seen signatures, whatever is known of an erased person."""
+"""Deleting: old payloads and signatures, and everything about a person who asks for it."""
 
 import asyncio
 from collections.abc import Collection
@@ -17,16 +17,16 @@ from app.ledger.schema import (
     submissions,
 )
 
-_BATCH = 500  # rows in one transaction, so that nobody waits long behind it
-_PAUSE_SECONDS = 0.05  # between two: SQLite gives no turns, who waits looks again now and then
+_BATCH = 500  # rows in one transaction: other writers do not wait long
+_PAUSE_SECONDS = 0.05  # between two: a writer that waits for SQLite polls, it has no queue
 ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long payloads are kept after a submission is settled, in seconds.
+    """How long we keep payloads after a submission is settled, in seconds.
 
-    Those of dead submissions stay until somebody has dealt with them.
+    Payloads of dead submissions stay until a person has dealt with them.
     """
 
     delivered: float
@@ -34,7 +34,7 @@ class Retention:
 
 
 async def prune_receipts(database: Database, now: float) -> None:
-    """Forget the signatures that are too old to be shown again."""
+    """Delete signatures that are too old to be accepted again."""
     key = tuple_(receipts.c.integration_id, receipts.c.fingerprint)
     past = select(receipts.c.integration_id, receipts.c.fingerprint)
     batch = past.where(receipts.c.expires_at < now).limit(_BATCH)
@@ -47,7 +47,7 @@ async def prune_receipts(database: Database, now: float) -> None:
 
 
 async def wipe_payloads(database: Database, retention: Retention, now: float) -> int:
-    """Wipe the payloads that are past their time; return how many. The rows stay."""
+    """Wipe payloads whose time is over; return how many. The rows stay."""
     column = submissions.c
     past = or_(
         and_(
@@ -75,22 +75,22 @@ async def wipe_payloads(database: Database, retention: Retention, now: float) ->
 async def erase(
     database: Database, keys: Collection[str], texts: Collection[str], now: float
 ) -> int:
-    """Wipe what is known of a person: payloads, keys, messages; return how many submissions.
+    """Wipe what we know of a person: payloads, keys, messages; return how many submissions.
 
-    What is pending is not sent any more; a delivery under way finds its lease gone and settles
+    Pending submissions are not sent any more. A delivery under way finds its lease gone and settles
     nothing.
 
     Args:
         database: the ledger.
         keys: the contact keys of the person's address.
-        texts: the address itself, in the forms in which an unreadable payload may hold it.
+        texts: the address itself, in every form that an unreadable payload may hold.
         now: unix seconds.
     """
     async with database.write() as connection:
         known = await connection.execute(
             select(submissions.c.contact_key).where(submissions.c.phone_key.in_(keys))
         )
-        # Who is found by phone is also the person whose email stood beside it.
+        # A phone number leads to the person whose email came with it.
         own = {*keys, *(row.contact_key for row in known)}
         await connection.execute(
             select(contacts.c.contact_key)
@@ -108,7 +108,7 @@ async def erase(
 
 
 async def _unreadable_with(connection: AsyncConnection, texts: Collection[str]) -> set[int]:
-    """Return the seqs of unreadable payloads in which one of the texts stands."""
+    """Return the seqs of unreadable payloads that contain one of the texts."""
     wanted = [text.lower().encode() for text in texts]
     rows = await connection.execute(
         select(submissions.c.seq, submissions.c.payload).where(

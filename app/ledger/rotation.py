@@ -1,4 +1,4 @@
-"""Changing the key under which the ledger's secrets are encrypted."""
+"""Changing the key that encrypts the ledger's secrets."""
 
 from sqlalchemy import Table, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,15 +16,15 @@ _ENCRYPTED: tuple[tuple[Table, str], ...] = (
 
 
 async def rotate(database: Database, vault: Vault) -> dict[str, int]:
-    """Encrypt all secrets anew with the vault's newest key, in one transaction.
+    """Encrypt all secrets again with the vault's newest key, in one transaction.
 
-    What they say does not change, so running processes that know both keys notice nothing.
+    The secrets do not change, so running processes that know both keys notice nothing.
 
     Returns:
         How many there are, by table.
 
     Raises:
-        WrongSecretKey: one was encrypted with none of the vault's keys; nothing is changed.
+        WrongSecretKey: none of the vault's keys fits one of them; nothing is changed.
     """
     async with database.write() as connection:
         return {
@@ -37,7 +37,7 @@ async def _rotate_column(
     connection: AsyncConnection, vault: Vault, table: Table, column: str
 ) -> int:
     (key,), secret = table.primary_key.columns, table.c[column]
-    # Locked, so that a change made meanwhile is not overwritten by what was read before it.
+    # The lock keeps a change that comes between our read and our write from being lost.
     query = select(key, secret).where(secret.is_not(None)).with_for_update()
     rows = (await connection.execute(query)).all()
     for name, token in rows:

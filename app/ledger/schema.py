@@ -1,6 +1,6 @@
 """The ledger's tables, the same on SQLite and PostgreSQL.
 
-Times are unix seconds: one type on both engines, and the arithmetic of due times stays plain.
+Times are unix seconds: both engines have that type, and due times can be added and compared.
 """
 
 from enum import StrEnum
@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# SQLite counts rows only in a column that is exactly INTEGER.
+# SQLite numbers rows by itself only in a column of the exact type INTEGER.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -34,12 +34,12 @@ class SubmissionStatus(StrEnum):
     PENDING = "pending"  # waiting for its turn or its next try
     DELIVERED = "delivered"  # Cordial has it
     SKIPPED = "skipped"  # a rule said no; the reason says which
-    DEAD = "dead"  # given up, a person must look; the reason says why
+    DEAD = "dead"  # we gave up, a person must look; the reason says why
     TEST = "test"  # a test webhook, never sent
 
 
 class DeadReason(StrEnum):
-    """Why a submission was given up."""
+    """Why we gave a submission up."""
 
     UNREADABLE = "unreadable"  # signed, but no JSON object
     REJECTED = "rejected"  # Cordial refused the contact
@@ -51,9 +51,9 @@ class GateState(StrEnum):
     """Whether submissions of an integration may go to Cordial now."""
 
     OPEN = "open"
-    HELD = "held"  # Cordial said when to come again (429)
+    HELD = "held"  # Cordial said when to try again (429)
     CLOSED = "closed"  # Cordial failed several times in a row; one probe at a time
-    BLOCKED = "blocked"  # Cordial refuses our access; a person must look, probed meanwhile
+    BLOCKED = "blocked"  # Cordial refuses our access: a person must look; we probe meanwhile
 
 
 integrations = Table(
@@ -68,7 +68,7 @@ integrations = Table(
     Column("gate", String(10), nullable=False),
     Column("gate_reason", Text),
     Column("gate_since", Double),
-    Column("gate_until", Double),  # no claim before; a closed or blocked gate lets one probe by
+    Column("gate_until", Double),  # no claim before; then a closed or blocked gate takes one probe
     Column("failures", Integer, nullable=False),  # in a row
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
@@ -83,22 +83,22 @@ submissions = Table(
     Column("status", String(10), nullable=False),
     Column("reason", String(40)),
     Column("test", Boolean, nullable=False),
-    # An HMAC of the address, or the submission's own id where it has none: what it queues behind.
+    # The line that the submission waits in: an HMAC of its address, or its own id if it has none.
     Column("contact_key", String(32)),
-    Column("phone_key", String(32)),  # to find a person by phone who is known by email
-    Column("session_key", String(32)),  # when it was, and an HMAC of session id and content
+    Column("phone_key", String(32)),  # finds by phone a person whom we know by email
+    Column("session_key", String(32)),  # its time, then an HMAC of session id and content
     Column("received_at", Double, nullable=False),
     Column("occurred_at", Double),
     Column("settled_at", Double),
     Column("tries", Integer, nullable=False),  # attempts spent since receipt or the last replay
-    Column("forced", Boolean, nullable=False),  # a person wants it sent although newer went before
+    Column("forced", Boolean, nullable=False),  # sent even if a newer one was: a person asked
     Column("payload", LargeBinary),
     Column("warnings", JSON(none_as_null=True)),
     Column("cordial_contact_id", String(64)),
-    Column("request_id", String(128)),  # of its webhook, for the log lines of its attempts
-    Column("traceparent", String(64)),  # the webhook's span, which deliveries are linked to
-    # Also finds the first pending one of a contact. Its keys are random, so that it is a page to
-    # write for every submission: the fewer such indexes the better.
+    Column("request_id", String(128)),  # the webhook's, for the log lines of the attempts
+    Column("traceparent", String(64)),  # the webhook's span, which the deliveries link to
+    # Finds the first pending submission of a contact too. The keys are random, so each submission
+    # writes a page of its own in this index: the fewer such indexes, the better.
     Index("submissions_by_contact", "contact_key", "integration_id", "status", "seq"),
     Index(
         "submissions_by_phone",
@@ -124,18 +124,18 @@ submissions = Table(
     Index("submissions_by_status", "integration_id", "status", "seq"),
 )
 
-# One row for each contact of an integration: whose turn it is. A claim leases the contact, not the
-# submission, so that its submissions can only go out one at a time, in order.
+# One row for each contact of an integration: whose turn it is. A worker leases the contact, not the
+# submission, so a contact's submissions go out one at a time, in order.
 contacts = Table(
     "contacts",
     metadata,
     Column("integration_id", String(100), primary_key=True),
     Column("contact_key", String(32), primary_key=True),
-    Column("due_at", Double),  # when its first pending submission may go; none pending: null
-    Column("lease", String(32)),  # who holds it; while held, due_at is when the lease runs out
-    Column("newest_content", String(32)),  # of its newest submission, to tell a repeat
-    Column("delivered_seq", BigInteger),  # the newest one delivered
-    Column("delivered_occurred_at", Double),  # the latest answers delivered
+    Column("due_at", Double),  # when its first pending submission may go; null if none is pending
+    Column("lease", String(32)),  # the holder's token; until due_at, when the lease expires
+    Column("newest_content", String(32)),  # of its newest submission: the next one may repeat it
+    Column("delivered_seq", BigInteger),  # the newest delivered submission
+    Column("delivered_occurred_at", Double),  # when its latest delivered answers were given
     Index(
         "contacts_due",
         "integration_id",
@@ -143,7 +143,7 @@ contacts = Table(
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
     ),
-    sqlite_with_rowid=False,  # one page to write for a row, where there would be two
+    sqlite_with_rowid=False,  # each row is one page to write instead of two
 )
 
 attempts = Table(
@@ -164,8 +164,8 @@ attempts = Table(
     Column("error", Text),
 )
 
-# The signatures seen, while they could be shown again. A fingerprint begins with its time, so that
-# new ones are neighbours in the index, on few pages.
+# The signatures we have seen, for as long as somebody could send them again. A fingerprint begins
+# with its time, so new ones are neighbours in the index, on few pages.
 receipts = Table(
     "receipts",
     metadata,
@@ -175,7 +175,7 @@ receipts = Table(
     sqlite_with_rowid=False,
 )
 
-# What was set up at Jebbit by its API. Goes with its integration.
+# What we set up at Jebbit through its API; deleted together with the integration.
 jebbit_registrations = Table(
     "jebbit_registrations",
     metadata,
@@ -186,11 +186,11 @@ jebbit_registrations = Table(
         primary_key=True,
     ),
     Column("jebbit_id", String(100), nullable=False),  # of the webhook integration at Jebbit
-    Column("credentials", LargeBinary),  # encrypted by the vault; null unless to be remembered
+    Column("credentials", LargeBinary),  # encrypted by the vault; null if we keep none
     Column("created_at", Double, nullable=False),
 )
 
-# Keys that the ledger's rows depend on, encrypted by the vault so that its own keys can change.
+# Keys that rows were made with. The vault encrypts them, so the vault's own keys can change.
 data_keys = Table(
     "data_keys",
     metadata,
@@ -199,7 +199,7 @@ data_keys = Table(
 )
 
 
-# On SQLite: what this machine's monotonic clock counts from, since it started.
+# On SQLite: the unix time at which this machine's monotonic clock was zero, for each boot.
 clocks = Table(
     "clocks",
     metadata,
@@ -207,7 +207,7 @@ clocks = Table(
     Column("zero_at", Double, nullable=False),
 )
 
-# What somebody is to be told of by a message to NOTIFY_URL.
+# Messages to NOTIFY_URL: what people should hear of.
 notices = Table(
     "notices",
     metadata,
@@ -215,11 +215,11 @@ notices = Table(
     Column("integration_id", String(100), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("detail", Text),
-    Column("events", Integer, nullable=False),  # how many this one message tells of
+    Column("events", Integer, nullable=False),  # how many events this one message counts
     Column("created_at", Double, nullable=False),
-    Column("due_at", Double),  # when to tell; told, or given up: null
+    Column("due_at", Double),  # when to send it; null once it is sent or given up
     Column("told_at", Double),
-    # Until it is told, one message takes up all dead submissions of an integration.
+    # One unsent message counts all new dead submissions of an integration.
     Index(
         "notices_dead",
         "integration_id",
@@ -240,9 +240,9 @@ _HEAD_START = 2 * 3600.0
 
 
 def ready_at(now: float) -> float:
-    """Return the due time of what may go at once.
+    """Return the due time of a submission that may go at once.
 
-    It lies two hours back, so that a clock which jumps back by an hour does not make waiting what
-    is ready; in the order of `due_at` the ready ones stay in the order in which they became so.
+    It lies two hours back: if the clock jumps back by an hour, what is ready does not have to wait.
+    Ordered by `due_at`, ready submissions keep the order in which they became ready.
     """
     return now - _HEAD_START

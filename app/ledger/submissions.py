@@ -1,4 +1,4 @@
-"""Submissions as ops see them: find, list, count, replay."""
+"""Submissions as operators see them: find, list, count, replay."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ class UnknownSubmission(Exception):
 
 
 class NotReplayable(Exception):
-    """The submission cannot be sent again; the message says why, and what can be done."""
+    """The submission cannot be sent again; the message says why, and what the caller can do."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSubmission:
-    """A submission as it stands; times are unix seconds, `payload` None once it was wiped."""
+    """A submission as it is now; times are unix seconds, `payload` is None once it is wiped."""
 
     seq: int
     id: str
@@ -51,7 +51,7 @@ class StoredSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which submissions are meant; None does not narrow. `contact_keys`: any of them."""
+    """Which submissions to take; None means all. `contact_keys`: any of them."""
 
     integration_id: str | None = None
     status: SubmissionStatus | None = None
@@ -61,7 +61,7 @@ class Filter:
     until: float | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the filter as conditions on the submissions' table."""
+        """Return the filter as conditions on the table of submissions."""
         column = submissions.c
         equal = {
             column.integration_id: self.integration_id,
@@ -81,7 +81,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """How many of those that matched were put back in line, and how many were refused."""
+    """How many matching submissions were put back in line, and how many were refused."""
 
     replayed: int
     refused: int
@@ -89,7 +89,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many submissions of an integration there are by status; age of the oldest pending."""
+    """An integration's submissions by status, and the age of the oldest pending one."""
 
     integration_id: str
     by_status: Mapping[str, int]
@@ -116,7 +116,7 @@ async def find(database: Database, submission_id: str) -> StoredSubmission:
 async def newest(
     database: Database, wanted: Filter, *, limit: int, before: int | None
 ) -> list[StoredSubmission]:
-    """Return submissions, newest first, without payloads' attempts; `before` is a seq."""
+    """Return submissions, newest first, without their attempts; `before` is a seq."""
     conditions = wanted.conditions()
     if before is not None:
         conditions.append(submissions.c.seq < before)
@@ -135,18 +135,21 @@ async def replay(
     Args:
         database: the ledger.
         submission_id: which.
-        force: also where a newer one of the contact was delivered, whose answers it overwrites.
+        force: replay it even if a newer one of the contact was delivered; it overwrites that one.
         now: unix seconds.
-        dry_run: only find out whether it would be.
+        dry_run: only find out whether it can be replayed.
 
     Raises:
         UnknownSubmission: there is none.
-        NotReplayable: pending, a test, wiped, of a deleted integration, or older than delivered.
+        NotReplayable: it is pending, a test, wiped or older than one that was delivered, or its
+            integration was deleted.
     """
     async with database.write() as connection:
         row = await _row(connection, submission_id)
         turn = await _lock_contact(connection, database, row)
-        row = await _row(connection, submission_id)  # as it is now that nobody else can change it
+        row = await _row(
+            connection, submission_id
+        )  # read again, now that nobody else can change it
         _refuse_replay(row)
         if turn is None:
             raise NotReplayable("Its integration was deleted; create one of that name first.")
@@ -177,12 +180,12 @@ async def replay(
 async def replay_all(
     database: Database, wanted: Filter, *, force: bool, dry_run: bool, now: float
 ) -> Replayed:
-    """Put every submission that matches back in line, the oldest first.
+    """Put every matching submission back in line, the oldest first.
 
     Args:
         database: the ledger.
-        wanted: which; pending ones and tests are never meant.
-        force: also those of whose contact a newer one was delivered.
+        wanted: which; pending ones and tests are left out.
+        force: replay also those whose contact got a newer one delivered.
         dry_run: only count.
         now: unix seconds.
     """
@@ -229,7 +232,7 @@ def _refuse_replay(row: Row[tuple[Any, ...]]) -> None:
 async def _lock_contact(
     connection: AsyncConnection, database: Database, row: Row[tuple[Any, ...]]
 ) -> Row[tuple[Any, ...]] | None:
-    """Return the submission's contact, locked; None where the integration is gone."""
+    """Return the submission's contact, locked; None if the integration is gone."""
     known = select(integrations.c.id).where(integrations.c.id == row.integration_id)
     if await connection.scalar(known.with_for_update(read=True, key_share=True)) is None:
         return None
