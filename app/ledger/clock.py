@@ -1,8 +1,8 @@
-"""The ledger's time: due times and leases are compared by it, in whatever process.
+"""The ledger's time, by which every process compares due times and leases.
 
-A process counts on by its monotonic clock, so that setting the wall clock changes nothing. Where it
-counts from, all processes of a ledger must agree: one whose clock is a minute ahead would take the
-others' claims for abandoned, and send what they are sending.
+A process counts on by its monotonic clock, so setting the wall clock changes nothing. All processes
+of a ledger must count from the same zero: one whose clock is a minute ahead would take the others'
+claims for abandoned, and send what they are sending.
 """
 
 import time
@@ -14,11 +14,11 @@ from app.ledger.database import Database
 from app.ledger.schema import clocks
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_SET_RIGHT = 1.5 * 3600  # seconds; a clock set by more was wrong before, and is believed
+_SET_RIGHT = 1.5 * 3600  # seconds; if somebody sets the clock by more, it was wrong before
 
 
 async def zero_at(database: Database) -> float:
-    """Return the unix time at which, for this ledger, this machine's monotonic clock was zero."""
+    """Return the unix time at which this machine's monotonic clock was zero, for this ledger."""
     if database.is_sqlite:
         return await _agreed_on_this_machine(database)
     async with database.read() as connection:
@@ -27,10 +27,11 @@ async def zero_at(database: Database) -> float:
 
 
 async def _agreed_on_this_machine(database: Database) -> float:
-    """Return what the first process since the machine started has found, by the wall clock.
+    """Return the zero that the first process found by the wall clock, after the machine started.
 
-    Its processes share the monotonic clock, and so setting the wall clock by an hour later does not
-    matter. Where the system does not tell one start from another, each goes by the wall clock.
+    All processes of a machine share the monotonic clock, so setting the wall clock by an hour later
+    does not matter. If the system does not tell its starts apart, each process goes by the wall
+    clock.
     """
     mine = time.time() - time.monotonic()
     if (boot := _this_start()) is None:
@@ -44,5 +45,5 @@ async def _agreed_on_this_machine(database: Database) -> float:
 
 
 def _this_start() -> str | None:
-    """Return what tells this start of the machine from others, where the system says it."""
+    """Return the id of this start of the machine; None if the system has none."""
     return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else None

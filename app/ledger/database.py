@@ -33,15 +33,15 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_MIGRATION_LOCK = 7_166_214_300  # any number that nobody else on the same PostgreSQL uses
-# A replica that stops in the middle of a transaction, for whatever reason, would keep its locks and
-# hold up all others; PostgreSQL itself ends that. And nobody waits for a lock, or for a server that
-# does not answer, for ever: the webhook is refused and comes again.
+_MIGRATION_LOCK = 7_166_214_300  # a number that nobody else on the same PostgreSQL uses
+# A replica that stops in the middle of a transaction would keep its locks and hold up all others:
+# PostgreSQL ends its session. Nobody waits for ever for a lock or for a server that does not
+# answer: we refuse the webhook, and Jebbit sends it again.
 _LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
 _COMMAND_SECONDS = 60.0
-# What every submission waits for is found by an index, in the order of that index. PostgreSQL would
-# rather sort a whole backlog while it has no statistics of it, as in a first burst, and would keep
-# to a plan that it made when the tables were empty.
+# Every query that submissions wait for finds its rows by an index, in the index's order. Without
+# statistics, as in a first burst, PostgreSQL would rather sort the whole backlog, and it would keep
+# a plan that it made when the tables were empty.
 _BY_INDEX = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
@@ -49,8 +49,8 @@ _BY_INDEX = {
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_custom_plan",
 }
-# What the writes of a large ledger touch is all over its indexes: pages are kept in memory rather
-# than read each time, and written back to the file once for many commits.
+# Writes to a large ledger touch pages all over its indexes. SQLite keeps these pages in memory, and
+# copies them from its write-ahead log to the database once for many commits.
 _CACHE_KB = 65_536
 _WAL_PAGES = 4_000
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
@@ -65,23 +65,23 @@ UNAVAILABLE: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
 )
-"""What a call to the ledger raises while it cannot be reached or cannot store."""
+"""What a call raises while the ledger cannot be reached or cannot store."""
 
 
 def failure_event(error: Exception) -> str:
-    """Return the event of a log line on what one round of a loop has met, and outlives."""
+    """Return the log event for an error that a loop survives."""
     return "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
 
 
 class Database:
-    """Connections to the ledger, and the two kinds of transaction made on them."""
+    """Connections to the ledger, and its kinds of transaction: `transact`, `write` and `read`."""
 
     def __init__(self, url: str) -> None:
         self.url = async_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
-        # SQLite has one writer at a time; BEGIN IMMEDIATE takes its place in the queue at once,
-        # where a transaction that reads first and writes later could be refused halfway.
+        # SQLite has one writer at a time. BEGIN IMMEDIATE waits for its turn now: SQLite could
+        # refuse the first write of a transaction that has only read so far.
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         dialect = self._engine.dialect
         self._transactions = (
@@ -91,7 +91,7 @@ class Database:
         )
 
     async def transact(self, work: Work[Result]) -> Result:
-        """Return what `work` returns, once that is committed, durably: the quick way to write.
+        """Return what `work` returns, once it is durably committed: the fast way to write.
 
         Raises:
             Exception: one of `UNAVAILABLE`, or whatever `work` raises; nothing is stored then.
@@ -100,42 +100,42 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that writes; it is committed, durably, when the block ends."""
+        """Open a transaction that writes; it is durably committed when the block ends."""
         async with self._writer.begin() as connection:
             yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction that only reads, from one snapshot on SQLite."""
+        """Open a transaction that only reads; on SQLite it sees one snapshot."""
         async with self._engine.connect() as connection:
             yield connection
 
     def insert_or_ignore(self, table: Any) -> Any:
-        """Return an insert that leaves a row alone where one of its keys exists."""
+        """Return an insert that does nothing if a row with one of its keys exists."""
         return _insert_or_ignore(self.is_sqlite, table)
 
     async def migrate(self) -> None:
-        """Bring the tables to the newest form; safe when several processes start at once."""
+        """Bring the tables to the newest form; several processes may do this at once."""
         if self.is_sqlite and self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             await self._use_wal()
-        with suppress(DBAPIError):  # before the first start there are no tables to look into
-            # A newer version leaves this one able to work: see its migrations' template.
+        with suppress(DBAPIError):  # before the first start there are no tables to read
+            # This version can work on a newer form too: see the template of the migrations.
             if await self.migrations() != "not_current":
                 return
         async with self.write() as connection:
             if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
-                for limit in _LIMITS:  # a change of large tables takes its time
+                for limit in _LIMITS:  # changing a large table takes longer
                     await connection.execute(text(f"SET LOCAL {limit} = 0"))
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 await connection.execute(lock, {"key": _MIGRATION_LOCK})
             await connection.run_sync(_upgrade)
 
     async def _use_wal(self) -> None:
-        """Let readers and a writer work side by side; the file remembers it.
+        """Let readers and a writer work at the same time; SQLite stores this in the file.
 
-        SQLite refuses this at once while another process is at its first write, instead of
-        waiting for its turn as for everything else.
+        While another process makes the file's first write, SQLite refuses at once instead of
+        waiting, so we try again.
         """
         give_up = time.monotonic() + _BUSY_SECONDS
         async with self._engine.connect() as connection:
@@ -150,7 +150,7 @@ class Database:
                     await asyncio.sleep(0.02)
 
     async def pseudonyms(self, vault: Vault) -> Pseudonyms:
-        """Return the ledger's pseudonyms, made at its first start.
+        """Return the ledger's pseudonyms; the first start makes their key.
 
         Raises:
             WrongSecretKey: the ledger was written with another `SECRET_KEY`.
@@ -164,12 +164,12 @@ class Database:
         return Pseudonyms(vault.decrypt(kept or b""))
 
     async def ping(self) -> None:
-        """Raise where the ledger cannot be reached."""
+        """Raise if the ledger cannot be reached."""
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
     async def migrations(self) -> Literal["ok", "newer", "not_current"]:
-        """Say how the tables' form compares with the one that this code was written for."""
+        """Say how the form of the tables compares with the form this code was written for."""
         async with self.read() as connection:
             found = list(await connection.scalars(text("SELECT version_num FROM alembic_version")))
         revision = int(found[0]) if len(found) == 1 and found[0].isdigit() else 0
@@ -237,7 +237,7 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
 
 
 def _configure_sqlite(connection: Any) -> None:
-    connection.isolation_level = None  # transactions are begun where they begin, not guessed
+    connection.isolation_level = None  # we begin transactions ourselves
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
     cursor.execute("PRAGMA foreign_keys=ON")
@@ -247,7 +247,7 @@ def _configure_sqlite(connection: Any) -> None:
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:
-    # A connection that died with its server is noticed before it is used.
+    # The pool tests a connection before it hands it out: its server may have gone.
     return create_async_engine(
         url,
         pool_pre_ping=True,
@@ -259,7 +259,9 @@ def _postgresql_engine(url: URL) -> AsyncEngine:
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic import command  # takes a quarter of a start to load, and is seldom needed
+    from alembic import (
+        command,
+    )  # takes a quarter of the start to load, and most starts do not need it
     from alembic.config import Config
 
     config = Config()
@@ -270,5 +272,5 @@ def _upgrade(connection: Connection) -> None:
 
 @cache
 def _head() -> int:
-    """Return the newest revision; they are numbers that grow, and begin their files' names."""
+    """Return the newest revision: a growing number that begins the name of its file."""
     return max(int(each.name[:4]) for each in (_MIGRATIONS / "versions").glob("[0-9]*.py"))

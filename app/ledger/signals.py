@@ -1,11 +1,11 @@
-"""Signals: a submission that one process accepted is claimed by another at once.
+"""Signals: when one process accepts a submission, another one claims it at once.
 
-Without them nothing is lost, only later: the worker looks by itself every second.
+Without them nothing is lost, only late: the worker looks by itself every second.
 
-PostgreSQL has a means for it, LISTEN and NOTIFY. SQLite has none between processes, but it tells
-any connection whether another one has committed (`PRAGMA data_version`): a look into shared memory
-that takes microseconds, needs no transaction and waits for no writer. A socket or a file would
-spare those looks, and would have to be found, made, permitted and cleaned up after crashes.
+PostgreSQL has LISTEN and NOTIFY. SQLite has no signals between processes, but it tells a connection
+whether another one has committed (`PRAGMA data_version`): that reads shared memory, takes
+microseconds, needs no transaction and waits for no writer. A socket or a file would spare the
+polling, but somebody has to find it, make it, permit it and clean it up after a crash.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ log = structlog.get_logger("signals")
 
 _CHANNEL = "submissions_due"
 _LOOK_SECONDS = 0.05  # between two looks at SQLite's version
-_ALIVE_SECONDS = 15.0  # between two checks that PostgreSQL still hears us
-_AGAIN_SECONDS = 1.0  # until the next try to reach a ledger that is away
+_ALIVE_SECONDS = 15.0  # between two checks that PostgreSQL still answers
+_AGAIN_SECONDS = 1.0  # between two tries to reach a ledger that is away
 
 
 _NOTIFY = select(func.pg_notify(_CHANNEL, ""))
 
 
 async def announce_due(transaction: Transaction, database: Database) -> None:
-    """Tell all workers, if this transaction commits, that something became due."""
-    if not database.is_sqlite:  # there, the commit itself is the signal
+    """Tell all workers that something is due, once this transaction commits."""
+    if not database.is_sqlite:  # on SQLite the commit is the signal
         await transaction.rows(_NOTIFY)
 
 
 async def listen(database: Database, wake: Callable[[], None]) -> None:
-    """Call `wake` when another process may have made something due; until cancelled.
+    """Call `wake` whenever another process may have made something due; run until cancelled.
 
-    Where the ledger is away it is tried again, and `wake` called once it is back: what was
-    announced meanwhile was not heard.
+    If the ledger goes away, try again, and call `wake` when it is back: we heard no signal
+    meanwhile.
     """
     follow = _follow_sqlite if database.is_sqlite else _follow_postgresql
     while True:
@@ -70,13 +70,13 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 async def _follow_postgresql(database: Database, wake: Callable[[], None]) -> None:
-    """Listen on a connection of our own, as one from the pool would be reset when given back."""
+    """Listen on a connection of our own: the pool resets a connection when it gets it back."""
     engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
     try:
         async with engine.connect() as connection:
             raw = await connection.get_raw_connection()
             driver = raw.driver_connection
-            assert driver is not None  # noqa: S101 - open, as we are inside of `connect`
+            assert driver is not None  # noqa: S101 - it is open, inside `connect`
             lost = asyncio.Event()
             driver.add_termination_listener(lambda _: lost.set())
             await driver.add_listener(_CHANNEL, lambda *_: wake())

@@ -1,8 +1,9 @@
-"""Transactions on the drivers themselves, for the statements that every submission waits for.
+"""Transactions on the database drivers themselves, for the statements every submission waits for.
 
-SQLAlchemy writes the statements, once for each engine; what it does at every execution (a greenlet,
-and on SQLite a change of threads, for each statement) would cost several times the statement. Here
-a whole transaction is one job of one thread on SQLite, and plain calls of asyncpg on PostgreSQL.
+SQLAlchemy compiles each statement once, but does not execute it: that takes a greenlet for each
+statement, and on SQLite two changes of thread, and would nearly double what accepting a webhook
+costs. On SQLite a whole transaction is one job for one thread, on PostgreSQL its statements are
+plain calls of asyncpg. A test holds both against SQLAlchemy's own execution.
 """
 
 import asyncio
@@ -43,30 +44,30 @@ Row = tuple[Any, ...]
 class Transaction(Protocol):
     """An open transaction that writes.
 
-    A statement is made once, with a named parameter for whatever changes, and a value is given for
-    each: it is compiled when it is first seen.
+    Make each statement once, at import, with a named parameter for every value that changes: it is
+    compiled when it is first executed.
     """
 
     async def rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
-        """Return the rows as tuples, with values as the driver gives them."""
+        """Return the rows as tuples of what the driver returns."""
 
     async def change(self, statement: Executable, **values: Any) -> int:
-        """Execute once; return how many rows that concerned."""
+        """Execute once; return how many rows were changed."""
 
     async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
-        """Execute once for each of the rows, which hold the values of these parameters in order.
+        """Execute once for each row; a row holds the values of the named parameters, in order.
 
-        No two rows update the same row of a table, and an insert holds no value but theirs.
+        No two rows may update the same row of a table, and an insert may hold no other values.
         """
 
 
 Work = Callable[[Transaction], Awaitable[Result]]
-"""What is done within a transaction. It awaits nothing else, and may be done again from the start
-where it raises."""
+"""The body of a transaction. It awaits nothing but the transaction's methods; after an error a
+caller may run it again from the start."""
 
 
 class among(ColumnElement[bool]):  # noqa: N801 - reads like the other words of a statement
-    """Whether a column is one of a list that is given as one parameter, however long it is."""
+    """Whether a column is in a list; the list, of any length, is one parameter."""
 
     inherit_cache = True
 
@@ -89,7 +90,7 @@ def _among_array(element: among, compiler: SQLCompiler, **more: Any) -> str:
 
 
 class _Prepared:
-    """A statement's text for one engine, and how its parameters are put in their places."""
+    """A statement's text for one engine, and the order of its parameters."""
 
     def __init__(self, compiled: SQLCompiler) -> None:
         self.text = str(compiled)
@@ -105,7 +106,7 @@ class _Prepared:
         return tuple([values[name] if name in values else fixed[name] for name in self._names])
 
     def arrange(self, names: Names, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return rows of the values of these parameters as rows of all of the statement's."""
+        """Turn rows of the named parameters' values into rows of all the statement's values."""
         given = [*names, *self._fixed]
         places = [given.index(name) for name in self._names]
         fixed = tuple(self._fixed.values())
@@ -119,7 +120,7 @@ def _compile(statement: Any, dialect: Dialect, names: Iterable[str]) -> SQLCompi
 
 
 class _Statements:
-    """The statements seen so far, prepared for one engine."""
+    """The statements executed so far, prepared for one engine."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -133,7 +134,7 @@ class _Statements:
         return known
 
     def prepare_lists(self, statement: Executable, names: Names) -> _Prepared:
-        """Prepare an insert or update of any number of rows, given as a list for each parameter."""
+        """Prepare an insert or update of any number of rows: a list for each parameter."""
         if (known := self._of_lists.get(statement)) is None:
             of_one = _compile(statement, self._dialect, names)
             types = {name: of_one.binds[name].type for name in names}
@@ -160,7 +161,7 @@ def _update_lists(statement: Any, given: Any) -> Executable:
 
 
 class _OnSqlite:
-    """Never waits for anything but the database itself, so that it can run in a thread."""
+    """Its methods never wait for the event loop, so a thread can run them."""
 
     def __init__(self, connection: sqlite3.Connection, statements: _Statements) -> None:
         self._connection = connection
@@ -185,7 +186,7 @@ class _OnSqlite:
 
 
 class SqliteTransactions:
-    """Makes transactions one after the other, in a thread of their own."""
+    """Runs transactions one after the other, in a thread of their own."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], dialect: Dialect) -> None:
         """Take a function that opens a connection, to be used in any thread."""
@@ -222,13 +223,13 @@ class SqliteTransactions:
 
 
 def _finish(work: Awaitable[Result]) -> Result:
-    """Run what never waits for the event loop to its end."""
+    """Run a coroutine that never waits for the event loop, and return its result."""
     try:
         work.__await__().send(None)
     except StopIteration as done:
         result: Result = done.value
         return result
-    raise AssertionError("the work of a transaction waits for nothing else")
+    raise AssertionError("the body of a transaction awaits nothing but its methods")
 
 
 class _OnPostgresql:
@@ -247,17 +248,17 @@ class _OnPostgresql:
         return int(done.rpartition(" ")[2])
 
     async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
-        # As one statement with a list for each parameter, its text the same for any number of rows.
+        # One statement with a list for each parameter: its text is the same for any number of rows.
         prepared = self._statements.prepare_lists(statement, names)
         lists = dict(zip(names, zip(*rows, strict=True), strict=True))
         await self._connection.execute(prepared.text, *prepared.places(lists))
 
 
 class PostgresqlTransactions:
-    """Makes transactions, each on a connection that no other has meanwhile."""
+    """Runs transactions side by side, each on a connection of its own."""
 
     def __init__(self, connect: Callable[[], Awaitable[Any]], dialect: Dialect) -> None:
-        """Take what opens a connection."""
+        """Take a function that opens a connection."""
         self._connect = connect
         self._statements = _Statements(dialect)
         self._idle: list[Any] = []
@@ -268,7 +269,7 @@ class PostgresqlTransactions:
         try:
             async with connection.transaction():
                 result = await work(_OnPostgresql(connection, self._statements))
-        except asyncpg.PostgresError:  # it refused something, and can be used again
+        except asyncpg.PostgresError:  # the server refused something; the connection is still good
             self._idle.append(connection)
             raise
         except BaseException:
@@ -280,12 +281,12 @@ class PostgresqlTransactions:
     async def _take(self) -> Any:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.is_closed():  # as it is when the server went away meanwhile
+            if not connection.is_closed():  # it is closed if the server went away meanwhile
                 return connection
         return await self._connect()
 
     async def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the idle connections."""
         while self._idle:
             with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await self._idle.pop().close(timeout=5)

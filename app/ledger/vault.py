@@ -1,4 +1,4 @@
-"""Secrets at rest, and the keys by which people are known without their address."""
+"""Secrets at rest, and the keys by which we know people without their address."""
 
 import base64
 import hmac
@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class WrongSecretKey(Exception):
-    """What is stored was encrypted with none of the keys given in `SECRET_KEY`."""
+    """None of the keys in `SECRET_KEY` decrypts what is stored."""
 
 
 class Vault:
-    """Encrypts with the first of its keys, decrypts with any, so that they can be rotated."""
+    """Encrypts with the first of its keys and decrypts with any, so keys can be rotated."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
-        """Take the keys, newest first: any strings long enough not to be guessed."""
+        """Take the keys, newest first: strings too long to be guessed."""
         self._fernet = MultiFernet([Fernet(_derive(key)) for key in secret_keys])
 
     def encrypt(self, plain: bytes) -> bytes:
@@ -29,16 +29,16 @@ class Vault:
         """Decrypt with whichever key fits.
 
         Raises:
-            WrongSecretKey: none does.
+            WrongSecretKey: no key fits.
         """
         with _known_key():
             return self._fernet.decrypt(token)
 
     def rotate(self, token: bytes) -> bytes:
-        """Return what was encrypted with any of the keys, encrypted with the newest.
+        """Encrypt a token again, with the newest key.
 
         Raises:
-            WrongSecretKey: with none of them.
+            WrongSecretKey: no key fits.
         """
         with _known_key():
             return self._fernet.rotate(token)
@@ -61,10 +61,10 @@ def _derive(secret_key: str) -> bytes:
 
 
 class Pseudonyms:
-    """Keyed digests: the same input gives the same key, which says nothing of the input.
+    """Keyed digests: equal inputs give equal digests, which reveal nothing of the input.
 
-    The key is random, kept in the ledger and encrypted by the vault, so that `SECRET_KEY` can
-    change without every person becoming a stranger.
+    Their key is random. The ledger keeps it, encrypted by the vault: `SECRET_KEY` can change, and
+    we still recognize every person.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -87,14 +87,14 @@ class Pseudonyms:
         return self.email(email) if email else phone_key, phone_key
 
     def content(self, content: bytes) -> str:
-        """Return the digest by which two equal contents are told."""
+        """Return a digest that equal contents share."""
         return self._digest("content", content)
 
     def session(self, session: str, content: bytes, occurred_at: float | None = None) -> str:
-        """Return the digest of a session's id together with its content.
+        """Return the digest of a session's id and content.
 
-        It begins with when that was (unix seconds), where the content says so: new sessions are
-        then neighbours in an index, on few pages.
+        If the content says when it happened (unix seconds), the digest begins with that time: new
+        sessions are then neighbours in an index, on few pages.
         """
         digest = self._digest(f"session {len(session)} {session}", content)
         if occurred_at is None or not 0 <= occurred_at < 2**32:
