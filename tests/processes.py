@@ -18,6 +18,13 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).parents[1]
 
 
+UNTIL_TOLD = ("serve", "worker", "worker with a port", "sandbox", "demo")
+"""The commands that run until they are told to end, in all their forms."""
+
+STARTING_SECONDS = 1.5
+"""What a start takes of its own CPU time until the command is up, and some more."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A command that runs; `url` is where it serves if it does, `output` the file it writes to."""
@@ -108,6 +115,14 @@ def start(
             stderr=subprocess.STDOUT,
         )
     return Program(popen, f"http://127.0.0.1:{environment['PORT']}", output)
+
+
+def form_of(command: str) -> tuple[list[str], dict[str, str]]:
+    """Return the arguments and the settings for one of `UNTIL_TOLD`, on a free port."""
+    port = str(free_port())
+    name, *more = command.split(maxsplit=1)
+    arguments = [name, "--port", port] if name == "sandbox" else [name]
+    return arguments, {"PORT": port, **({"WORKER_PORT": port} if more else {})}
 
 
 def catches(pid: int, number: signal.Signals) -> bool:

@@ -10,13 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.serving import free_port
-from tests.processes import Program, catches
+from tests.processes import STARTING_SECONDS, UNTIL_TOLD, Program, catches, form_of
 from tests.waiting import wait_for
-
-COMMANDS = ("serve", "worker", "worker with a port", "sandbox", "demo")
-STARTING = 1.5
-"""Seconds of its own CPU time that a process takes until it is up, and some more."""
 
 
 @pytest.fixture
@@ -24,22 +19,19 @@ def begin(launch: Callable[..., Program], tmp_path: Path) -> Callable[..., Progr
     """Start one of the commands, perhaps `under` another program."""
 
     def start(command: str, **more: list[str]) -> Program:
-        port = str(free_port())
-        name, *with_port = command.split(maxsplit=1)
-        arguments = [name, "--port", port] if name == "sandbox" else [name]
-        settings = {"WORKER_PORT": port} if with_port else {}
-        return launch(*arguments, PORT=port, TMPDIR=str(tmp_path), **settings, **more)
+        arguments, settings = form_of(command)
+        return launch(*arguments, TMPDIR=str(tmp_path), **settings, **more)
 
     return start
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", UNTIL_TOLD)
 def test_a_signal_during_the_start_ends_it_with_0(begin, tmp_path, command):
     """From the first lines of the program on, through all that it loads, opens and binds, to the
     moment it serves: the exit code is 0, nothing is told as an error, and nothing stays behind.
     """
     chance = random.Random(seed := random.randrange(1_000_000))
-    for moment in (0.0, chance.uniform(0, STARTING / 2), chance.uniform(STARTING / 2, STARTING)):
+    for moment in (0.0, chance.uniform(0, STARTING_SECONDS)):
         number = chance.choice([signal.SIGTERM, signal.SIGINT])
         program = begin(command)
         program.until_handled()
@@ -66,7 +58,7 @@ def test_signals_without_end_change_nothing(begin, command):
     """Also while it ends, and while the interpreter goes: the exit code stays 0."""
     program = begin(command)
     program.until_handled()
-    program.until_spent(STARTING)
+    program.until_spent(STARTING_SECONDS)
     while program.running:
         program.send(signal.SIGTERM)
         program.send(signal.SIGINT)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -11,17 +11,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.jebbit.signature import HEADER, sign
 from app.main import create_app
 from app.serving import serving
 from app.settings import Settings
 from tests.conftest import (
     OPS_TOKEN,
     SECRET_KEY,
-    WEBHOOK_SECRET,
     SandboxServer,
     Service,
     integration_body,
+    signed,
 )
 
 _numbers = count(1)
@@ -69,26 +68,9 @@ class SharedService(Service):
     anyone: httpx.Client = field(kw_only=True)
     app: FastAPI = field(kw_only=True)
 
-    def post(
-        self,
-        body: Any,
-        integration: str = "spring-quiz",
-        secret: str = WEBHOOK_SECRET,
-        at: float | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    def post(self, body: Any, integration: str = "spring-quiz", **how: Any) -> httpx.Response:
         """Post a signed webhook, as `Service.post` does."""
-        content = (
-            body
-            if isinstance(body, bytes)
-            else self.anyone.build_request("POST", "/", json=body).content
-        )
-        signature = sign(body=content, secret=secret, at=int(time.time() if at is None else at))
-        return self.anyone.post(
-            f"/webhooks/jebbit/{integration}",
-            content=content,
-            headers={"content-type": "application/json", HEADER: signature, **(headers or {})},
-        )
+        return self.anyone.post(f"/webhooks/jebbit/{integration}", **signed(body, **how))
 
 
 @pytest.fixture(scope="session")

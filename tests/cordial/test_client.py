@@ -2,16 +2,17 @@
 
 import base64
 import json
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
 import respx
-import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from tenacity import wait_none
 
 from app.cordial import client as client_module
@@ -27,6 +28,7 @@ from app.sandbox.faults import Fault
 from app.sandbox.server import create_sandbox
 from app.sandbox.state import Sandbox
 from app.sandbox.switches import Switches
+from app.serving import serving
 
 BASE = "https://api.cordial.io/v2"
 CID = "5f0c1a2b3c4d5e6f70819202"
@@ -314,22 +316,6 @@ async def test_attributes_that_cannot_be_had_are_an_error(http, cordial, answer,
 # --- Against the sandbox, over HTTP -------------------------------------------------------------
 
 
-@contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an app on a free port; gives its URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, Sandbox]]:
     """A local Cordial under a real server."""
@@ -445,12 +431,11 @@ async def test_cookies_are_not_kept():
     """One pool serves many accounts: what one sets, another is not sent."""
     seen: list[str | None] = []
 
-    async def app(scope, receive, send):
-        seen.append(dict(scope["headers"]).get(b"cookie"))
-        headers = [(b"set-cookie", b"account=one"), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"{}"})
+    async def answer(request: Request) -> Response:
+        seen.append(request.headers.get("cookie"))
+        return JSONResponse({}, headers={"set-cookie": "account=one"})
 
+    app = Starlette(routes=[Route("/contacts", answer, methods=["POST"])])
     async with open_pool(1) as pool:
         with serving(app) as url:
             for key in ("one", "two"):

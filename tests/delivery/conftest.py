@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic_core import to_json
+from sqlalchemy import func, select
 
 from app.cordial.client import open_pool
 from app.delivery.accounts import Accounts
@@ -23,12 +24,14 @@ from app.ledger.accepting import Accepted, Arrival, NewSubmission, accept
 from app.ledger.database import Database
 from app.ledger.integrations import Integrations, StoredIntegration, document_of
 from app.ledger.retention import Retention
+from app.ledger.schema import contacts, submissions
 from app.ledger.submissions import StoredSubmission, find
 from app.ledger.vault import Pseudonyms, Vault
 from app.rules.integration import Integration, merge_patch
 from app.rules.plan import facts
 from app.rules.policy import EU_COUNTRIES
 from app.sandbox.faults import Fault
+from app.telemetry.metrics import Metrics
 from tests.conftest import SECRET_KEY, SandboxServer, integration_body
 
 _numbers = count(1)
@@ -44,6 +47,17 @@ class Clock:
         return self.now
 
 
+class Looks(Metrics):
+    """Counts how often a worker has begun to look for work."""
+
+    count = 0
+
+    def round(self) -> None:
+        """Count one."""
+        self.count += 1
+        super().round()
+
+
 @dataclass
 class Line:
     """The way from the ledger to the sandbox, with workers that run in this test."""
@@ -56,6 +70,7 @@ class Line:
     stack: AsyncExitStack
     workers: list[Worker] = field(default_factory=list)
     running: list[asyncio.Task[None]] = field(default_factory=list)
+    looks: list[Looks] = field(default_factory=list)
 
     async def create(self, **overrides: Any) -> StoredIntegration:
         """Create an integration that sends to the sandbox."""
@@ -137,9 +152,11 @@ class Line:
             concurrency=concurrency,
             retention=Retention(delivered=1e6, skipped=1e6),
             clock=self.clock,
+            metrics=(looks := Looks()),
             **lease,
         )
         self.workers.append(worker)
+        self.looks.append(looks)
         self.running.append(asyncio.create_task(worker.run()))
         return worker
 
@@ -160,6 +177,7 @@ class Line:
         await asyncio.gather(*self.running)
         self.workers.clear()
         self.running.clear()
+        self.looks.clear()
 
     async def until(self, ready: Callable[[], Any]) -> Any:
         """Return what `ready` gives, or awaits, as soon as it is true."""
@@ -204,14 +222,42 @@ class Line:
         return await self.until(turned)  # type: ignore[no-any-return]
 
     async def quiet(self) -> int:
-        """Let the workers look once more, thrice over; return how many requests Cordial got.
+        """Return how many requests Cordial got, once nothing is under way and nothing is due.
 
-        For what must not happen: a worker that is woken claims within a few milliseconds.
+        For what must not happen, on a machine of any speed: every worker has looked for work after
+        this was called, and neither then nor since has anything moved.
         """
-        for _ in range(3):
-            self.wake()
-            await asyncio.sleep(0.02)
+
+        async def unmoved() -> bool:
+            before = await self._standing()
+            await self._look_again()
+            return before[0] == 0 and await self._standing() == before
+
+        await self.until(unmoved)
         return len(self.cordial.bodies())
+
+    async def _look_again(self) -> None:
+        """Return when every worker has begun and ended a look for work."""
+        assert self.workers
+        # The look that goes on now may have begun before; the next is over when one more begins.
+        wanted = [each.count + 2 for each in self.looks]
+
+        def looked() -> bool:
+            self.wake()
+            return all(each.count >= many for each, many in zip(self.looks, wanted, strict=True))
+
+        await self.until(looked)
+
+    async def _standing(self) -> tuple[int, int, int]:
+        """Count the contacts under way, the submissions that wait, and what Cordial got."""
+        async with self.database.read() as connection:
+            leased = await connection.scalar(
+                select(func.count()).select_from(contacts).where(contacts.c.lease.is_not(None))
+            )
+            waiting = await connection.scalar(
+                select(func.count()).select_from(submissions).filter_by(status="pending")
+            )
+        return leased or 0, waiting or 0, len(self.cordial.bodies())
 
     def fail(self, kind: str, **more: Any) -> None:
         """Make Cordial fail, until cleared or as often as `times` says."""

@@ -168,7 +168,7 @@ async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
     await line.until(lambda: len(line.cordial.bodies()) == 1)
     line.clock.now += LEASE_SECONDS
     (other,) = await claim(line.database, line.clock(), 5)
-    await asyncio.sleep(0.3)  # its first try times out, and the second would come now
+    await line.stop()  # which waits for its end: the first try times out, a second would follow
     assert len(line.cordial.bodies()) == 1
     assert (await line.find(ids[0])).attempts == []
     assert other.id == ids[0]

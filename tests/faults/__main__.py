@@ -11,8 +11,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.harness import Report
 from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Report
 from tests.faults.theatre import Theatre
 
 _COLUMNS = (

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.faults.harness import Report, Stage, until
+from tests.faults.processes import until
+from tests.faults.stage import Report, Stage
 
 
 class Theatre:

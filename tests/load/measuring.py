@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from tests.faults.harness import SECRET
+from tests.faults.load import SECRET
 from tests.load.client import Load, Measured, post
 from tests.load.service import Ledger, Process, Service
 

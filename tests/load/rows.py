@@ -14,13 +14,14 @@ from pydantic_core import from_json, to_json
 
 from app.jebbit.submission import Submission
 from app.rules.plan import plan
-from tests.faults.harness import ROOT, post
+from tests.faults.load import post
 from tests.load import bench_plan
 from tests.load.client import Measured, address
 from tests.load.measuring import CONCURRENCY, NAME, Bench, Finding, per_second
 from tests.load.service import Process, bare, serve
 from tests.load.sustained import apart, together
 from tests.load.waiting import waiting
+from tests.processes import ROOT
 
 _BATCH = 100
 _UNSTORED = "accept, were nothing stored"

@@ -16,7 +16,10 @@ import httpx
 
 from app.serving import free_port
 from app.settings import Settings
-from tests.faults.harness import ROOT, SECRET, TOKEN, until
+from tests.faults.load import SECRET
+from tests.faults.processes import until
+from tests.faults.stage import TOKEN
+from tests.processes import ROOT
 
 LATENCY = 0.02  # s, the stub's
 SECRET_KEY = "a-secret-key-of-the-bench-0123456789"

@@ -5,7 +5,7 @@ from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.faults.harness import until
+from tests.faults.processes import until
 from tests.load.client import number_of
 from tests.load.measuring import NAME, PATIENCE, Bench, Finding
 from tests.load.service import Service, serve, worker

@@ -1,13 +1,11 @@
 """The local Cordial fails on demand."""
 
-import threading
-import time
-
 import httpx
 import pytest
 
 from app.sandbox.faults import Fault
 from tests.sandbox.caller import ANN, AUTH, email, post
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -113,9 +111,7 @@ def test_a_slow_answer_comes_after_the_clients_patience(server, sandbox):
         pytest.raises(httpx.ReadTimeout),
     ):
         client.post("/v2/contacts", json={"channels": ANN})
-    deadline = time.monotonic() + 10
-    while not len(sandbox.contacts) and time.monotonic() < deadline:
-        threading.Event().wait(0.005)
+    wait_for(lambda: len(sandbox.contacts))
     assert sandbox.contacts.find("email", "ann@example.com")
 
 

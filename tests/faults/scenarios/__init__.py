@@ -1,0 +1,14 @@
+"""The fault scenarios, by subject. Each plays on a fresh stage; `scale` says how long or how often.
+
+What a scenario must show beyond the report's zeros, it asserts itself.
+"""
+
+from importlib import import_module
+
+from tests.faults.scenarios.registry import SCENARIOS
+
+__all__ = ["SCENARIOS"]
+
+# Each enters its own; in this order they are played, and stand in the table.
+for _subject in "dying ledger cordial order turns clock garbage connections".split():
+    import_module(f"{__name__}.{_subject}")

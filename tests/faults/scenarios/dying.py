@@ -1,0 +1,82 @@
+"""The service dies, stands still or is told to end, and others go on."""
+
+import signal
+import time
+
+from tests.faults.scenarios.registry import BOTH, BUSY, scenario
+from tests.faults.stage import LEASE_SECONDS, Stage
+from tests.processes import STARTING_SECONDS, UNTIL_TOLD, form_of, start
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@scenario("killed under load", BOTH, 20)
+def killed(stage: Stage, scale: int) -> None:
+    """SIGKILL at a random moment, started again, `scale` times."""
+    stage.begin()
+    stage.faults(BUSY)
+    (service,) = stage.replicas
+    with stage.load() as load:
+        for _ in range(scale):
+            load.more(stage.chance.randint(1, 60))
+            service.kill()
+            service.start()
+    stage.settle()
+
+
+@scenario("replicas killed, frozen, added", BOTH, 4)
+def replicas(stage: Stage, scale: int) -> None:
+    """Of three, one is killed, one frozen past its lease and thawed, one added; and again."""
+    stage.begin(replicas=3)
+    stage.faults(BUSY)
+    with stage.load() as load:
+        for _ in range(scale):
+            victim, frozen = stage.chance.sample([one for one in stage.replicas if one.alive], 2)
+            load.more(20)
+            with frozen.stopped():
+                victim.kill()
+                if stage.engine == "postgresql":  # SQLite's one writer may be the frozen one
+                    load.more(20)
+                time.sleep(LEASE_SECONDS * 1.5)  # it is to miss its leases, that takes their time
+            stage.replica()
+            load.more(20)
+    stage.settle()
+
+
+@scenario("stopped in good order", BOTH, 5)
+def terminated(stage: Stage, scale: int) -> None:
+    """SIGTERM under load: the process ends with 0, and the other goes on with what it gave back."""
+    stage.begin(replicas=2)
+    stage.faults(BUSY)
+    with stage.load() as load:
+        for _ in range(scale):
+            load.more(20)
+            code = stage.replicas[0].terminate()
+            assert code == 0, (code, stage.replicas[0].log.read_text()[-3000:])
+            load.more(10)
+            stage.replicas[0].start()
+    stage.faults()
+    stage.settle()
+
+
+@scenario("told to end while it starts", BOTH, 20)
+def started(stage: Stage, scale: int) -> None:
+    """SIGTERM or SIGINT at a random moment of a start, from its first lines on: it ends with 0."""
+    stage.begin()
+    slowest = 0.0
+    with stage.load() as load:
+        for command in UNTIL_TOLD * scale:
+            arguments, more = form_of(command)
+            settings = {**stage.settings, **more, "TMPDIR": str(stage.folder)}
+            program = start(arguments, stage.folder, settings, stage.folder / "compiled")
+            program.until_handled()
+            program.until_spent(moment := stage.chance.uniform(0, STARTING_SECONDS))
+            number, told_at = stage.chance.choice(SIGNALS), time.monotonic()
+            code = program.end(number)
+            slowest = max(slowest, time.monotonic() - told_at)
+            where = f"{command}, {number.name} after {moment:.3f} s of CPU time"
+            assert code == 0, f"{code}: {where}: {program.said()[-3000:]}"
+            assert "Traceback" not in program.said(), f"{where}: {program.said()[-3000:]}"
+        load.more(1)
+    stage.settle()
+    stage.notes.append(f"{len(UNTIL_TOLD) * scale} starts; the slowest end took {slowest:.1f} s")
