@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before what takes a second to load
     ending.end_on_signals(sys.argv[1:])
 
 import asyncio
+import getpass
 import json
 import os
 import time
@@ -26,6 +27,7 @@ from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
 from app.main import create_app, create_worker_app, open_context, open_ledger, run_worker
 from app.operations import config_as_code
+from app.operations.callers import Caller, Role
 from app.operations.context import Context
 from app.operations.resuming import CheckFailed
 from app.sandbox.samples import SAMPLES
@@ -115,6 +117,7 @@ def apply(
     paused, they are shown, and the exit code is 1.
     """
     settings = _settings()
+    logs.configure(settings.log_format, "ERROR")  # what is done is told below, and in the ledger
     wanted = config_as_code.read(
         file.read_text(encoding="utf-8"), os.environ, settings.cordial_extra_hosts
     )
@@ -140,7 +143,7 @@ async def _apply(context: Context, change: config_as_code.Change, *, force: bool
     """Apply one change and say what became of it; False where it was to be resumed and is not."""
     done = f"{change.wanted.id}: {'changed' if change.before else 'created'}"
     try:
-        await config_as_code.apply(context, change, force=force)
+        await config_as_code.apply(context, _operator(), change, force=force)
     except CheckFailed as error:
         typer.echo(f"{done}, stays paused: the check finds errors", err=True)
         for each in error.places:
@@ -214,6 +217,15 @@ def demo(
         raise typer.Exit(run_demo(once=True))
     with suppress(KeyboardInterrupt), ending.on_signals(ending.interrupt):
         raise typer.Exit(run_demo(once=False))
+
+
+def _operator() -> Caller:
+    """Return who runs the command: whoever has the ledger's secrets may do everything."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user needs no name
+        name = str(os.getuid())
+    return Caller(name[:40], Role.ADMIN, "command line")
 
 
 def _run(settings: Settings, operation: Callable[[Context], Coroutine[None, None, T]]) -> T:

@@ -43,7 +43,10 @@ from app.ledger.integrations import Integrations
 from app.ledger.registrations import Registrations
 from app.ledger.retention import Retention
 from app.ledger.vault import Vault
+from app.operations.auditing import Auditor
+from app.operations.callers import Tokens
 from app.operations.context import Context
+from app.operations.slowdown import Slowdown
 from app.settings import Secrets, Settings, load_secrets, traces_exporter
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics
@@ -141,6 +144,9 @@ async def open_parts(
                 pseudonyms,
                 accounts,
                 JebbitApi(http, settings.jebbit_api_url),
+                Tokens(secrets.ops_tokens),
+                Slowdown(),
+                Auditor(database, clock),
                 eu_countries=settings.eu_countries,
                 clock=clock,
                 wake=worker.wake if settings.run_worker else _nobody,
@@ -263,7 +269,6 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
 
     return State(
         settings=settings,
-        ops_token=secrets.ops_token,
         context=context,
         database=context.database,
         integrations=context.integrations,
@@ -325,6 +330,9 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             await database.pseudonyms(vault),
             _accounts(settings, pool, Metrics(__version__)),
             JebbitApi(http, settings.jebbit_api_url),
+            Tokens([]),
+            Slowdown(),
+            Auditor(database, time.time),
             eu_countries=settings.eu_countries,
             clock=time.time,
             wake=_nobody,

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.delivery.schedule import DELAYS
 from app.ledger.database import async_url
+from app.operations.callers import OPS, Role, Token, read_tokens
 from app.rules.policy import EU_COUNTRIES
 from app.telemetry.logs import LogFormat
 
@@ -34,6 +36,7 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///data/ledger.db"
     secret_key: SecretStr | None = None
     ops_token: SecretStr | None = None
+    ops_tokens: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     public_url: str | None = None
@@ -116,6 +119,20 @@ class Settings(BaseSettings):
             raise ValueError(f"needs at least {_SHORTEST_KEY} characters; {_MAKE_ONE}")
         return value
 
+    @field_validator("ops_tokens")
+    @classmethod
+    def _are_tokens(cls, value: SecretStr | None) -> SecretStr | None:
+        read_tokens(value.get_secret_value() if value else "")  # says what is wrong
+        return value
+
+    @model_validator(mode="after")
+    def _are_different_tokens(self) -> Self:
+        ops = self.ops_token.get_secret_value() if self.ops_token else None
+        named = read_tokens(self.ops_tokens.get_secret_value() if self.ops_tokens else "")
+        if any(each.secret == ops for each in named):
+            raise ValueError("OPS_TOKENS holds the value of OPS_TOKEN; make another one")
+        return self
+
     @model_validator(mode="after")
     def _a_send_fits_into_a_lease(self) -> Self:
         # Otherwise another worker could take a claim over, and send it again, while the first still
@@ -162,6 +179,7 @@ class Secrets:
 
     secret_keys: list[str]
     ops_token: str
+    ops_tokens: Sequence[Token]  # of every caller, OPS_TOKEN's among them
     kept_in: dict[str, Path]
 
 
@@ -182,7 +200,10 @@ def load_secrets(settings: Settings) -> Secrets:
         raise MissingSecret(f"Set {' and '.join(missing)}, the same on every replica; {_MAKE_ONE}")
     kept = {name: settings.data_dir / name.lower() for name in missing}
     made = {name: _kept(path) for name, path in kept.items()}
-    return Secrets(settings.secret_keys or [made["SECRET_KEY"]], token or made["OPS_TOKEN"], kept)
+    token = token or made["OPS_TOKEN"]
+    named = read_tokens(settings.ops_tokens.get_secret_value() if settings.ops_tokens else "")
+    tokens = [Token(OPS, Role.ADMIN, token), *named]
+    return Secrets(settings.secret_keys or [made["SECRET_KEY"]], token, tokens, kept)
 
 
 def _kept(path: Path) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from app.api.auth import DESCRIBED, REFUSED, Protected
+from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import CurrentContext, OutsideUrl
@@ -117,6 +117,7 @@ async def list_integrations(
 )
 async def create_integration(
     context: CurrentContext,
+    who: CurrentCaller,
     outside_url: OutsideUrl,
     new: Annotated[NewIntegration, Body(openapi_examples={"email": {"value": EXAMPLE}})],
 ) -> IntegrationView:
@@ -126,7 +127,7 @@ async def create_integration(
     Paste the `webhook_url` of the answer into Jebbit.
     """
     integration = Integration.model_validate(new.model_dump(exclude={"state"}))
-    stored = await integrations.create(context, integration, paused=new.state == "paused")
+    stored = await integrations.create(context, who, integration, paused=new.state == "paused")
     return IntegrationView.of(stored, outside_url)
 
 
@@ -145,6 +146,7 @@ async def get_integration(
 )
 async def change_integration(
     context: CurrentContext,
+    who: CurrentCaller,
     outside_url: OutsideUrl,
     integration_id: IntegrationId,
     patch: Annotated[
@@ -156,7 +158,7 @@ async def change_integration(
     Lists are replaced whole. A null puts the default back, except where null is a choice itself,
     as in `jebbit.region`. A changed Cordial account opens a blocked gate.
     """
-    changed = await integrations.change(context, integration_id, patch)
+    changed = await integrations.change(context, who, integration_id, patch)
     return IntegrationView.of(changed, outside_url)
 
 
@@ -172,19 +174,23 @@ async def change_integration(
 )
 async def delete_integration(
     context: CurrentContext,
+    who: CurrentCaller,
     integration_id: IntegrationId,
     force: Annotated[bool, Query(description="Also with submissions pending.")] = False,
 ) -> None:
     """Refused while submissions are pending; with `force` they become dead and are kept."""
-    await integrations.delete(context, integration_id, force=force)
+    await integrations.delete(context, who, integration_id, force=force)
 
 
 @router.post("/{integration_id}/pause", summary="Stop sending", responses=_NOT_FOUND)
 async def pause_integration(
-    context: CurrentContext, outside_url: OutsideUrl, integration_id: IntegrationId
+    context: CurrentContext,
+    who: CurrentCaller,
+    outside_url: OutsideUrl,
+    integration_id: IntegrationId,
 ) -> IntegrationView:
     """Webhooks are accepted all the same; what they bring waits."""
-    return IntegrationView.of(await integrations.pause(context, integration_id), outside_url)
+    return IntegrationView.of(await integrations.pause(context, who, integration_id), outside_url)
 
 
 @router.post(
@@ -194,6 +200,7 @@ async def pause_integration(
 )
 async def check_integration(
     context: CurrentContext,
+    who: CurrentCaller,
     integration_id: IntegrationId,
     create_missing: Annotated[
         bool, Query(description="Create attributes and lists that Cordial does not have.")
@@ -205,7 +212,7 @@ async def check_integration(
     gate that Cordial's refusal had blocked is opened.
     """
     checked = await checking.check_integration(
-        context, integration_id, create_missing=create_missing
+        context, who, integration_id, create_missing=create_missing
     )
     return CheckAnswer.model_validate(checked, from_attributes=True)
 
@@ -225,6 +232,7 @@ async def check_integration(
 )
 async def resume_integration(
     context: CurrentContext,
+    who: CurrentCaller,
     outside_url: OutsideUrl,
     integration_id: IntegrationId,
     force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
@@ -233,7 +241,7 @@ async def resume_integration(
 
     The check is made first; with errors the answer is 409 with its findings, unless `force`.
     """
-    resumed = await resuming.resume(context, integration_id, force=force)
+    resumed = await resuming.resume(context, who, integration_id, force=force)
     return IntegrationView.of(resumed, outside_url)
 
 
@@ -276,10 +284,14 @@ async def preview(
     ),
 )
 async def add_webhook_secret(
-    context: CurrentContext, outside_url: OutsideUrl, integration_id: IntegrationId, new: NewSecret
+    context: CurrentContext,
+    who: CurrentCaller,
+    outside_url: OutsideUrl,
+    integration_id: IntegrationId,
+    new: NewSecret,
 ) -> IntegrationView:
     """To rotate: add the new one here, change it at Jebbit, then remove the old one."""
-    added = await rotating.add_secret(context, integration_id, new.secret.get_secret_value())
+    added = await rotating.add_secret(context, who, integration_id, new.secret.get_secret_value())
     return IntegrationView.of(added, outside_url)
 
 
@@ -292,10 +304,11 @@ async def add_webhook_secret(
 )
 async def remove_webhook_secret(
     context: CurrentContext,
+    who: CurrentCaller,
     outside_url: OutsideUrl,
     integration_id: IntegrationId,
     last4: Annotated[str, Path(openapi_examples={"cdef": {"value": "cdef"}})],
 ) -> IntegrationView:
     """Named by its last four characters. The last secret cannot be removed."""
-    removed = await rotating.remove_secret(context, integration_id, last4)
+    removed = await rotating.remove_secret(context, who, integration_id, last4)
     return IntegrationView.of(removed, outside_url)

@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.api.auth import DESCRIBED, REFUSED, Protected
+from app.api.auth import DESCRIBED, REFUSED, ProtectedMetrics
 from app.api.state import CurrentState
 from app.ledger.database import UNAVAILABLE
 
 router = APIRouter(
     tags=["health"],
-    route_class=Protected,
+    route_class=ProtectedMetrics,
     dependencies=[DESCRIBED],
     responses=REFUSED,
 )

@@ -22,6 +22,8 @@ from app.operations.registering import (
 )
 from app.operations.resuming import CheckFailed
 from app.operations.rotating import AmbiguousSecret, LastSecret, UnknownSecret
+from app.operations.signing_in import NotAllowed, NoToken, WrongToken
+from app.operations.slowdown import RETRY_AFTER_SECONDS, TooManyWrongTokens
 
 
 class Refusal(NamedTuple):
@@ -29,9 +31,28 @@ class Refusal(NamedTuple):
 
     status: HTTPStatus
     says: Callable[[Any], str]
+    headers: Mapping[str, str] | None = None
 
+
+_ASK_FOR_TOKEN = {"WWW-Authenticate": "Bearer"}
+_WANTED = "Send Authorization: Bearer with the value of OPS_TOKEN."
 
 _TABLE: Mapping[type[Exception], Refusal] = {
+    # The caller may not.
+    NoToken: Refusal(HTTPStatus.UNAUTHORIZED, lambda _: _WANTED, _ASK_FOR_TOKEN),
+    WrongToken: Refusal(HTTPStatus.UNAUTHORIZED, lambda _: _WANTED, _ASK_FOR_TOKEN),
+    TooManyWrongTokens: Refusal(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        lambda _: "Too many wrong tokens come from your address. Wait, then send the right one.",
+        {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    ),
+    NotAllowed: Refusal(
+        HTTPStatus.FORBIDDEN,
+        lambda error: (
+            f"{error.who.name} has the role {error.who.role.value}, which does not "
+            "allow this. Use the token of an admin."
+        ),
+    ),
     # What the request names is not there.
     UnknownIntegration: Refusal(
         HTTPStatus.NOT_FOUND,
@@ -138,6 +159,8 @@ def _answering(
             Place(place=each.place or "body", detail=each.detail)
             for each in getattr(error, "places", ())
         ]
-        return respond(Problem(refusal.status, refusal.says(error), errors=places))
+        return respond(
+            Problem(refusal.status, refusal.says(error), errors=places, headers=refusal.headers)
+        )
 
     return answer

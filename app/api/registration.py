@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import DESCRIBED, REFUSED, Protected
+from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.integrations import IntegrationId
 from app.api.problems import Problem, documented
 from app.api.refusals import told
@@ -183,6 +183,7 @@ class BackfillAsked(BaseModel):
 )
 async def register(
     context: CurrentContext,
+    who: CurrentCaller,
     integration_id: IntegrationId,
     outside_url: OutsideUrl,
     new: Annotated[NewRegistration, Body(openapi_examples=_REGISTER_EXAMPLES)],
@@ -196,7 +197,7 @@ async def register(
     until you remove them. Next: `POST .../jebbit/test`.
     """
     done = await registering.register(
-        context, integration_id, new.asked(), base_url=outside_url, force=force
+        context, who, integration_id, new.asked(), base_url=outside_url, force=force
     )
     return RegisteredView.of(
         done.registration,
@@ -228,14 +229,17 @@ async def get_registration(
     responses=_called(_UNREGISTERED),
 )
 async def ask_for_test(
-    context: CurrentContext, integration_id: IntegrationId, given: MaybeCredentials = None
+    context: CurrentContext,
+    who: CurrentCaller,
+    integration_id: IntegrationId,
+    given: MaybeCredentials = None,
 ) -> TestAsked:
     """Jebbit posts it to our `webhook_url`; it appears as a submission with status `test`.
 
     It shows the preview and is never sent on. If none appears within a minute, Jebbit does not
     reach the `webhook_url`, or signs with a secret that is not here.
     """
-    asked = await registering.ask_for_test(context, integration_id, _opened(given))
+    asked = await registering.ask_for_test(context, who, integration_id, _opened(given))
     look_at = f"/submissions?integration={integration_id}&status=test"
     return TestAsked(jebbit_id=asked.jebbit_id, look_at=look_at)
 
@@ -247,14 +251,17 @@ async def ask_for_test(
     responses=_called(_UNREGISTERED),
 )
 async def ask_for_backfill(
-    context: CurrentContext, integration_id: IntegrationId, given: MaybeCredentials = None
+    context: CurrentContext,
+    who: CurrentCaller,
+    integration_id: IntegrationId,
+    given: MaybeCredentials = None,
 ) -> BackfillAsked:
     """Start a historic backfill: old submissions arrive in bulk and in any order.
 
     The policy holds for them as for all others, and answers older than what a contact was last
     sent are skipped as `stale`. Pause the integration first if you want to look before it sends.
     """
-    asked = await registering.ask_for_backfill(context, integration_id, _opened(given))
+    asked = await registering.ask_for_backfill(context, who, integration_id, _opened(given))
     return BackfillAsked(
         jebbit_id=asked.jebbit_id, backfill_id=asked.backfill_id, status=asked.status
     )
@@ -263,6 +270,8 @@ async def ask_for_backfill(
 @router.delete(
     "/credentials", status_code=HTTPStatus.NO_CONTENT, summary="Forget remembered credentials"
 )
-async def forget_credentials(context: CurrentContext, integration_id: IntegrationId) -> None:
+async def forget_credentials(
+    context: CurrentContext, who: CurrentCaller, integration_id: IntegrationId
+) -> None:
     """From now on `test` and `backfill` need them in the body. Nothing changes at Jebbit."""
-    await registering.forget_credentials(context, integration_id)
+    await registering.forget_credentials(context, who, integration_id)

@@ -24,7 +24,6 @@ class State:
     """The parts of the running service that requests use."""
 
     settings: Settings
-    ops_token: str
     context: Context  # what operations work with; the next five are for webhooks and probes
     database: Database
     integrations: Integrations

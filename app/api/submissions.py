@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import DESCRIBED, REFUSED, Protected
+from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import Problem, documented
 from app.api.refusals import told
 from app.api.state import CurrentContext
@@ -136,9 +136,11 @@ async def list_submissions(
     summary="Show and explain a submission",
     responses=documented(HTTPStatus.NOT_FOUND, details=_UNKNOWN),
 )
-async def get_submission(submission_id: SubmissionId, context: CurrentContext) -> SubmissionView:
+async def get_submission(
+    submission_id: SubmissionId, context: CurrentContext, who: CurrentCaller
+) -> SubmissionView:
     """Everything known of it: history, payload, and the plan as it would be made now."""
-    return SubmissionView.explained(await submissions.get(context, submission_id))
+    return SubmissionView.explained(await submissions.get(context, who, submission_id))
 
 
 @router.post(
@@ -158,6 +160,7 @@ async def get_submission(submission_id: SubmissionId, context: CurrentContext) -
 async def replay_submission(
     submission_id: SubmissionId,
     context: CurrentContext,
+    who: CurrentCaller,
     force: Annotated[
         bool, Query(description="Also over newer answers of the same contact.")
     ] = False,
@@ -166,7 +169,9 @@ async def replay_submission(
 
     Use it for dead ones after the cause is mended, and for skipped ones after a rule was changed.
     """
-    return SubmissionView.explained(await replaying.replay(context, submission_id, force=force))
+    return SubmissionView.explained(
+        await replaying.replay(context, who, submission_id, force=force)
+    )
 
 
 @router.post(
@@ -183,6 +188,7 @@ async def replay_submission(
 )
 async def replay_submissions(
     context: CurrentContext,
+    who: CurrentCaller,
     wanted: ReplayFilter,
     dry_run: Annotated[bool, Query(description="Only count; do this first.")] = False,
     force: Annotated[
@@ -194,7 +200,7 @@ async def replay_submissions(
     Refused are those of whose contact a newer one was delivered (unless `force`), and those whose
     integration is gone.
     """
-    done = await replaying.replay_all(context, wanted.asked(), force=force, dry_run=dry_run)
+    done = await replaying.replay_all(context, who, wanted.asked(), force=force, dry_run=dry_run)
     return ReplayedView(dry_run=dry_run, replayed=done.replayed, refused=done.refused)
 
 
@@ -206,13 +212,13 @@ async def replay_submissions(
         details={HTTPStatus.UNPROCESSABLE_ENTITY: told(NoAddress())},
     ),
 )
-async def erase_person(context: CurrentContext, erasure: Erasure) -> Erased:
+async def erase_person(context: CurrentContext, who: CurrentCaller, erasure: Erasure) -> Erased:
     """Wipe a person's payloads and keys from the ledger; what is pending is not sent any more.
 
     The rows stay for the counts, and nothing in them tells whose they were. Cordial is not told:
     erase the contact there too. Give both addresses where both are known.
     """
-    erased = await erasing.erase(context, email=erasure.email, phone=erasure.phone)
+    erased = await erasing.erase(context, who, email=erasure.email, phone=erasure.phone)
     return Erased(erased=erased)
 
 

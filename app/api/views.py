@@ -195,7 +195,7 @@ class PlanView(BaseModel):
             opt_in=OptInView.model_validate(evidence.opt_in, from_attributes=True),
             sms_opt_in=OptInView.model_validate(evidence.sms_opt_in, from_attributes=True),
             fields=[
-                MappedView.model_validate(each, from_attributes=True) for each in evidence.mapped
+                MappedView.model_validate(each, from_attributes=True) for each in explanation.fields
             ],
             warnings=[each.as_json() for each in explanation.warnings],
             request=RequestView.model_validate(request, from_attributes=True) if request else None,

@@ -14,6 +14,7 @@ import structlog
 
 from app.delivery import gate
 from app.delivery.sending import LeaseLost, Outcome, Sender, Turn
+from app.ledger.audit import prune_audit
 from app.ledger.claims import (
     LEASE_SECONDS,
     Claim,
@@ -337,6 +338,7 @@ class Worker:
     async def _prune(self) -> None:
         await prune_receipts(self._database, time.time())
         await prune_notices(self._database, self._clock())
+        await prune_audit(self._database, self._clock())
         await wipe_payloads(self._database, self._retention, self._clock())
 
     async def _every(self, seconds: float, keep: Callable[[], Awaitable[None]]) -> None:

@@ -235,6 +235,21 @@ notices = Table(
     ),
 )
 
+# Who asked for which change of the service, and which tokens were refused.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("name", String(40)),  # of the caller; null: nobody has the token
+    Column("role", String(10)),
+    Column("operation", String(100), nullable=False),
+    Column("target", String(100)),  # the id of what was to be changed
+    Column("address", String(64), nullable=False),  # the network address of the call
+    Column("outcome", String(40), nullable=False),
+    Column("times", Integer, nullable=False),  # for how many calls the row stands
+)
+
 
 _HEAD_START = 2 * 3600.0
 

@@ -8,6 +8,7 @@ from app.cordial.preflight import Finding, check, errors_in
 from app.delivery.gate import succeeded
 from app.ledger.integrations import StoredIntegration
 from app.ledger.schema import GateState
+from app.operations.callers import Caller
 from app.operations.context import Context
 
 
@@ -34,23 +35,25 @@ def said(finding: Finding) -> str:
 
 
 async def check_integration(
-    context: Context, integration_id: str, *, create_missing: bool
+    context: Context, who: Caller, integration_id: str, *, create_missing: bool
 ) -> Checked:
     """Check an integration, and open a blocked gate if nothing is an error.
 
     Args:
         context: the service's parts.
+        who: asks for it.
         integration_id: which.
         create_missing: create the attributes and lists that Cordial does not have.
 
     Raises:
         UnknownIntegration: there is none.
     """
-    stored = await context.integrations.get(integration_id)
-    checked = await look_at(context, stored, create_missing=create_missing)
-    if checked.ok and stored.gate.state is GateState.BLOCKED:
-        await context.integrations.turn_gate(stored.id, succeeded, now=context.clock())
-        context.wake()
+    async with context.auditor.changing(who, "integration.check", integration_id):
+        stored = await context.integrations.get(integration_id)
+        checked = await look_at(context, stored, create_missing=create_missing)
+        if checked.ok and stored.gate.state is GateState.BLOCKED:
+            await context.integrations.turn_gate(stored.id, succeeded, now=context.clock())
+            context.wake()
     return checked
 
 

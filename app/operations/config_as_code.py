@@ -15,9 +15,10 @@ from pydantic import StringConstraints, ValidationError
 
 from app.cordial.account import BadAccountUrl, api_base
 from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegration
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.masking import masked
-from app.operations.resuming import resume
+from app.operations.resuming import let_send
 from app.rules.integration import Integration, slug
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -334,7 +335,7 @@ async def compare(context: Context, wanted: Sequence[Wanted]) -> list[Change]:
     return changes(wanted, await context.integrations.list())
 
 
-async def apply(context: Context, change: Change, *, force: bool) -> None:
+async def apply(context: Context, who: Caller, change: Change, *, force: bool) -> None:
     """Make one integration as the file wants it: paused first, resumed last.
 
     So a half-applied integration sends nothing. `force` resumes it without a check.
@@ -343,15 +344,16 @@ async def apply(context: Context, change: Change, *, force: bool) -> None:
         ChangedMeanwhile: it is no longer as it was when the change was planned.
         CheckFailed: everything is stored, and it stays paused.
     """
-    try:
-        if change.before is None:
-            await _create(context, change)
-        else:
-            await _change(context, change, change.before)
-        if change.resumes:
-            await resume(context, change.wanted.id, force=force)
-    except (NameTaken, UnknownIntegration):
-        raise ChangedMeanwhile(change.wanted.id) from None
+    async with context.auditor.changing(who, "integration.apply", change.wanted.id):
+        try:
+            if change.before is None:
+                await _create(context, change)
+            else:
+                await _change(context, change, change.before)
+            if change.resumes:
+                await let_send(context, change.wanted.id, force=force)
+        except (NameTaken, UnknownIntegration):
+            raise ChangedMeanwhile(change.wanted.id) from None
 
 
 async def _create(context: Context, change: Change) -> None:

@@ -9,6 +9,9 @@ from app.ledger.database import Database
 from app.ledger.integrations import Integrations
 from app.ledger.registrations import Registrations
 from app.ledger.vault import Pseudonyms
+from app.operations.auditing import Auditor
+from app.operations.callers import Tokens
+from app.operations.slowdown import Slowdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,9 @@ class Context:
     pseudonyms: Pseudonyms
     accounts: Accounts
     jebbit: JebbitApi
+    tokens: Tokens
+    slowdown: Slowdown
+    auditor: Auditor
     eu_countries: Set[str]
     clock: Callable[[], float]  # unix seconds
     wake: Callable[[], None]  # tells this process's worker that something may be sent

@@ -1,11 +1,12 @@
 """Erasing a person from the ledger."""
 
 from app.ledger import retention
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.people import NoAddress, by_email, by_phone
 
 
-async def erase(context: Context, *, email: str | None, phone: str | None) -> int:
+async def erase(context: Context, who: Caller, *, email: str | None, phone: str | None) -> int:
     """Wipe a person's payloads and keys; return of how many submissions.
 
     What is pending is not sent any more. Cordial is not told.
@@ -14,6 +15,11 @@ async def erase(context: Context, *, email: str | None, phone: str | None) -> in
         NoAddress: neither is given, or one of them is no address. Each must be readable by
             itself: one that is not must not be passed over because of the other.
     """
+    async with context.auditor.changing(who, "person.erase"):
+        return await _erase(context, email, phone)
+
+
+async def _erase(context: Context, email: str | None, phone: str | None) -> int:
     known = [] if email is None else [await by_email(context, email)]
     if phone is not None:
         known.append(await by_phone(context, phone))

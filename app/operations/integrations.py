@@ -6,10 +6,11 @@ from pydantic import JsonValue, ValidationError
 
 from app.cordial.account import BadAccountUrl
 from app.ledger.integrations import StoredIntegration, document_of
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import invalid_at, invalid_by
 from app.operations.masking import unmasked
-from app.rules.integration import Integration, merge_patch
+from app.rules.integration import Integration, merge_patch, slug
 
 _NEW_REASON = "Created paused: look at a preview, then resume."
 _PAUSED_REASON = "Paused by a person."
@@ -29,20 +30,25 @@ async def get(context: Context, integration_id: str) -> StoredIntegration:
     return await context.integrations.get(integration_id)
 
 
-async def create(context: Context, integration: Integration, *, paused: bool) -> StoredIntegration:
+async def create(
+    context: Context, who: Caller, integration: Integration, *, paused: bool
+) -> StoredIntegration:
     """Store a new integration under an id made from its name.
 
     Raises:
         Invalid: its account URL is none.
         NameTaken: another integration has that id.
     """
-    _check_account(context, integration)
-    reason = _NEW_REASON if paused else None
-    return await context.integrations.create(integration, paused_reason=reason, now=context.clock())
+    async with context.auditor.changing(who, "integration.create", slug(integration.name)):
+        _check_account(context, integration)
+        reason = _NEW_REASON if paused else None
+        return await context.integrations.create(
+            integration, paused_reason=reason, now=context.clock()
+        )
 
 
 async def change(
-    context: Context, integration_id: str, patch: Mapping[str, JsonValue]
+    context: Context, who: Caller, integration_id: str, patch: Mapping[str, JsonValue]
 ) -> StoredIntegration:
     """Merge a patch (RFC 7396) into an integration; it holds for all that is sent from now on.
 
@@ -60,33 +66,38 @@ async def change(
         _check_account(context, after)
         return after
 
-    try:
-        changed = await context.integrations.change(integration_id, patched, now=context.clock())
-    except ValidationError as error:
-        raise invalid_by(error) from None
+    async with context.auditor.changing(who, "integration.change", integration_id):
+        try:
+            changed = await context.integrations.change(
+                integration_id, patched, now=context.clock()
+            )
+        except ValidationError as error:
+            raise invalid_by(error) from None
     context.wake()
     return changed
 
 
-async def pause(context: Context, integration_id: str) -> StoredIntegration:
+async def pause(context: Context, who: Caller, integration_id: str) -> StoredIntegration:
     """Stop sending; webhooks are accepted all the same.
 
     Raises:
         UnknownIntegration: there is none.
     """
-    return await context.integrations.pause(
-        integration_id, reason=_PAUSED_REASON, now=context.clock()
-    )
+    async with context.auditor.changing(who, "integration.pause", integration_id):
+        return await context.integrations.pause(
+            integration_id, reason=_PAUSED_REASON, now=context.clock()
+        )
 
 
-async def delete(context: Context, integration_id: str, *, force: bool) -> None:
+async def delete(context: Context, who: Caller, integration_id: str, *, force: bool) -> None:
     """Delete an integration; with `force` its pending submissions become dead.
 
     Raises:
         UnknownIntegration: there is none.
         StillPending: submissions are waiting and `force` is not set.
     """
-    await context.integrations.delete(integration_id, force=force, now=context.clock())
+    async with context.auditor.changing(who, "integration.delete", integration_id):
+        await context.integrations.delete(integration_id, force=force, now=context.clock())
 
 
 def _check_account(context: Context, integration: Integration) -> None:

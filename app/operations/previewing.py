@@ -1,7 +1,8 @@
 """What would be done with a submission now, and why: the plan that delivery would make."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from pydantic import JsonValue
 
@@ -12,7 +13,7 @@ from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
 from app.operations.masking import masked
-from app.rules.mapping import PlanWarning
+from app.rules.mapping import MappedField, PlanWarning
 from app.rules.plan import Plan, Upsert, plan
 
 
@@ -28,9 +29,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A plan, its request (None for a skip), and what could not be found out for it."""
+    """A plan, how each field came about, the request, and what could not be found out.
+
+    A skip has no request.
+    """
 
     plan: Plan
+    fields: Sequence[MappedField]
     request: Request | None
     note: str | None
 
@@ -38,6 +43,19 @@ class Explanation:
     def warnings(self) -> Sequence[PlanWarning]:
         """What a person should look at; a skip has none."""
         return self.plan.warnings if isinstance(self.plan, Upsert) else ()
+
+    def without_answers(self) -> Self:
+        """Return what tells the decision and its reasons, and nothing that the person said."""
+        evidence = self.plan.evidence
+        shown = replace(
+            evidence,
+            region=replace(evidence.region, value=None),
+            opt_in=replace(evidence.opt_in, value=None),
+            sms_opt_in=replace(evidence.sms_opt_in, value=None),
+            mapping=None,
+        )
+        fields = [replace(each, source=None, value=None) for each in self.fields]
+        return replace(self, plan=replace(self.plan, evidence=shown), fields=fields, request=None)
 
 
 async def preview(context: Context, integration_id: str, body: bytes) -> list[Explanation | None]:
@@ -87,7 +105,7 @@ async def _explain(
         account_attributes=attributes,
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
-    return Explanation(decided, request, note)
+    return Explanation(decided, decided.evidence.mapped, request, note)
 
 
 def _request(context: Context, upsert: Upsert, stored: StoredIntegration) -> Request:

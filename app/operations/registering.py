@@ -18,10 +18,11 @@ from app.jebbit_api.client import (
 )
 from app.ledger.integrations import StoredIntegration
 from app.ledger.registrations import Registration
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import Invalid, invalid_at
 from app.operations.masking import masked
-from app.operations.rotating import add_secret
+from app.operations.rotating import keep_secret
 from app.rules.integration import JebbitRegion
 
 
@@ -83,12 +84,19 @@ class Backfilling:
 
 
 async def register(
-    context: Context, integration_id: str, new: NewRegistration, *, base_url: str, force: bool
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    new: NewRegistration,
+    *,
+    base_url: str,
+    force: bool,
 ) -> Done:
     """Create the webhook integration at Jebbit and store what Jebbit gives.
 
     Args:
         context: the service's parts.
+        who: asks for it.
         integration_id: which.
         new: whom to register as, and how.
         base_url: by which the outside reaches this service, without a slash at its end.
@@ -100,6 +108,13 @@ async def register(
         Invalid: a region that cannot be meant, or credentials that Jebbit does not take.
         GoneAtJebbit, RefusedByJebbit, JebbitUnreachable: Jebbit did not do it, or perhaps did.
     """
+    async with context.auditor.changing(who, "jebbit.register", integration_id):
+        return await _register(context, integration_id, new, base_url, force=force)
+
+
+async def _register(
+    context: Context, integration_id: str, new: NewRegistration, base_url: str, *, force: bool
+) -> Done:
     stored = await context.integrations.get(integration_id)
     webhook = Webhook(_endpoint(context, stored, base_url), _region(stored, new), new.options)
     if not force:
@@ -122,7 +137,7 @@ async def find(context: Context, integration_id: str) -> Registration | None:
 
 
 async def ask_for_test(
-    context: Context, integration_id: str, given: ApiCredentials | None
+    context: Context, who: Caller, integration_id: str, given: ApiCredentials | None
 ) -> Registration:
     """Let Jebbit send a test webhook; without credentials given, by the remembered ones.
 
@@ -131,31 +146,35 @@ async def ask_for_test(
         Invalid: no credentials, or ones that Jebbit does not take.
         GoneAtJebbit, RefusedByJebbit, JebbitUnreachable: Jebbit did not do it, or perhaps did.
     """
-    registration = await _registered(context, integration_id)
-    with _translated("", remembered=given is None):
-        await context.jebbit.test(_credentials(registration, given), registration.jebbit_id)
+    async with context.auditor.changing(who, "jebbit.test", integration_id):
+        registration = await _registered(context, integration_id)
+        credentials = _credentials(registration, given)
+        with _translated("", remembered=given is None):
+            await context.jebbit.test(credentials, registration.jebbit_id)
     return registration
 
 
 async def ask_for_backfill(
-    context: Context, integration_id: str, given: ApiCredentials | None
+    context: Context, who: Caller, integration_id: str, given: ApiCredentials | None
 ) -> Backfilling:
     """Let Jebbit send everything it has collected so far; as `ask_for_test` otherwise."""
-    registration = await _registered(context, integration_id)
-    credentials = _credentials(registration, given)
-    with _translated("An integration must be active there.", remembered=given is None):
-        backfill = await context.jebbit.backfill(credentials, registration.jebbit_id)
+    async with context.auditor.changing(who, "jebbit.backfill", integration_id):
+        registration = await _registered(context, integration_id)
+        credentials = _credentials(registration, given)
+        with _translated("An integration must be active there.", remembered=given is None):
+            backfill = await context.jebbit.backfill(credentials, registration.jebbit_id)
     return Backfilling(registration.jebbit_id, backfill.id, backfill.attributes.status)
 
 
-async def forget_credentials(context: Context, integration_id: str) -> None:
+async def forget_credentials(context: Context, who: Caller, integration_id: str) -> None:
     """Forget remembered credentials; nothing changes at Jebbit.
 
     Raises:
         UnknownIntegration: there is none.
     """
-    stored = await context.integrations.get(integration_id)
-    await context.registrations.forget_credentials(stored.id)
+    async with context.auditor.changing(who, "jebbit.forget_credentials", integration_id):
+        stored = await context.integrations.get(integration_id)
+        await context.registrations.forget_credentials(stored.id)
 
 
 def _endpoint(context: Context, stored: StoredIntegration, base_url: str) -> str:
@@ -196,7 +215,7 @@ async def _keep(
 ) -> Registration:
     """Store what Jebbit gave: the secret first, since webhooks may come at once."""
     registration = Registration(stored.id, made.id, remembered, context.clock())
-    await add_secret(context, stored.id, made.shared_secret.get_secret_value())
+    await keep_secret(context, stored.id, made.shared_secret.get_secret_value())
     await context.registrations.keep(registration)
     return registration
 

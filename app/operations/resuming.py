@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.cordial.preflight import Finding
 from app.ledger.integrations import StoredIntegration
+from app.operations.callers import Caller
 from app.operations.checking import look_at, said
 from app.operations.context import Context
 from app.operations.invalid import WrongPlace
@@ -17,7 +18,9 @@ class CheckFailed(Exception):
         super().__init__(" ".join(f"{each.place}: {each.detail}" for each in self.places))
 
 
-async def resume(context: Context, integration_id: str, *, force: bool) -> StoredIntegration:
+async def resume(
+    context: Context, who: Caller, integration_id: str, *, force: bool
+) -> StoredIntegration:
     """Let an integration send if its check finds no error; `force` leaves the check out.
 
     It also opens a gate that is closed, held or blocked.
@@ -26,6 +29,12 @@ async def resume(context: Context, integration_id: str, *, force: bool) -> Store
         UnknownIntegration: there is none.
         CheckFailed: it stays as it is.
     """
+    async with context.auditor.changing(who, "integration.resume", integration_id):
+        return await let_send(context, integration_id, force=force)
+
+
+async def let_send(context: Context, integration_id: str, *, force: bool) -> StoredIntegration:
+    """Resume, as a part of an operation that is written down already."""
     if not force:
         stored = await context.integrations.get(integration_id)
         if errors := (await look_at(context, stored)).errors:

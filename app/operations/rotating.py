@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from app.ledger.integrations import StoredIntegration, document_of
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.rules.integration import Integration
 
@@ -21,12 +22,20 @@ class LastSecret(Exception):
     """Without its last webhook secret the integration could take no webhook."""
 
 
-async def add_secret(context: Context, integration_id: str, added: str) -> StoredIntegration:
+async def add_secret(
+    context: Context, who: Caller, integration_id: str, added: str
+) -> StoredIntegration:
     """Add a webhook secret; one that is there already is not added twice.
 
     Raises:
         UnknownIntegration: there is none.
     """
+    async with context.auditor.changing(who, "integration.add_secret", integration_id):
+        return await keep_secret(context, integration_id, added)
+
+
+async def keep_secret(context: Context, integration_id: str, added: str) -> StoredIntegration:
+    """Add a webhook secret, as a part of an operation that is written down already."""
 
     def add(secrets: list[str]) -> list[str]:
         return secrets if added in secrets else [*secrets, added]
@@ -34,7 +43,9 @@ async def add_secret(context: Context, integration_id: str, added: str) -> Store
     return await _change_secrets(context, integration_id, add)
 
 
-async def remove_secret(context: Context, integration_id: str, last4: str) -> StoredIntegration:
+async def remove_secret(
+    context: Context, who: Caller, integration_id: str, last4: str
+) -> StoredIntegration:
     """Remove the webhook secret that ends in these four characters.
 
     Raises:
@@ -52,7 +63,8 @@ async def remove_secret(context: Context, integration_id: str, last4: str) -> St
             raise LastSecret
         return kept
 
-    return await _change_secrets(context, integration_id, remove)
+    async with context.auditor.changing(who, "integration.remove_secret", integration_id):
+        return await _change_secrets(context, integration_id, remove)
 
 
 async def _change_secrets(

@@ -1,14 +1,17 @@
 """Finding, listing and counting submissions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.ledger import submissions as ledger
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Counts, Filter, StoredSubmission
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.people import by_address
 from app.operations.previewing import Explanation, explain
+
+_HIDDEN = "Only an admin may see this."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,30 @@ async def list_submissions(
     return Page(page, page[-1].seq if len(found) > limit else None)
 
 
-async def get(context: Context, submission_id: str) -> Explained:
-    """Return all that is known of a submission.
+async def get(context: Context, who: Caller, submission_id: str) -> Explained:
+    """Return all that is known of a submission, and that the caller may see.
 
     Raises:
         UnknownSubmission: there is none.
     """
     stored = await ledger.find(context.database, submission_id)
-    return Explained(stored, await explain(context, stored))
+    explained = Explained(stored, await explain(context, stored))
+    return explained if who.sees_people else _without_answers(explained)
 
 
 async def count(context: Context) -> list[Counts]:
     """Count submissions by integration and status."""
     return await ledger.count(context.database, context.clock())
+
+
+def _without_answers(explained: Explained) -> Explained:
+    """Leave out what the person said, and what Cordial may have repeated of it."""
+    stored, explanation = explained.stored, explained.explanation
+    attempts = [replace(each, error=each.error and _HIDDEN) for each in stored.attempts]
+    return Explained(
+        replace(stored, payload=None, attempts=attempts),
+        explanation and explanation.without_answers(),
+    )
 
 
 async def _filter(context: Context, wanted: Wanted) -> Filter:

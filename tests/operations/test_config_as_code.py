@@ -11,6 +11,7 @@ from app.ledger.database import Database
 from app.ledger.integrations import Integrations
 from app.ledger.vault import Vault
 from app.main import open_context
+from app.operations.callers import Caller, Role
 from app.operations.config_as_code import (
     Change,
     ChangedMeanwhile,
@@ -36,6 +37,7 @@ from tests.conftest import (
 )
 
 NOW = 1_700_000_000.0
+OPERATOR = Caller("root", Role.ADMIN, "command line")
 ENVIRONMENT = {
     "SPRING_QUIZ_CORDIAL_API_KEY": API_KEY,
     "SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET": WEBHOOK_SECRET,
@@ -423,7 +425,7 @@ async def _apply_after(context: Context, meanwhile: str) -> None:
     else:
         by_hand = integration(policy={"resubscribe": "explicit_opt_in"})
         await integrations.change(stored.id, lambda _: by_hand, now=NOW)
-    await apply(context, change, force=False)
+    await apply(context, OPERATOR, change, force=False)
 
 
 @pytest.mark.parametrize("meanwhile", ["deleted", "changed"])

@@ -1,0 +1,53 @@
+"""Who asked for which change, and which tokens were refused."""
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import and_, delete, insert, or_, update
+
+from app.ledger.database import Database
+from app.ledger.schema import audit
+
+_KEPT_SECONDS = 5 * 365 * 86_400.0  # as long as what was decided of people
+_REFUSED_KEPT_SECONDS = 30 * 86_400.0  # of tokens that nobody has; strangers cause these rows
+BEGUN = "begun"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One call: by whom (None: nobody knows), what was asked for, of what, from where.
+
+    `outcome` is `begun`, `done`, or a word for why not. `times` is for how many calls the entry
+    stands. `at` is in unix seconds.
+    """
+
+    at: float
+    name: str | None
+    role: str | None
+    operation: str
+    target: str | None
+    address: str
+    outcome: str = BEGUN
+    times: int = 1
+
+
+async def write(database: Database, entry: AuditEntry) -> int:
+    """Store an entry, and return its number."""
+    async with database.write() as connection:
+        made = await connection.execute(insert(audit).returning(audit.c.id), asdict(entry))
+        number: int = made.scalar_one()
+    return number
+
+
+async def finish(database: Database, number: int, outcome: str) -> None:
+    """Say what became of a call that was begun."""
+    async with database.write() as connection:
+        await connection.execute(update(audit).where(audit.c.id == number).values(outcome=outcome))
+
+
+async def prune_audit(database: Database, now: float) -> None:
+    """Forget what is past its time."""
+    refused = and_(audit.c.name.is_(None), audit.c.at < now - _REFUSED_KEPT_SECONDS)
+    async with database.write() as connection:
+        await connection.execute(
+            delete(audit).where(or_(refused, audit.c.at < now - _KEPT_SECONDS))
+        )

@@ -1,0 +1,194 @@
+"""Who calls is known by name and role: that decides what they may do and see, and is kept."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from app.operations.slowdown import FREE
+from app.telemetry import logs
+from tests.api.conftest import ANN, problem
+from tests.conftest import Service, wait_for
+
+TOKENS = {
+    "maria": ("viewer", "a-token-of-maria-0123456789"),
+    "prometheus": ("metrics", "a-token-of-the-scraper-01"),
+    "ben": ("admin", "a-token-of-ben-9876543210"),
+}
+READS = ["/integrations", "/integrations/spring-quiz", "/submissions", "/stats", "/metrics"]
+CHANGES: list[tuple[str, str, Any]] = [
+    ("POST", "/integrations", {}),
+    ("PATCH", "/integrations/spring-quiz", {}),
+    ("DELETE", "/integrations/spring-quiz", None),
+    ("POST", "/integrations/spring-quiz/pause", None),
+    ("POST", "/integrations/spring-quiz/resume", None),
+    ("POST", "/integrations/spring-quiz/check", None),
+    ("POST", "/integrations/spring-quiz/webhook-secrets", {}),
+    ("POST", "/integrations/spring-quiz/jebbit/register", {}),
+    ("POST", "/submissions/replay", {}),
+    ("POST", "/erasures", {"email": "ann@example.com"}),
+]
+
+
+@pytest.fixture
+def running(service: Callable[..., Service]) -> Service:
+    """A service with the tokens above, one integration and one submission."""
+    named = ",".join(f"{name}:{role}:{token}" for name, (role, token) in TOKENS.items())
+    started = service(ops_tokens=named, run_worker=False)
+    started.create_integration()
+    return started
+
+
+def by(running: Service, name: str) -> httpx.Client:
+    return httpx.Client(
+        base_url=running.url, headers={"authorization": f"Bearer {TOKENS[name][1]}"}, verify=False
+    )
+
+
+def audited(text: str) -> list[dict[str, Any]]:
+    lines = [json.loads(each) for each in text.splitlines() if each.startswith("{")]
+    return [each for each in lines if each["event"] == "audit"]
+
+
+def test_a_viewer_looks_and_changes_nothing(running):
+    """403 names who and why, before the body is looked at; nothing has changed."""
+    with by(running, "maria") as viewer:
+        before = viewer.get("/integrations").json()
+        for path in READS:
+            assert viewer.get(path).status_code == 200, path
+        for method, path, body in CHANGES:
+            told = problem(viewer.request(method, path, json=body), 403)["detail"]
+            assert told.startswith("maria has the role viewer"), path
+        assert viewer.get("/integrations").json() == before
+
+
+def test_a_viewer_sees_no_payload_and_no_address(running):
+    """But what was decided and why; an admin sees both."""
+    person = {**ANN, "country_code": "US", "age": "secret-age"}
+    [kept] = running.post(person).json()["submissions"]
+    [skipped] = running.post({**person, "email": "b@example.com", "opt_in": "false"}).json()[
+        "submissions"
+    ]
+    with by(running, "maria") as viewer, by(running, "ben") as admin:
+        seen = admin.get(f"/submissions/{kept}").json()
+        assert seen["payload"] == person
+        assert seen["plan"]["request"]["body"]["channels"]["email"]["address"] == ANN["email"]
+        shown = viewer.get(f"/submissions/{kept}").json()
+        assert (shown["payload"], shown["plan"]["request"]) == (None, None)
+        assert shown["plan"]["decision"] == "upsert"
+        assert shown["plan"]["opt_in"]["answer"] == "yes"
+        assert shown["plan"]["region"]["decided_by"] == "country"
+        assert [each["field"] for each in shown["plan"]["fields"]] == [
+            each["field"] for each in seen["plan"]["fields"]
+        ]
+        other = viewer.get(f"/submissions/{skipped}")
+        assert other.json()["plan"]["reason"] == "opted_out"
+        texts = other.text + json.dumps(shown) + viewer.get("/submissions").text
+        for value in ("example.com", "secret-age", "Bold", '"true"', '"US"'):
+            assert value not in texts
+
+
+def test_what_cordial_says_of_a_value_is_not_for_a_viewer(service, sandbox_server):
+    """Its message may repeat what the person answered."""
+    named = ",".join(f"{name}:{role}:{token}" for name, (role, token) in TOKENS.items())
+    running = service(ops_tokens=named)
+    running.create_integration(
+        cordial={"on_rejected_field": "dead"},
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "outcome", "field": "no_such_field"},
+        ],
+    )
+    [sent] = running.post(ANN).json()["submissions"]
+    assert running.wait(sent)["attempts"][0]["error"]
+    with by(running, "maria") as viewer:
+        [attempt] = viewer.get(f"/submissions/{sent}").json()["attempts"]
+    assert attempt["error"] == "Only an admin may see this."
+    assert (attempt["outcome"], attempt["http_status"]) == ("rejected", 422)
+
+
+def test_a_metrics_token_reads_metrics_alone(running):
+    """So that it can lie about in a file of Prometheus."""
+    with by(running, "prometheus") as scraper:
+        assert scraper.get("/metrics").status_code == 200
+        for path in READS[:-1]:
+            assert "role metrics" in problem(scraper.get(path), 403)["detail"]
+        for method, path, body in CHANGES:
+            assert scraper.request(method, path, json=body).status_code == 403
+
+
+def test_a_named_admin_may_do_everything(running):
+    """As the one of OPS_TOKEN."""
+    with by(running, "ben") as admin:
+        assert admin.post("/integrations/spring-quiz/pause").status_code == 200
+        assert admin.delete("/integrations/spring-quiz").status_code == 204
+
+
+def test_changes_are_written_down_with_who_and_what(
+    service, sandbox_server, capsys, logging_restored
+):
+    """Each is a log line, also one that was refused; reading is none. No address of a person."""
+    logs.configure("json", "INFO")
+    running = service(run_worker=False)
+    running.create_integration()
+    capsys.readouterr()
+    client = running.client
+    client.get("/integrations")
+    client.post("/integrations/spring-quiz/pause")
+    client.patch("/integrations/spring-quiz", json={"policy": {"opt_in": "nonsense"}})
+    client.post("/erasures", json={"email": "ann@example.com"})
+    client.delete("/integrations/nobody")
+    said = wait_for(lambda: capsys.readouterr().err)
+    found = [
+        (each["name"], each["operation"], each["target"], each["outcome"], each["address"])
+        for each in audited(said)
+    ]
+    assert found == [
+        ("ops", "integration.pause", "spring-quiz", "done", "127.0.0.1"),
+        ("ops", "integration.change", "spring-quiz", "Invalid", "127.0.0.1"),
+        ("ops", "person.erase", None, "done", "127.0.0.1"),
+        ("ops", "integration.delete", "nobody", "UnknownIntegration", "127.0.0.1"),
+    ]
+    assert all(each["request_id"] for each in audited(said))
+    assert "ann@example.com" not in said
+
+
+def test_a_wrong_token_is_written_down_and_the_next_ones_wait(service, capsys, logging_restored):
+    """By the caller's address; a right one from there never waits. The token is in no line."""
+    logs.configure("json", "INFO")
+    running = service(run_worker=False)
+    capsys.readouterr()
+    with httpx.Client(base_url=running.url, verify=False) as stranger:
+        took = []
+        for n in range(FREE + 3):
+            began = time.monotonic()
+            answer = stranger.get("/stats", headers={"authorization": f"Bearer guess-{n}"})
+            took.append(time.monotonic() - began)
+            problem(answer, 401)
+    assert max(took[:FREE]) < 0.2
+    assert took[FREE + 2] > took[FREE + 1] > took[FREE] > 0.15
+    began = time.monotonic()
+    assert running.client.get("/stats").status_code == 200
+    assert time.monotonic() - began < 0.2
+    said = capsys.readouterr().err
+    lines = audited(said)
+    assert len(lines) == FREE + 3
+    assert {
+        (each["name"], each["operation"], each["address"], each["outcome"], each["level"])
+        for each in lines
+    } == {(None, "GET /stats", "127.0.0.1", "wrong_token", "warning")}
+    assert "guess" not in said
+
+
+def test_a_call_without_a_token_is_no_guess(shared, caplog):
+    """A browser that was sent to the address, or a probe: 401, and no line each time."""
+    with caplog.at_level(logging.INFO):
+        for _ in range(3 * FREE):
+            began = time.monotonic()
+            problem(shared.anyone.get("/stats"), 401)
+            assert time.monotonic() - began < 1
+    assert "audit" not in caplog.text
