@@ -36,8 +36,10 @@ class Slowdown:
     addresses apart, strangers could otherwise lock everybody out.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, free: int = FREE) -> None:
+        """Take what tells the time (s), and how many of an address are answered at once."""
         self._clock = clock
+        self.free = free
         self._guessers: OrderedDict[str, _Guesser] = OrderedDict()
 
     async def wait(self, address: str) -> None:
@@ -48,7 +50,7 @@ class Slowdown:
         """
         guesser = self._guesser(_network(address))
         guesser.wrong, guesser.last_at = guesser.wrong + 1, self._clock()
-        seconds = delay(guesser.wrong)
+        seconds = delay(guesser.wrong - self.free)
         if not seconds:
             return
         if guesser.waiting >= MOST_WAITING:
@@ -58,10 +60,6 @@ class Slowdown:
             await asyncio.sleep(seconds)
         finally:
             guesser.waiting -= 1
-
-    def forget(self) -> None:
-        """Let every address begin anew."""
-        self._guessers.clear()
 
     def _guesser(self, network: str) -> _Guesser:
         known = self._guessers.pop(network, None)
@@ -74,10 +72,8 @@ class Slowdown:
 
 
 def delay(wrong: int) -> float:
-    """Return how long (s) the nth wrong token of an address waits for its answer."""
-    if wrong <= FREE:
-        return 0.0
-    return min(FIRST_SECONDS * 2.0 ** min(wrong - FREE - 1, 16), LONGEST_SECONDS)
+    """Return how long (s) the nth wrong token beyond the free ones waits for its answer."""
+    return min(FIRST_SECONDS * 2.0 ** min(wrong - 1, 16), LONGEST_SECONDS) if wrong > 0 else 0.0
 
 
 def _network(address: str) -> str:

@@ -22,7 +22,6 @@ def test_every_route_but_the_open_ones_wants_the_token(shared, quiz, authorizati
             if path in OPEN:
                 continue
             address = path.replace("{integration_id}", quiz)
-            shared.app.state.service.context.slowdown.forget()
             answer = shared.anyone.request(method, address, headers=headers, content=b"{")
             told = problem(answer, 401)
             assert told["detail"] == "Send Authorization: Bearer with the value of OPS_TOKEN."
