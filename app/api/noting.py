@@ -1,4 +1,4 @@
-"""What is noted of every webhook, however it is answered: a log line, a count and a span."""
+"""A log line, a count and a span for every webhook, however we answer it."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,10 +32,10 @@ _NOTHING = Accepted()
 
 @dataclass(slots=True)
 class Note:
-    """What is known of a webhook by the time it is answered.
+    """What we know of a webhook when we answer it; filled in step by step.
 
-    `integration` is one of ours: what stands in the address may be anything. `size` is None until
-    the body is there.
+    `integration` is the id of one of ours, never a made-up one from the address. `size` is None
+    until the body is there.
     """
 
     request_id: str
@@ -47,7 +47,7 @@ class Note:
     accepted: Accepted | None = None
 
     def failed(self, error: BaseException) -> None:
-        """Note what it will be answered, by what it ended with."""
+        """Note the status that this error leads to."""
         if isinstance(error, Problem):
             self.status = error.status
         elif isinstance(error, _NOT_STORED):
@@ -57,7 +57,7 @@ class Note:
 
     @property
     def outcome(self) -> WebhookOutcome:
-        """The one word for a webhook; a batch goes by the best that was in it."""
+        """One word for the webhook; a batch counts as the best of its items."""
         accepted = self.accepted
         if self.status is not HTTPStatus.ACCEPTED or accepted is None:
             if self.size is None and self.status is HTTPStatus.BAD_REQUEST:
@@ -71,7 +71,7 @@ class Note:
 
 
 def write_down(note: Note, metrics: Metrics, span: Span, seconds: float) -> None:
-    """Write a line, count, and tell the span; `seconds` is the time since the webhook's head."""
+    """Log a line, count, and fill in the span; `seconds` is the time since the webhook's head."""
     outcome, status = note.outcome, int(note.status)
     accepted = note.accepted or _NOTHING
     metrics.webhook(note.integration, outcome, seconds)

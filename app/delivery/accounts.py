@@ -1,4 +1,4 @@
-"""The Cordial accounts of the integrations: a client for each, and what is known of it."""
+"""The Cordial accounts of the integrations: a client for each, and its attributes."""
 
 import time
 from collections.abc import Callable, Mapping, Set
@@ -12,11 +12,11 @@ from app.ledger.integrations import StoredIntegration
 from app.rules.values import FieldType
 from app.telemetry.metrics import Metrics
 
-_KNOWN_FOR = 300.0  # seconds; an attribute made in Cordial flows after this at the latest
+_KNOWN_FOR = 300.0  # seconds; after this we see an attribute that somebody created in Cordial
 
 
 class Accounts:
-    """Keeps a client for each integration, made anew when the integration changes."""
+    """Keeps a client for each integration, and makes a new one when the integration changes."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Accounts:
         clock: Callable[[], float] = time.monotonic,
         metrics: Metrics | None = None,
     ) -> None:
-        """Take the shared pool, an answer's longest time (s) and hosts besides Cordial's own."""
+        """Take the shared pool, the timeout of an answer (s) and hosts besides Cordial's own."""
         self._pool = pool
         self._timeout = timeout
         self._extra_hosts = extra_hosts
@@ -40,7 +40,7 @@ class Accounts:
         """Return the API address of an account.
 
         Raises:
-            BadAccountUrl: its host is not one that a key may go to.
+            BadAccountUrl: we may not send a key to its host.
         """
         return api_base(account_url, self._extra_hosts)
 
@@ -48,7 +48,7 @@ class Accounts:
         """Return the API address of an integration's account.
 
         Raises:
-            BadAccountUrl: its host is not, or no longer, one the key may go to.
+            BadAccountUrl: we may not, or may no longer, send the key to its host.
         """
         return self.address(stored.integration.cordial.account_url)
 
@@ -73,10 +73,10 @@ class Accounts:
         return client
 
     async def attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
-        """Return the attributes the account has, where unmapped ones may flow; else None.
+        """Return the account's attributes if unmapped ones may flow, else None.
 
         Raises:
-            CordialError: the account does not tell.
+            CordialError: Cordial does not say.
             BadAccountUrl: see `base`.
         """
         if stored.integration.unmapped != "known":

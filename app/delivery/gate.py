@@ -1,8 +1,8 @@
 """The gate before each Cordial account: pure decisions on whether sending goes on.
 
-One gate for an integration, kept in the ledger and so shared by all replicas. While it is not
-open nothing is claimed, and so nothing that waits spends an attempt; a closed or blocked one lets
-a single probe by when its time has come.
+Each integration has one gate, in the ledger, so all replicas share it. While the gate is not open,
+the worker claims nothing, and what waits spends no attempts. A closed or blocked gate lets a single
+probe through when its time has come.
 """
 
 from dataclasses import replace
@@ -13,23 +13,23 @@ from app.ledger.schema import GateState
 CLOSES_AFTER = 5  # failures in a row
 SHORTEST = 5.0  # seconds
 LONGEST = 300.0
-_SHORTEST_HOLD = 1.0  # also where Cordial says 0
-BLOCKED_PROBE = 300.0  # an allow list is mended on Cordial's side, so we look by ourselves
+_SHORTEST_HOLD = 1.0  # even if Cordial says 0
+BLOCKED_PROBE = 300.0  # somebody may mend an allow list at Cordial, so we look by ourselves
 
 
 def succeeded(gate: Gate) -> Gate:
-    """Cordial took a contact: whatever was wrong is over.
+    """Cordial took a contact: the trouble is over, and the gate opens.
 
-    A wait that Cordial asked for is not: what was under way at that moment says nothing of it.
+    A wait that Cordial asked for goes on: this contact was under way before Cordial asked.
     """
     return gate if gate.state is GateState.HELD else Gate()
 
 
 def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:
-    """Cordial did not answer, or with 5xx.
+    """Cordial did not answer, or answered with 5xx.
 
-    Failures of what was under way when the gate closed tell nothing new; a failed probe doubles
-    the time until the next.
+    When the gate closes, other submissions are still under way: their failures tell nothing new. A
+    failed probe doubles the time until the next one.
     """
     if gate.state is not GateState.OPEN and not probe:
         return gate
@@ -44,7 +44,7 @@ def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:
 def rate_limited(gate: Gate, *, retry_after: float | None, now: float) -> Gate:
     """Cordial answered 429: hold for as long as it says, or for a time that doubles."""
     if retry_after is None and gate.state is GateState.HELD:
-        return gate  # the wait that another answer of the same burst has begun
+        return gate  # another answer of the same burst has begun the wait
     failures = gate.failures + (retry_after is None)
     wait = _doubled(failures - 1) if retry_after is None else max(retry_after, _SHORTEST_HOLD)
     held = gate.state is GateState.HELD
@@ -54,13 +54,13 @@ def rate_limited(gate: Gate, *, retry_after: float | None, now: float) -> Gate:
 
 
 def refused(gate: Gate, *, reason: str, now: float) -> Gate:
-    """Cordial refuses our access: blocked until a person mends it, probed meanwhile."""
+    """Cordial refuses our access: the gate is blocked until a person mends it; we probe."""
     since = gate.since if gate.state is GateState.BLOCKED else now
     return Gate(GateState.BLOCKED, reason, since, now + BLOCKED_PROBE, gate.failures)
 
 
 def untold(gate: Gate, *, now: float) -> Gate:
-    """The probe was not sent after all and says nothing of Cordial: the next may go at once."""
+    """The probe was not sent after all: the next one may go at once."""
     shut = gate.state in (GateState.CLOSED, GateState.BLOCKED)
     return replace(gate, until=now) if shut else gate
 

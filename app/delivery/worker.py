@@ -1,4 +1,4 @@
-"""The worker: claims what is due, sends it, settles what came of it."""
+"""The worker: claims submissions that are due, sends them, and settles the outcomes."""
 
 import asyncio
 import math
@@ -36,26 +36,26 @@ from app.telemetry.traces import NoTraces, Span, Traces
 
 log = structlog.get_logger("delivery")
 
-POLL_SECONDS = 1.0  # how soon what comes due by time is seen
+POLL_SECONDS = 1.0  # how soon the worker sees what comes due by time
 DRAIN_SECONDS = 20.0
 _PRUNE_SECONDS = 60.0
 _RENEWALS = 3  # of a lease, before it would run out
-_ROOM_FOR_OTHERS = 10  # one in so many sends is kept free of any single integration
+_ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to the others
 _SETTLE_GROUP = 200
-_CLAIMED = 2  # times as many as may be sent at once, so that no place is idle during a claim
-_WAIT_SECONDS = 1.0  # for a place; then a pause, a mended mapping or an erasure may be news to it
-_UNSETTLED = 3  # times as many under way as may be sent at once, where outcomes are slow to write
-_GATHER_SECONDS = 0.004  # between two commits where outcomes wait: fewer, larger ones are cheaper
-_REST_SECONDS = 0.005  # between two looks of which the first found nothing
-_CLAIM_SECONDS = 30.0  # a ledger that does not answer must not look like a worker that hangs
+_CLAIMED = 2  # claim this many times the places: no place is idle during a claim
+_WAIT_SECONDS = 1.0  # for a place; after that, a pause or a mended mapping may have changed it
+_UNSETTLED = 3  # at most this many times the places are under way, if settling is slow
+_GATHER_SECONDS = 0.004  # between two commits while outcomes wait: fewer, larger ones are cheaper
+_REST_SECONDS = 0.005  # after a look that found nothing
+_CLAIM_SECONDS = 30.0  # else a ledger that does not answer would look like a hanging worker
 STALLED_SECONDS = 60.0
 
 
 class SteadyClock:
-    """Unix seconds that never jump: due times and leases must not, when the clock is set."""
+    """Unix seconds that do not jump when somebody sets the clock: due times must not jump."""
 
     def __init__(self, zero_at: float | None = None) -> None:
-        """Take the unix time at which the monotonic clock was zero, else by the wall clock now."""
+        """Take the unix time of the monotonic clock's zero; without it, use the wall clock."""
         self._zero_at = time.time() - time.monotonic() if zero_at is None else zero_at
 
     def __call__(self) -> float:
@@ -63,13 +63,13 @@ class SteadyClock:
         return time.monotonic() + self._zero_at
 
 
-# What leaves a claim unsettled: it is another's by now, or will be when the lease runs out.
+# Errors after which we do not settle: another worker has the claim, or gets it when the lease ends.
 _LEFT: tuple[type[Exception], ...] = (LeaseLost, UnknownIntegration, *UNAVAILABLE)
 
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """A claim under way; once sent, and the gate told, others may be while that is written."""
+    """A claim under way. Once it is `sent` it frees its place, before its outcome is written."""
 
     claim: Claim
     round: int
@@ -79,18 +79,18 @@ class _Flight:
 
 
 def _most_of_one(places: int) -> int:
-    """Return how many of so many places a single integration may take."""
+    """Return how many of these places a single integration may take."""
     return max(1, places - math.ceil(places / _ROOM_FOR_OTHERS))
 
 
 def _given_back(claim: Claim) -> Settlement:
-    """Return what lets a claim be made anew, before what came after it."""
+    """Return a settlement that gives the claim back, due before what came in later."""
     due_at = ready_at(claim.received_at)
     return Settlement(claim, SubmissionStatus.PENDING, due_at=due_at)
 
 
 class Worker:
-    """Delivers what is due: many contacts at once, one submission of each at a time."""
+    """Delivers what is due: many contacts at once, but one submission of a contact at a time."""
 
     def __init__(
         self,
@@ -106,10 +106,10 @@ class Worker:
         lease_seconds: float = LEASE_SECONDS,
         longest_send: float = 10.0,
     ) -> None:
-        """Take the ledger, what sends, how many at once, and how long payloads are kept.
+        """Take the ledger, the sender, how many to send at once, and how long to keep payloads.
 
-        A claim is ours for `lease_seconds`, unless renewed; with less than `longest_send` left,
-        the time that one request may take, none is begun.
+        A claim is ours for `lease_seconds`, unless we renew it. One request may take `longest_send`
+        seconds: with less than that left, we begin none.
         """
         self._database = database
         self._integrations = integrations
@@ -125,7 +125,7 @@ class Worker:
         self._longest_send = longest_send
         self._known: dict[str, StoredIntegration] = {}
         self._troubled: set[str] = set()  # integrations whose gate may have failures on record
-        self._shut_in: dict[str, int] = {}  # the round in which we last shut an integration's gate
+        self._shut_in: dict[str, int] = {}  # in which round we last shut an integration's gate
         self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._work = asyncio.Event()
         self._stopping = False
@@ -143,23 +143,23 @@ class Worker:
         )
 
     def wake(self) -> None:
-        """Say that there may be something to claim."""
+        """Look for something to claim, soon."""
         self._work.set()
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what is under way is finished or given back."""
+        """Claim no more; `run` returns when everything under way is finished or given back."""
         self._stopping = True
         self.wake()
 
     def stalled(self) -> str | None:
-        """Say so where the loop has not come round for a minute; None where all is well."""
+        """Return a message if the loop has not come round for a minute, else None."""
         if self._round_at is None or self._stopping:
             return None
         age = self._clock() - self._round_at
         return f"The worker has not come round for {age:.0f} s." if age > STALLED_SECONDS else None
 
     async def run(self) -> None:
-        """Deliver until told to stop, then finish what is under way and give back the rest."""
+        """Deliver until `stop`, then finish what is under way and give back the rest."""
         keepers = [
             asyncio.create_task(self._every(self._lease_seconds / _RENEWALS, self._renew)),
             asyncio.create_task(self._every(_PRUNE_SECONDS, self._prune)),
@@ -178,15 +178,15 @@ class Worker:
             await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _rest(self) -> None:
-        """Let some time pass since a look that found nothing: the next may well find no more.
+        """Wait a little after a look that found nothing.
 
-        As while an integration is paused, and webhooks keep coming in.
+        While an integration is paused and webhooks come in, each look would find nothing again.
         """
         if (left := self._found_nothing_at + _REST_SECONDS - self._clock()) > 0:
             await asyncio.sleep(left)
 
     async def _launch(self) -> int:
-        """Claim as many as there is room for; return how many that were."""
+        """Claim as many as there is room for; return how many."""
         self._work.clear()
         self._round_at = self._clock()
         self._rounds += 1
@@ -205,7 +205,7 @@ class Worker:
                     most=_most_of_one(most),
                     lease_seconds=self._lease_seconds,
                 )
-        except Exception as error:  # the loop must outlive whatever one round meets
+        except Exception as error:  # the loop must survive every error of one round
             log.warning(failure_event(error), error=place_of(error))
             await asyncio.sleep(POLL_SECONDS)
             return 0
@@ -221,7 +221,7 @@ class Worker:
     def _land(self, task: asyncio.Task[None]) -> None:
         del self._flights[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("defect", error=place_of(error))  # the lease runs out, and it is sent again
+            log.error("defect", error=place_of(error))  # when the lease expires, it is sent again
         self.wake()
 
     async def _fly(self, flight: _Flight) -> None:
@@ -248,7 +248,7 @@ class Worker:
             log.warning("lease_lost", submission=each.id, integration=each.integration_id)
 
     def _came_late(self, flight: _Flight) -> bool:
-        """Whether a claim is no longer good by the time it has a place; a probe is, whenever."""
+        """Whether a claim got its place too late to be sent; a probe never does."""
         shut = self._shut_in.get(flight.claim.integration_id, 0) >= flight.round
         late = self._clock() > flight.claimed_at + _WAIT_SECONDS
         return (self._stopping or shut or late) and not flight.claim.probe
@@ -264,7 +264,7 @@ class Worker:
             outcome = await self._sender.send(each, stored, before_try)
         except _LEFT:
             raise
-        except Exception as error:  # a defect of ours must neither stop the rest nor lose this one
+        except Exception as error:  # our own defect must neither stop the others nor lose this one
             log.error("defect", submission=each.id, error=place_of(error))
             outcome = self._sender.failed(each, type(error).__name__)
         line = self._line(each, outcome, (time.perf_counter() - started) * 1000)
@@ -273,7 +273,7 @@ class Worker:
         return outcome
 
     async def _integration(self, each: Claim) -> StoredIntegration:
-        """Return the integration as it was when the claim was made, or newer."""
+        """Return the integration, at least as new as the claim."""
         known = self._known.get(each.integration_id)
         if known is None or known.version != each.version:
             known = await self._integrations.get(each.integration_id)
@@ -307,7 +307,7 @@ class Worker:
         return held
 
     async def _settle(self, flight: _Flight, settlement: Settlement) -> bool:
-        """Write the outcome; while the ledger is away, for as long as the lease is ours."""
+        """Write the outcome; while the ledger is away, try for as long as the lease is ours."""
         while True:
             try:
                 return await self._settling.submit(settlement)
@@ -318,7 +318,7 @@ class Worker:
                 await asyncio.sleep(POLL_SECONDS)
 
     def _kept(self, settlement: Settlement) -> Settlement:
-        """Wipe the payload at once where it is to be kept for no time."""
+        """Wipe the payload at once if its retention is zero."""
         seconds = {
             SubmissionStatus.DELIVERED: self._retention.delivered,
             SubmissionStatus.SKIPPED: self._retention.skipped,
@@ -346,7 +346,7 @@ class Worker:
             await asyncio.sleep(seconds)
             try:
                 await keep()
-            except Exception as error:  # without renewals, what is sent would be sent twice
+            except Exception as error:  # without renewals, others would send the same again
                 log.warning(failure_event(error), error=place_of(error))
 
     async def _drain(self) -> None:
@@ -363,7 +363,7 @@ class Worker:
         await self._settling.drain()
 
     def _count(self, each: Claim, settlement: Settlement, held: bool) -> None:
-        """Count an attempt as spent, and what was settled, if the lease was still ours."""
+        """Count the attempt and, if the lease was still ours, what was settled."""
         if settlement.attempt is not None:
             self._metrics.attempt(each.integration_id, settlement.attempt.outcome)
         if not held or settlement.status is SubmissionStatus.PENDING:
@@ -376,7 +376,7 @@ class Worker:
             self._metrics.warning(each.integration_id, warning["code"])
 
     def _line(self, each: Claim, outcome: Outcome, ms: float) -> dict[str, str | float | None]:
-        """Return all that is to be known of one try: its log line."""
+        """Return the fields of an attempt's log line."""
         settlement = outcome.settlement
         attempt = settlement.attempt
         return {

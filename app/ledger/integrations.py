@@ -1,4 +1,4 @@
-"""Integrations as stored: configuration, encrypted secrets, and whether sending may go on."""
+"""Stored integrations: configuration, encrypted secrets, and whether they may send."""
 
 import asyncio
 import json
@@ -38,11 +38,11 @@ class UnknownIntegration(Exception):
 
 
 class NameTaken(Exception):
-    """An integration whose name gives the same id exists."""
+    """Another integration has the id that this name leads to."""
 
 
 class StillPending(Exception):
-    """Submissions of the integration are waiting to be sent; `count` says how many."""
+    """So many (`count`) submissions of the integration wait to be sent."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -53,7 +53,7 @@ class StillPending(Exception):
 class Gate:
     """Whether submissions may go to the account now, and why not.
 
-    `failures` counts those in a row; times are unix seconds. Nothing is claimed before `until`.
+    `failures` in a row; times are unix seconds. The worker claims nothing before `until`.
     """
 
     state: GateState = GateState.OPEN
@@ -65,7 +65,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class StoredIntegration:
-    """An integration with its place in the ledger."""
+    """An integration with what the ledger knows of it."""
 
     id: str
     integration: Integration
@@ -78,7 +78,7 @@ class StoredIntegration:
 
     @property
     def state(self) -> State:
-        """Whether it sends: a person's pause counts before Cordial's refusal."""
+        """Whether it sends; a person's pause goes before Cordial's refusal."""
         if self.paused:
             return "paused"
         return "blocked" if self.gate.state is GateState.BLOCKED else "active"
@@ -113,9 +113,9 @@ class Integrations:
         now: float,
         integration_id: str | None = None,
     ) -> StoredIntegration:
-        """Store a new integration, paused where a reason for that is given.
+        """Store a new integration, paused if there is a reason to.
 
-        Its id is made from its name, unless it is known by another one already.
+        Its id is made from its name, unless the caller gives one.
 
         Raises:
             NameTaken: its id is in use.
@@ -123,7 +123,7 @@ class Integrations:
         row = {
             "id": integration_id or slug(integration.name),
             **self._columns(integration),
-            # From anywhere: one made anew under an old name is not taken for the old one.
+            # Random: a new integration under an old name is not taken for the old one.
             "version": random.SystemRandom().randrange(2**30),
             "paused": paused_reason is not None,
             "paused_reason": paused_reason,
@@ -153,9 +153,9 @@ class Integrations:
         return stored
 
     async def recent(self, integration_id: str) -> StoredIntegration:
-        """Return one integration as it was at most a second ago, without asking each time.
+        """Return one integration as it was at most a second ago.
 
-        Which ids exist is asked at most once a second too: whoever makes up ids costs no more.
+        We also read which ids exist at most once a second: made-up ids cost no more.
 
         Raises:
             UnknownIntegration: there is none.
@@ -168,10 +168,10 @@ class Integrations:
         return await self._read_once(integration_id)
 
     async def doubted(self, integration_id: str) -> StoredIntegration | None:
-        """Return one integration read anew, as what we know of it may be out of date.
+        """Read one integration again, because what we know of it may be out of date.
 
-        None where it was read for this within the last second: so a flood of webhooks with wrong
-        signatures does not become a flood of reads.
+        None if this was done within the last second: a flood of webhooks with wrong signatures does
+        not become a flood of reads.
 
         Raises:
             UnknownIntegration: there is none.
@@ -183,7 +183,7 @@ class Integrations:
         return await self._read_once(integration_id)
 
     async def _read_once(self, integration_id: str) -> StoredIntegration:
-        """Read an integration; of many callers at once, one reads and all get what it finds."""
+        """Read an integration; if many callers ask at once, one reads for all."""
         reading = self._reading.get(integration_id)
         if reading is None:
             reading = asyncio.create_task(self.get(integration_id))
@@ -204,7 +204,7 @@ class Integrations:
         self._ids_read_at = self._clock()
 
     def has_read(self, integration_id: str) -> bool:
-        """Say whether it was there when it was last looked for, without asking the ledger."""
+        """Say whether it existed when we last read it, without asking the ledger."""
         return integration_id in self._recent
 
     async def list(self) -> list[StoredIntegration]:
@@ -218,7 +218,7 @@ class Integrations:
     ) -> StoredIntegration:
         """Replace the configuration by what `change` makes of it, whole or not at all.
 
-        A changed Cordial account opens a gate that the old one had blocked or closed.
+        If the Cordial account changes, the gate opens: the old account had blocked or closed it.
 
         Raises:
             UnknownIntegration: there is none.
@@ -235,7 +235,7 @@ class Integrations:
         return await self.get(integration_id)
 
     async def pause(self, integration_id: str, *, reason: str, now: float) -> StoredIntegration:
-        """Stop sending; webhooks are accepted all the same.
+        """Stop sending; we still accept webhooks.
 
         Raises:
             UnknownIntegration: there is none.
@@ -244,7 +244,7 @@ class Integrations:
         return await self._set(integration_id, columns)
 
     async def resume(self, integration_id: str, *, now: float) -> StoredIntegration:
-        """Send again, through an open gate.
+        """Send again, and open the gate.
 
         Raises:
             UnknownIntegration: there is none.
@@ -256,7 +256,7 @@ class Integrations:
     async def turn_gate(
         self, integration_id: str, turn: Callable[[Gate], Gate], *, now: float
     ) -> Gate | None:
-        """Change the gate by a decision on how it stands; None where the integration is gone."""
+        """Change the gate by a decision on its present state; None if the integration is gone."""
         async with self._database.write() as connection:
             try:
                 before = _gate(await _row(connection, integration_id, lock=True))
@@ -269,7 +269,7 @@ class Integrations:
         return after
 
     async def delete(self, integration_id: str, *, force: bool, now: float) -> None:
-        """Delete an integration; its submissions stay, those still pending as dead.
+        """Delete an integration; its submissions stay, and pending ones become dead.
 
         Raises:
             UnknownIntegration: there is none.
@@ -336,7 +336,7 @@ class Integrations:
 
 
 def document_of(integration: Integration) -> dict[str, Any]:
-    """Return an integration as a JSON document, its secrets in the clear: never to be shown."""
+    """Return an integration as a JSON document with its secrets: never show it."""
     document = integration.model_dump(mode="json")
     document["cordial"]["api_key"] = integration.cordial.api_key.get_secret_value()
     document["jebbit"]["webhook_secrets"] = [
@@ -360,7 +360,7 @@ async def _row(
 async def _announce_turn(
     connection: AsyncConnection, integration_id: str, before: Gate, after: Gate, now: float
 ) -> None:
-    """Announce that a gate became blocked, or is so no longer."""
+    """Announce that a gate became blocked or is no longer blocked."""
     was, is_ = (each.state is GateState.BLOCKED for each in (before, after))
     if is_ and not was:
         await announce(connection, NoticeKind.BLOCKED, integration_id, now, after.reason)

@@ -21,7 +21,7 @@ _request_id: ContextVar[str] = ContextVar("request_id")
 
 
 def name_request(request_id: str) -> None:
-    """Let every line that follows, in the same task, carry the request's id."""
+    """Add the request's id to all later lines of the same task."""
     _request_id.set(request_id)
 
 
@@ -92,7 +92,7 @@ Render = Callable[[object, str, structlog.typing.EventDict], bytes]
 def _complete(
     _: object, level: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Add how grave it is, when it was and, where the line does not say so, in which request."""
+    """Add the level, the time and, if the line names none, the request's id."""
     event["level"] = level
     event["timestamp"] = datetime.now(UTC)
     if "request_id" not in event and (request_id := _request_id.get(None)) is not None:
@@ -103,7 +103,7 @@ def _complete(
 def _as_json(_: object, __: str, event: structlog.typing.EventDict) -> bytes:
     try:
         return to_json(event, fallback=repr)
-    except ValueError:  # half of a surrogate pair; json takes twice as long, but anything
+    except ValueError:  # half of a surrogate pair; json is slower, but takes anything
         return json.dumps(event, default=str).encode()
 
 
@@ -120,10 +120,10 @@ def _for_people() -> Render:
 def _without_values(
     _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Leave of a library's line what cannot hold a value.
+    """Remove from a library's line what may hold a person's data or a secret.
 
-    Its further lines and a traceback repeat messages of errors and, as structlog prints them, local
-    variables: payloads and keys. The places in the code are kept.
+    Its further lines and its traceback repeat messages of errors and, the way structlog prints
+    them, local variables: payloads and keys. We keep the places in the code.
     """
     error = event.pop("exc_info", None)
     event["event"] = str(event["event"]).partition("\n")[0]
@@ -135,7 +135,7 @@ def _without_values(
 
 
 def place_of(error: BaseException, frames: int = 3) -> str:
-    """Return the kind of an error and where it was raised; its message may repeat a value."""
+    """Return an error's class and where it was raised; its message may repeat a value."""
     calls = traceback.extract_tb(error.__traceback__)[-frames:]
     path = " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(calls))
     return f"{type(error).__name__} at {path}"

@@ -1,6 +1,7 @@
 """Traces: a span for each webhook and each delivery, linked through the ledger.
 
-Off, at no cost, unless the standard OTEL_ variables ask for them and the `otel` extra is installed.
+They are off, and cost nothing, unless the standard OTEL_ variables turn them on and the `otel`
+extra is installed.
 """
 
 import sys
@@ -23,31 +24,31 @@ Value = str | int | float | bool
 
 
 class Span(Protocol):
-    """What is under way."""
+    """A webhook or a delivery that is under way."""
 
     @property
     def traceparent(self) -> str | None:
-        """The span's W3C trace context, None where nothing is traced."""
+        """The span's W3C trace context; None if traces are off."""
 
     @property
     def ids(self) -> Mapping[str, str]:
-        """What a log line says of the span, to be found by it."""
+        """The fields by which a log line leads to the span."""
 
     def note(self, attributes: Mapping[str, Value | None]) -> None:
-        """Keep what is known of it; never a person's data."""
+        """Set attributes, without those that are None; never a person's data."""
 
 
 class Traces(Protocol):
     """Makes the spans."""
 
     def webhook(self, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
-        """Cover a webhook, as part of the trace its headers may name."""
+        """Trace a webhook, as part of the trace that its headers may name."""
 
     def delivery(self, traceparent: str | None) -> AbstractContextManager[Span]:
-        """Cover one try to deliver a submission, linked to the span of its webhook."""
+        """Trace one try to deliver a submission, linked to the span of its webhook."""
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Export the spans that are not yet exported."""
 
 
 class _NoSpan:
@@ -64,11 +65,11 @@ class NoTraces:
     _nothing: AbstractContextManager[Span] = nullcontext(_NoSpan())
 
     def webhook(self, headers: Mapping[bytes, bytes]) -> AbstractContextManager[Span]:
-        """Cover nothing."""
+        """Trace nothing."""
         return self._nothing
 
     def delivery(self, traceparent: str | None) -> AbstractContextManager[Span]:
-        """Cover nothing."""
+        """Trace nothing."""
         return self._nothing
 
     def close(self) -> None:
@@ -76,10 +77,10 @@ class NoTraces:
 
 
 def open_traces(exporter: str | None) -> Traces:
-    """Return what traces to an exporter, `otlp` or `console`; None traces nothing.
+    """Return traces that go to an exporter, `otlp` or `console`; with None they are off.
 
-    Where to and how comes from the standard variables, which the SDK reads by itself. Asked for
-    without the extra, it says so once and traces nothing.
+    The SDK itself reads the standard variables that say where and how. If the extra is missing, one
+    log line says so and traces stay off.
     """
     if exporter is None:
         return NoTraces()
@@ -96,7 +97,7 @@ def _provider(exporter: str) -> "TracerProvider":
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES go before the name that is ours.
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override our own name.
     named = Resource({"service.name": _SERVICE}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=named)
     console = exporter == "console"
@@ -106,10 +107,10 @@ def _provider(exporter: str) -> "TracerProvider":
 
 
 class OpenTelemetryTraces:
-    """Traces by OpenTelemetry; nothing global is set, so that several live in one process."""
+    """Traces by OpenTelemetry. It sets nothing global, so a process can have several."""
 
     def __init__(self, provider: "TracerProvider") -> None:
-        """Take the provider, which knows where spans go.
+        """Take the provider: it knows where spans go.
 
         Raises:
             ImportError: the extra is not installed.
@@ -125,7 +126,7 @@ class OpenTelemetryTraces:
 
     @contextmanager
     def webhook(self, headers: Mapping[bytes, bytes]) -> Iterator[Span]:
-        """Cover a webhook, as part of the trace its headers may name."""
+        """Trace a webhook, as part of the trace that its headers may name."""
         named = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
         parent = self._propagator.extract(named)
         kind = self._api.SpanKind.SERVER
@@ -136,13 +137,13 @@ class OpenTelemetryTraces:
 
     @contextmanager
     def delivery(self, traceparent: str | None) -> Iterator[Span]:
-        """Cover one try to deliver: a trace of its own, linked to the webhook's."""
+        """Trace one try to deliver: a trace of its own, linked to the webhook's."""
         links = []
         if traceparent is not None:
             stored = self._propagator.extract({"traceparent": traceparent})
             context = self._api.get_current_span(stored).get_span_context()
             links = [self._api.Link(context)] if context.is_valid else []
-        # Messages of exceptions may repeat a value, so none is recorded.
+        # An exception's message may repeat a person's data, so we record none.
         with self._tracer.start_as_current_span(
             "delivery",
             self._no_parent,
@@ -154,7 +155,7 @@ class OpenTelemetryTraces:
             yield _OpenSpan(span)
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Export the spans that are not yet exported."""
         self._provider.shutdown()
 
 
