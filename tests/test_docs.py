@@ -24,6 +24,7 @@ from app.ledger.integrations import State
 from app.ledger.retention import ERASED
 from app.ledger.schema import DeadReason, GateState, SubmissionStatus
 from app.main import create_app
+from app.operations.callers import Role
 from app.rules.integration import Integration, merge_patch
 from app.rules.policy import SkipReason
 from app.sandbox.control import ROUTES
@@ -259,15 +260,15 @@ def test_every_route_that_is_named_exists():
 
 COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", page("compose.yaml")))
 SETTINGS = {name.upper() for name in Settings.model_fields}
-OF_OTHERS = {"ARGS", "CASL", "NNNN", "NEW", "OLD", "SERVICE", "TOKEN", "CONVERTERS"}
+UVICORN = {"FORWARDED_ALLOW_IPS"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_variable_that_is_named_is_read(name):
-    """A setting, one that compose.yaml takes, or one of OpenTelemetry's."""
+    """A setting, one that compose.yaml takes, or one of OpenTelemetry's or uvicorn's."""
     for each in code(prose(name)):
         for word in re.findall(r"(?<![\w-])[A-Z][A-Z]+(?:_[A-Z]+)+(?![\w-])", each):
-            known = word in SETTINGS | COMPOSE or word.startswith("OTEL_")
+            known = word in SETTINGS | COMPOSE | UVICORN or word.startswith("OTEL_")
             assert known or "/" in each or " " in each, f"{name}: {word}"
 
 
@@ -407,6 +408,12 @@ def test_every_metric_is_explained_with_its_labels(demo_played):
         if family.name.startswith("jebbit_sync_")
     }
     assert said == {name: labels - {"le"} for name, labels in shown.items()}
+
+
+def test_every_role_is_explained():
+    """Those and no others."""
+    said = explained(section("docs/security.md", "## Roles"), "role")
+    assert set(said) == {str(each) for each in Role}
 
 
 def test_every_fault_and_switch_of_the_sandbox_is_explained():
