@@ -118,7 +118,7 @@ async def open_parts(
             sender = Sender(
                 accounts,
                 pseudonyms,
-                eu_countries=settings.eu_countries,
+                jurisdictions=settings.jurisdictions,
                 delays=settings.retry_delays_seconds,
                 clock=steady,
             )

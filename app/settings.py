@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.delivery.schedule import DELAYS
 from app.ledger.database import async_url
 from app.operations.callers import OPS, Role, Token, read_tokens
-from app.rules.policy import EU_COUNTRIES
+from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES, Jurisdictions
 from app.telemetry.logs import LogFormat
 
 _SHORTEST_KEY = 16
@@ -53,19 +53,31 @@ class Settings(BaseSettings):
     retention_days: float = Field(30.0, ge=0)
     skipped_retention_days: float = Field(7.0, ge=0)
     eu_countries: Annotated[frozenset[str], NoDecode] = EU_COUNTRIES
+    express_consent_countries: Annotated[frozenset[str], NoDecode] = EXPRESS_CONSENT_COUNTRIES
     notify_url: SecretStr | None = None
     log_format: LogFormat = "console"
     log_level: str = "INFO"
     data_dir: Path = Path("data")
 
-    @field_validator("cordial_extra_hosts", "eu_countries", "retry_delays_seconds", mode="before")
+    @property
+    def jurisdictions(self) -> Jurisdictions:
+        """Whose people which rules protect."""
+        return Jurisdictions(self.eu_countries, self.express_consent_countries)
+
+    @field_validator(
+        "cordial_extra_hosts",
+        "eu_countries",
+        "express_consent_countries",
+        "retry_delays_seconds",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
 
-    @field_validator("eu_countries")
+    @field_validator("eu_countries", "express_consent_countries")
     @classmethod
     def _are_codes(cls, value: frozenset[str]) -> frozenset[str]:
         codes = frozenset(each.upper() for each in value)

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.delivery.schedule import DELAYS
-from app.rules.policy import EU_COUNTRIES
+from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES
 from app.settings import MissingSecret, Settings, load_secrets
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +56,7 @@ DEFAULTS = {
     "retention_days": 30,
     "skipped_retention_days": 7,
     "eu_countries": EU_COUNTRIES,
+    "express_consent_countries": EXPRESS_CONSENT_COUNTRIES,
     "log_format": "console",
     "log_level": "INFO",
     "data_dir": Path("data"),

@@ -4,7 +4,6 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, NamedTuple
 
@@ -316,17 +315,14 @@ def _read_items(
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
     except UnreadableBody as error:
         return [NewSubmission(body, readable=False)], error
-    received_at = datetime.fromtimestamp(now, UTC)
-    return [_new(state, integration, item, received_at) for item in items], None
+    return [_new(state, integration, item, now) for item in items], None
 
 
-def _new(
-    state: State, integration: Integration, item: Item, received_at: datetime
-) -> NewSubmission:
+def _new(state: State, integration: Integration, item: Item, received_at: float) -> NewSubmission:
     if item.submission is None:
         return NewSubmission(item.payload, readable=False)
-    identity, session, occurred = facts(item.submission, integration, received_at)
-    occurred_at = occurred.timestamp() if occurred else None
+    read = facts(item.submission, integration, received_at)
+    identity, session, occurred_at = read.identity, read.session, read.occurred_at
     pseudonyms = state.pseudonyms
     contact_key, phone_key = pseudonyms.keys(identity.email, identity.phone)
     content = to_json(item.submission.in_order)
@@ -339,6 +335,12 @@ def _new(
         content=session_key or pseudonyms.content(content),
         session_key=session_key,
         occurred_at=occurred_at,
+        refused=pseudonyms.refused(
+            identity.email,
+            identity.phone,
+            email_at=read.refusals.email,
+            sms_at=read.refusals.sms,
+        ),
     )
 
 

@@ -6,7 +6,7 @@ mapping holds for what still waits.
 
 import random
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,9 +29,10 @@ from app.ledger.integrations import Gate, StoredIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.vault import Pseudonyms
 from app.rules.contact import Identity, identify, without_fields
+from app.rules.jurisdictions import Jurisdictions
 from app.rules.mapping import PlanWarning
-from app.rules.plan import Skip, plan
-from app.rules.policy import SkipReason
+from app.rules.plan import Evidence, Skip, plan
+from app.rules.policy import Refusals
 
 Turn = Callable[[Gate], Gate]
 
@@ -53,6 +54,7 @@ class Outcome:
 class _Sent:
     upserted: Upserted
     warnings: Sequence[PlanWarning]
+    evidence: Evidence
 
 
 class Sender:
@@ -63,15 +65,15 @@ class Sender:
         accounts: Accounts,
         pseudonyms: Pseudonyms,
         *,
-        eu_countries: Set[str],
+        jurisdictions: Jurisdictions,
         delays: Sequence[float] = DELAYS,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Take the accounts, the schedule of retries (s) and whose people EU rules protect."""
+        """Take the accounts, the schedule of retries (s) and whose people which rules protect."""
         self._accounts = accounts
         self._pseudonyms = pseudonyms
-        self._eu_countries = eu_countries
+        self._jurisdictions = jurisdictions
         self._delays = delays
         self._clock = clock
         self._chance = chance
@@ -101,15 +103,18 @@ class Sender:
         if rekeyed := self._rekeyed(claim, identity):
             moved = Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed)
             return Outcome(moved, cause="rekeyed")
-        if _is_stale(claim):
-            return Outcome(_skipped(claim, SkipReason.STALE))
         at, clock = self._clock(), time.perf_counter()
         try:
             sent = await self._plan_and_upsert(claim, submission, identity, stored, before_try)
         except (CordialError, BadAccountUrl) as error:
             return self._judge(claim, error, at, (time.perf_counter() - clock) * 1000)
+        said = sent.evidence.refusals  # as read now: labels may have been added since receipt
+        refused = self._pseudonyms.refused(
+            identity.email, identity.phone, email_at=said.email, sms_at=said.sms
+        )
         if isinstance(sent, Skip):
-            return Outcome(_skipped(claim, sent.reason))
+            skipped = SubmissionStatus.SKIPPED
+            return Outcome(Settlement(claim, skipped, reason=sent.reason, refused=refused))
         ms = (time.perf_counter() - clock) * 1000
         settlement = Settlement(
             claim,
@@ -117,6 +122,7 @@ class Sender:
             attempt=Attempt(at, ms, sent.upserted.http_status, "delivered"),
             warnings=[warning.as_json() for warning in sent.warnings],
             cordial_contact_id=sent.upserted.contact_id,
+            refused=refused,
         )
         return Outcome(settlement, gate.succeeded)
 
@@ -138,7 +144,12 @@ class Sender:
             submission,
             stored.integration,
             identity=identity,
-            eu_countries=self._eu_countries,
+            received_at=claim.received_at,
+            now=self._clock(),
+            delivered_before=claim.delivered_before,
+            stale=_is_stale(claim),
+            refusals=Refusals(claim.email_refused_at, claim.sms_refused_at),
+            jurisdictions=self._jurisdictions,
             account_attributes=await self._accounts.attributes(stored),
         )
         if isinstance(decided, Skip):
@@ -147,7 +158,7 @@ class Sender:
         tries = 1 if claim.probe else QUICK_TRIES
         try:
             upserted = await client.upsert(decided.body, tries=tries, before_try=before_try)
-            return _Sent(upserted, decided.warnings)
+            return _Sent(upserted, decided.warnings, decided.evidence)
         except Rejected as error:
             drop = stored.integration.cordial.on_rejected_field == "drop"
             reduced = without_fields(decided.body, error.fields) if drop else None
@@ -156,7 +167,7 @@ class Sender:
             # Cordial refuses the whole contact for one field: send once more without it.
             upserted = await client.upsert(reduced, tries=tries, before_try=before_try)
             dropped = [_dropped(field) for field in decided.body if field not in reduced]
-            return _Sent(upserted, [*decided.warnings, *dropped])
+            return _Sent(upserted, [*decided.warnings, *dropped], decided.evidence)
 
     def _judge(
         self, claim: Claim, error: CordialError | BadAccountUrl, at: float, ms: float
@@ -197,12 +208,8 @@ class Sender:
         return Settlement(claim, SubmissionStatus.PENDING, due_at=now + delay, attempt=attempt)
 
 
-def _skipped(claim: Claim, reason: SkipReason) -> Settlement:
-    return Settlement(claim, SubmissionStatus.SKIPPED, reason=reason)
-
-
 def _is_stale(claim: Claim) -> bool:
-    """Whether later answers of the contact were delivered: nothing older goes over them.
+    """Whether later answers of the contact were delivered: none older goes over them.
 
     By when they were given (a backfill), else by when they came in: a replay may have been asked
     for while a later one was under way.

@@ -6,16 +6,23 @@ array is not said, so all four are read.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import unquote, unquote_plus
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
+from app.jebbit.folding import fold, fold_all
+from app.jebbit.url_parameters import UrlParameters, read_parameters
+
 MAX_ITEMS = 1_000
+MAX_KEYS = 2_000
+
+# What stands in place of a value whose key one JSON object holds twice with different values: an
+# object of these values. No rule takes it for an answer, an address, a date or a country.
+WRITTEN_TWICE: Final = "written more than once"
 
 
 class UnreadableBody(Exception):
@@ -26,138 +33,91 @@ class TooManyItems(Exception):
     """More items in one webhook than we take at once."""
 
 
-@dataclass(slots=True)
-class Attribute:
-    """An attribute as found in a submission; not to be changed.
+class Attribute(NamedTuple):
+    """An attribute as found in a submission.
 
-    `trusted` is False where the value may have come from the page's URL, which anyone can write.
+    `doubt` says why the value may have come from the page's URL, which anyone can write; None where
+    nothing speaks for that.
     """
 
     key: str
     value: JsonValue
-    trusted: bool
+    doubt: str | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the value may speak for the person."""
+        return self.doubt is None
+
+    @property
+    def is_present(self) -> bool:
+        """Whether there is a value: null and blank count as absent."""
+        return is_present(self.value)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Submission:
-    """One person's answers in one experience, as Jebbit sent them; not to be changed."""
+    """One person's answers in one experience, as Jebbit sent them."""
 
     attributes: Mapping[str, JsonValue]
-    _keys: "_Keys" = field(init=False, compare=False)
-    _url_keys: Set[str] | None = field(default=None, init=False, compare=False)  # once asked for
 
-    def __post_init__(self) -> None:
-        """Fold the keys, as some name is nearly always looked up that is not among them."""
-        self._keys = _keys_of(tuple(self.attributes))
+    @cached_property
+    def _keys(self) -> Mapping[str, Sequence[str]]:
+        """The keys as sent, by their folded names."""
+        keys: dict[str, list[str]] = {}
+        for key, folded in zip(self.attributes, fold_all(self.attributes), strict=True):
+            keys.setdefault(folded, []).append(key)
+        return keys
+
+    @cached_property
+    def url_parameters(self) -> UrlParameters:
+        """The names that may have come from the page's URL."""
+        return read_parameters(self.attributes)
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
         """The attributes in the order of their keys: equal contents are so written alike."""
-        attributes = self.attributes
-        return {key: attributes[key] for key in self._keys.in_order}
+        return {key: self.attributes[key] for key in sorted(self.attributes)}
+
+    def value(self, name: str) -> JsonValue:
+        """Return the value that `find` finds, None where it is absent.
+
+        Cheaper than `find`: it does not work out whether the value can be trusted.
+        """
+        value = self.attributes.get(name)
+        if value is None or not is_present(value):
+            key = self._find(name)
+            return None if key is None else self.attributes[key]
+        return value
 
     def find(self, name: str) -> Attribute | None:
-        """Look an attribute up: by its exact key, else ignoring case with spaces as underscores.
+        """Look an attribute up by its exact key, else by its folded one; None where it is absent.
 
-        Null and blank values count as absent. Jebbit repeats URL parameters as top-level keys, so
-        a key that also occurs in `url_params` is found but not trusted.
+        Null and blank values count as absent: the next key of the same name is looked at.
         """
-        key: str | None = name
-        value = self.attributes.get(name)
-        if value.__class__ is not str or not value.strip():
-            key, value = self.look_up(name)
-        if key is None:
-            return None
-        url_keys = self._url_keys
-        if url_keys is None:
-            url_keys = self._url_keys = self._read_url_keys()
-        return Attribute(key, value, key not in url_keys)
+        key = self._find(name)
+        return None if key is None else self._attribute(key, fold(name))
 
-    def look_up(self, name: str) -> tuple[str | None, JsonValue]:
-        """Return what `find` finds as key and value, None and None where it is absent.
+    def find_all(self, name: str) -> Sequence[Attribute]:
+        """Return every attribute that has this name in some spelling, null and blank ones too."""
+        folded = fold(name)
+        return [self._attribute(key, folded) for key in self._keys.get(folded, ())]
 
-        For those who need not ask whether to believe it, as most need not.
-        """
-        key: str = name
-        value = self.attributes.get(name)
-        if value is None:
-            keys = None if name in self.attributes else self._keys.by_name.get(_folded(name))
-            if keys is None:
-                return _ABSENT
-            key = keys[0]
-            value = self.attributes[key]
-        if value is None or (value.__class__ is str and not value.strip()):
-            return _ABSENT
-        return key, value
+    def _find(self, name: str) -> str | None:
+        if is_present(self.attributes.get(name)):
+            return name
+        keys = self._keys.get(fold(name), ())
+        return next((key for key in keys if is_present(self.attributes[key])), None)
 
-    def _read_url_keys(self) -> Set[str]:
-        """Return the keys that the page's URL has too, however spelled, `url_params` included."""
-        by_name = self._keys.by_name
-        if (given := by_name.get("url_params")) is None:
-            return _NO_KEYS
-        keys: set[str] = set()
-        for each in given:
-            for name in _parameter_names(self.attributes[each]):
-                if named := by_name.get(fold(name)):
-                    keys.update(named)
-        return keys
+    def _attribute(self, key: str, folded: str) -> Attribute:
+        return Attribute(key, self.attributes[key], self.url_parameters.reading(folded))
 
 
-_ABSENT = None, None
-_NO_KEYS: Set[str] = frozenset()
-
-
-class _Keys(NamedTuple):
-    """A submission's keys: by their folded name, those of one name as sent; and in order."""
-
-    by_name: Mapping[str, Sequence[str]]
-    in_order: Sequence[str]
-
-
-@lru_cache(maxsize=32)  # the sessions of an experience mostly have the same keys
-def _keys_of(keys: tuple[str, ...]) -> _Keys:
-    by_name: dict[str, list[str]] = {}
-    for key in keys:
-        by_name.setdefault(fold(key), []).append(key)
-    return _Keys(by_name, sorted(keys))
-
-
-def _parameter_names(value: JsonValue) -> Iterable[str]:
-    """Return the names in a query string, whole or as part of a URL, or in an object.
-
-    Jebbit documents a query-string encoded text; the other forms are read too, since a name that is
-    missed here is a name that is believed.
-    """
-    match value:
-        case str() if value.lstrip().startswith("{"):
-            try:
-                return _parameter_names(_from_json(value.encode()))
-            except ValueError:
-                return ()
-        case str():
-            return _names_in_query(value)
-        case dict():
-            return value
-        case list():
-            return [name for item in value for name in _parameter_names(item)]
-        case _:
-            return ()
-
-
-def _names_in_query(value: str) -> Sequence[str]:
-    text = value if "=" in value else unquote(value)  # encoded once more, as a whole
-    query = text.rpartition("?")[2].strip().replace("&amp;", "&")
-    names = [part.partition("=")[0] for part in query.split("&") if part]
-    escaped = "%" in query or "+" in query
-    return [unquote_plus(name) for name in names] if escaped else names
-
-
-def fold(name: str) -> str:
-    """Return a name as it is compared: `Phone Number` and `phone_number` are the same."""
-    return name.strip().lower().replace(" ", "_")
-
-
-_folded = lru_cache(maxsize=1_000)(fold)  # for names that an integration asks for: they are few
+def is_present(value: JsonValue) -> bool:
+    """Whether there is a value: null and blank count as absent."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return value is not None
 
 
 class Item(NamedTuple):
@@ -177,14 +137,13 @@ def parse(body: bytes) -> list[Item]:
         UnreadableBody: not JSON, or neither an object nor an array.
         TooManyItems: an array of more than `MAX_ITEMS`.
     """
-    document = _load(body)
-    if isinstance(document, dict):
-        document = [document]
-    if not isinstance(document, list):
-        raise UnreadableBody("The body is JSON, but neither an object nor an array of objects.")
+    document = _as_list(_load(body))
     if len(document) > MAX_ITEMS:
         raise TooManyItems(f"The body holds {len(document)} items; at most {MAX_ITEMS} are taken.")
-    return list(_items(document))
+    items = list(_items(document))
+    if _quotes(body) == sum(_quotes(each.payload) for each in items):
+        return items
+    return list(_items(_as_list(_load_lenient(body))))  # it tells keys that are written twice
 
 
 def read(payload: bytes) -> Submission | None:
@@ -196,6 +155,24 @@ def read(payload: bytes) -> Submission | None:
     return Submission(attributes) if attributes else None
 
 
+def _as_list(document: JsonValue) -> list[JsonValue]:
+    if isinstance(document, dict):
+        return [document]
+    if not isinstance(document, list):
+        raise UnreadableBody("The body is JSON, but neither an object nor an array of objects.")
+    return document
+
+
+def _quotes(json_text: bytes) -> int:
+    """Count the quotes around keys and texts, as good as exactly.
+
+    The quick reader keeps only the last value of a key that one object holds twice. What it dropped
+    had quotes, so written out again it has fewer. Nothing else makes them more: a count that is
+    equal proves that nothing was dropped, one that differs asks for a closer look.
+    """
+    return json_text.count(b'"') - json_text.count(b'\\"')
+
+
 def _load(body: bytes) -> JsonValue:
     try:
         return _from_json(body)
@@ -204,12 +181,16 @@ def _load(body: bytes) -> JsonValue:
 
 
 def _load_lenient(body: bytes) -> JsonValue:
-    """Read what other JSON readers take too: a byte order mark, half of a surrogate pair.
+    """Read slowly: what other JSON readers take too, and keys that are written twice.
 
-    Half a pair (an emoji cut by a length limit) has no UTF-8 form; it becomes a question mark.
+    Others take a byte order mark, and half of a surrogate pair (an emoji cut by a length limit),
+    which has no UTF-8 form and becomes a question mark.
     """
     try:
-        text = json.dumps(json.loads(body, parse_constant=_refuse_constant), ensure_ascii=False)
+        document = json.loads(
+            body, parse_constant=_refuse_constant, object_pairs_hook=_with_repeats
+        )
+        text = json.dumps(document, ensure_ascii=False)
         return _from_json(text.encode("utf-8", errors="replace"), infinity=True)
     except (ValueError, RecursionError) as error:
         raise UnreadableBody(f"The body is not JSON: {error}.") from None
@@ -224,6 +205,21 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def _with_repeats(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    values: dict[str, list[JsonValue]] = {}
+    for key, value in pairs:
+        known = values.setdefault(key, [])
+        if value not in known:
+            known.append(value)
+    return {key: _one_of(given) for key, given in values.items()}
+
+
+def _one_of(values: Sequence[JsonValue]) -> JsonValue:
+    if len(values) == 1:
+        return values[0]
+    return {WRITTEN_TWICE: {str(number): value for number, value in enumerate(values, 1)}}
+
+
 def _items(entries: list[JsonValue]) -> Iterator[Item]:
     for entry in entries:
         # 1e999 reads as infinity, which JSON cannot say: from here on it is a word.
@@ -235,17 +231,32 @@ def _items(entries: list[JsonValue]) -> Iterator[Item]:
             yield Item(payload, Submission(attributes))
 
 
-def _attributes(entry: JsonValue) -> dict[str, JsonValue] | None:
+def _attributes(entry: JsonValue) -> Mapping[str, JsonValue] | None:
     """Return an entry's attributes, or None where it is not of a known form."""
     if not isinstance(entry, dict):
         return None
+    attributes: Mapping[str, JsonValue] | None = entry
     data = entry.get("data")
     if isinstance(data, dict):
         beside = {key: value for key, value in entry.items() if key not in _ENVELOPE}
-        return {**beside, **data}
-    if "data" in entry and entry.keys() <= _ENVELOPE:
+        attributes = None if WRITTEN_TWICE in data else _merged(beside, data)
+    elif "data" in entry and entry.keys() <= _ENVELOPE:
         return None
-    return entry
+    return attributes if attributes is not None and len(attributes) <= MAX_KEYS else None
+
+
+def _merged(
+    beside: Mapping[str, JsonValue], data: Mapping[str, JsonValue]
+) -> Mapping[str, JsonValue]:
+    """Join what stands in `data` and beside it; who says two things is not understood."""
+    merged = {**beside, **data}
+    for key in beside.keys() & data.keys():
+        given = [value for value in (beside[key], data[key]) if is_present(value)]
+        if len(given) == 2 and given[0] != given[1]:
+            merged[key] = _one_of(given)
+        elif given:
+            merged[key] = given[0]
+    return merged
 
 
 _ENVELOPE = frozenset(("data", "event"))

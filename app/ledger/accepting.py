@@ -4,7 +4,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import asyncpg
@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
+from app.ledger.refusals import merge, record
 from app.ledger.schema import (
     DeadReason,
     SubmissionStatus,
@@ -99,6 +100,7 @@ class NewSubmission:
 
     `content` and `session_key` are keyed digests; an unreadable item has neither, nor a contact.
     Contents with a session are told apart by the session's key, which digests the content too.
+    `refused` tells when it says no (unix seconds), by the key of the address.
     """
 
     payload: bytes
@@ -108,6 +110,7 @@ class NewSubmission:
     content: str | None = None
     session_key: str | None = None
     occurred_at: float | None = None
+    refused: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +228,9 @@ async def _accept_for(
         seen.add(arrival.fingerprint)
         shown.append((integration_id, arrival.fingerprint, arrival.expires_at))
         results.append(_take(arrival, seen, turns, rows))
+    # Also of repeats: what their first time said no to, it said no to.
+    taken = [item.refused for each in arrivals if not each.test for item in each.items]
+    await record(transaction, merge(*filter(None, taken)))
     await _write(transaction, integration_id, shown, rows, turns)
     if any(turn.became_due for turn in turns.values()):
         await announce_due(transaction, database)

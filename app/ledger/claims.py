@@ -8,7 +8,7 @@ import random
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import to_json
@@ -31,6 +31,7 @@ from sqlalchemy import (
 
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
+from app.ledger.refusals import merge, record
 from app.ledger.schema import (
     GateState,
     SubmissionStatus,
@@ -38,6 +39,7 @@ from app.ledger.schema import (
     contacts,
     integrations,
     ready_at,
+    refusals,
     submissions,
 )
 from app.ledger.transaction import Transaction, among
@@ -54,6 +56,7 @@ class Claim:
 
     `version` is that of the integration as it stands, `probe` whether this one is sent to see if
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
+    `email_refused_at` and `sms_refused_at` tell when the person last said no, to any integration.
     """
 
     lease: str
@@ -74,6 +77,9 @@ class Claim:
     request_id: str | None = None
     traceparent: str | None = None
     delivered_seq: int | None = None
+    delivered_before: bool = False
+    email_refused_at: float | None = None
+    sms_refused_at: float | None = None
 
     @property
     def token(self) -> Token:
@@ -113,7 +119,8 @@ class Settlement:
 
     `status` is pending where the submission stays for another try: at `due_at`, or at once.
     `attempt` is None where none was spent. `rekeyed` gives the contact key and phone key of the
-    contact that it turned out to be of; `wiped` says that the payload is not kept.
+    contact that it turned out to be of; `wiped` says that the payload is not kept. `refused` tells
+    when the submission says no (unix seconds), by the key of the address.
     """
 
     claim: Claim
@@ -125,6 +132,7 @@ class Settlement:
     cordial_contact_id: str | None = None
     rekeyed: tuple[str, str | None] | None = None
     wiped: bool = False
+    refused: Mapping[str, float] = field(default_factory=dict)
 
 
 async def claim(
@@ -275,6 +283,13 @@ _FIRST_PENDING = select(
     contacts.c.delivered_seq,
     contacts.c.delivered_occurred_at,
 ).where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
+
+
+def _refused_at(address_key: ColumnElement[Any]) -> ColumnElement[Any]:
+    of_address = refusals.c.address_key == address_key
+    return select(refusals.c.said_at).where(of_address).scalar_subquery()
+
+
 # Apart from the above: no planner can be led to look through all submissions for those.
 _CLAIMED = select(
     submissions.c.seq,
@@ -286,6 +301,9 @@ _CLAIMED = select(
     submissions.c.payload,
     submissions.c.request_id,
     submissions.c.traceparent,
+    submissions.c.delivered_before,
+    _refused_at(submissions.c.contact_key),
+    _refused_at(submissions.c.phone_key),
 ).where(among(submissions.c.seq, "seqs"))
 _IDLE = (
     update(contacts)
@@ -319,7 +337,8 @@ async def _lease(
 def _claim(
     row: Sequence[Any], contact: Sequence[Any], integration: _Due, lease: str, until: float
 ) -> Claim:
-    seq, id_, received_at, occurred_at, tries, forced, payload, request_id, traceparent = row
+    seq, id_, received_at, occurred_at, tries, forced, payload, request_id, traceparent, *past = row
+    delivered_before, email_refused_at, sms_refused_at = past
     contact_key, delivered_seq, delivered_occurred_at = contact
     return Claim(
         lease=lease,
@@ -340,6 +359,9 @@ def _claim(
         request_id=request_id,
         traceparent=traceparent,
         delivered_seq=delivered_seq,
+        delivered_before=bool(delivered_before),
+        email_refused_at=email_refused_at,
+        sms_refused_at=sms_refused_at,
     )
 
 
@@ -377,6 +399,7 @@ async def settle(database: Database, settlements: Sequence[Settlement], now: flo
             await _announce_dead(transaction, database, kept, now)
             await _rekey(transaction, database, kept, now)
             await _free_contacts(transaction, kept, held, now)
+            await record(transaction, merge(*(each.refused for each in kept if each.refused)))
         return [each.claim.token in held for each in settlements]
 
     return await database.transact(write)

@@ -14,6 +14,7 @@ from app.ledger.schema import (
     attempts,
     contacts,
     receipts,
+    refusals,
     submissions,
 )
 
@@ -104,6 +105,7 @@ async def erase(
         for start in range(0, len(seqs), _BATCH):
             await _wipe(connection, sorted(seqs)[start : start + _BATCH], now)
         await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(own)))
+        await connection.execute(delete(refusals).where(refusals.c.address_key.in_(own)))
     return len(seqs)
 
 

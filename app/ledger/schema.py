@@ -92,6 +92,7 @@ submissions = Table(
     Column("settled_at", Double),
     Column("tries", Integer, nullable=False),  # attempts spent since receipt or the last replay
     Column("forced", Boolean, nullable=False),  # sent even if a newer one was: a person asked
+    Column("delivered_before", Boolean),  # and is sent again, by a replay; null: not
     Column("payload", LargeBinary),
     Column("warnings", JSON(none_as_null=True)),
     Column("cordial_contact_id", String(64)),
@@ -162,6 +163,16 @@ attempts = Table(
     Column("http_status", Integer),
     Column("outcome", String(20), nullable=False),
     Column("error", Text),
+)
+
+# When somebody last said no to a channel, by the HMAC of its address: neither silence nor an older
+# yes may subscribe them, through whichever integration it comes.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("address_key", String(32), primary_key=True),
+    Column("said_at", Double, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # The signatures we have seen, for as long as somebody could send them again. A fingerprint begins

@@ -164,7 +164,12 @@ async def replay(
             update(submissions)
             .where(submissions.c.seq == row.seq)
             .values(
-                status=SubmissionStatus.PENDING, reason=None, settled_at=None, tries=0, forced=force
+                status=SubmissionStatus.PENDING,
+                reason=None,
+                settled_at=None,
+                tries=0,
+                forced=force,
+                delivered_before=row.delivered_before or row.status == SubmissionStatus.DELIVERED,
             )
         )
         await connection.execute(

@@ -86,6 +86,25 @@ class Pseudonyms:
         phone_key = self.phone(phone) if phone else None
         return self.email(email) if email else phone_key, phone_key
 
+    def refused(
+        self,
+        email: str | None,
+        phone: str | None,
+        *,
+        email_at: float | None,
+        sms_at: float | None,
+    ) -> dict[str, float]:
+        """Return when somebody said no to email and to SMS (unix seconds), by address key.
+
+        A no to a channel of which there is no address is left out.
+        """
+        said = {}
+        if email and email_at is not None:
+            said[self.email(email)] = email_at
+        if phone and sms_at is not None:
+            said[self.phone(phone)] = sms_at
+        return said
+
     def content(self, content: bytes) -> str:
         """Return a digest that equal contents share."""
         return self._digest("content", content)

@@ -7,29 +7,32 @@ SMS channel (a status per program, `suppressDOI`) and for `forceSubscribe`.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import phonenumbers
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import PhoneNumberType
 from pydantic import JsonValue
 
 from app.jebbit.submission import Attribute, Submission
 from app.rules.integration import Integration, JebbitSource, Sms
 from app.rules.mapping import RESERVED_FIELDS, PlanWarning
-from app.rules.policy import Status, believed, read_country
+from app.rules.policy import Status, believed, read_countries
+from app.rules.usual_addresses import usual_email, usual_phone
 
 _LONGEST_ADDRESS = 320  # what no address exceeds is not worth parsing
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The addresses a submission gives its contact; `phone` is E.164, with the plus.
 
-    `untrusted` says that an address was there but may have come from the page's URL.
+    `doubt` says why an address that is there may have come from the page's URL.
     """
 
     email: str | None
     phone: str | None
-    untrusted: bool
+    doubt: str | None
     warnings: Sequence[PlanWarning]
 
     @property
@@ -38,7 +41,7 @@ class Identity:
         return bool(self.email or self.phone)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Statuses:
     """What a contact's channels are asked to become; None leaves one as it is."""
 
@@ -53,25 +56,25 @@ def identify(submission: Submission, integration: Integration) -> Identity:
     email_name, phone_name = integration.email_attribute, integration.phone_attribute
     email = submission.find(email_name) if email_name else None
     phone = submission.find(phone_name) if phone_name else None
-    emails = phones = None
-    believed_email, believed_phone = believed(email, source), believed(phone, source)
-    if believed_email:
-        emails = normalize_email(_text(believed_email.value))
-    if believed_phone:
-        text = _text(believed_phone.value)
-        phones = normalize_phone(text, _phone_region(submission, source))
+    address = number = None
+    if believed(email, source):
+        address = normalize_email(_text(email))
+    if believed(phone, source):
+        number = normalize_phone(_text(phone), _phone_regions(submission, source))
     warnings = []
-    if email and not emails:
+    if email and not address:
         warnings.append(_unusable(email, "email"))
-    if phone and not phones:
+    if phone and not number:
         warnings.append(_unusable(phone, "phone"))
-    untrusted = email is not believed_email or phone is not believed_phone
-    return Identity(emails, phones, untrusted, warnings)
+    doubts = [each.doubt for each in (email, phone) if each and not believed(each, source)]
+    return Identity(address, number, doubts[0] if doubts else None, warnings)
 
 
-def _phone_region(submission: Submission, source: JebbitSource) -> str:
-    country = read_country(submission, source)
-    return country if country in phonenumbers.SUPPORTED_REGIONS else source.default_phone_country
+def _phone_regions(submission: Submission, source: JebbitSource) -> Sequence[str]:
+    """Return whose national form a number may have, the likeliest first."""
+    named = (each for each in read_countries(submission, source) if each)
+    with_numbers = [each for each in named if each in phonenumbers.SUPPORTED_REGIONS]
+    return list(dict.fromkeys([*with_numbers, source.default_phone_country]))
 
 
 def normalize_email(text: str | None) -> str | None:
@@ -81,62 +84,79 @@ def normalize_email(text: str | None) -> str | None:
     """
     if text is None or "@" not in text or len(text) > _LONGEST_ADDRESS:
         return None
-    address = text.strip().lower()
-    if (
-        len(address) <= _LONGEST_LABEL
-        and _PLAIN_EMAIL.fullmatch(address)
-        and address.rpartition(".")[2] not in _SPECIAL
-    ):
-        return address
+    return usual_email(text) or read_email(text)
+
+
+def read_email(text: str) -> str | None:
+    """Return what email-validator makes of a text, lower-cased."""
     try:
         # test_environment lets a team rehearse with addresses under .test
-        found = validate_email(address, check_deliverability=False, test_environment=True)
+        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         return None
     return found.normalized.lower()
 
 
-# The many addresses that email-validator takes as they are; it takes twenty times as long for the
-# same answer. Whatever is longer than one label of a domain may be, or written in any less usual
-# way, is left to it.
-_LONGEST_LABEL = 63
-_PLAIN_EMAIL = re.compile(
-    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}"
-)
-# Under .test a team may rehearse; it is left to email-validator, as the others are.
-_SPECIAL = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
+def normalize_phone(text: str | None, regions: Sequence[str]) -> str | None:
+    """Return a phone number, as people write them, in E.164; None where it cannot be one.
 
-
-def normalize_phone(text: str | None, region: str) -> str | None:
-    """Return a phone number in E.164, or None where it cannot be one.
+    A number that a country's plan knows goes before one that only has a possible length. Possible
+    is enough: Jebbit's own sample is 555-555-5555, and number plans change faster than the tables
+    that describe them. Too short to be dialled from elsewhere is not possible.
 
     Args:
         text: as the person typed it.
-        region: ISO 3166 alpha-2, whose national form counts where no country code is given.
+        regions: ISO 3166 alpha-2, whose national form counts where no country code is given; the
+            likeliest first.
     """
     if text is None or len(text) > _LONGEST_ADDRESS:
         return None
-    plain = _NORTH_AMERICAN.fullmatch(text)
-    if plain and (text.startswith("+") or region in _NORTH_AMERICA):
-        return "+1" + "".join(plain.groups())
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    # Possible, not "valid": Jebbit's own sample is 555-555-5555, and number plans change faster
-    # than the tables that describe them. Too short to be dialled from elsewhere is not possible.
-    reason = phonenumbers.is_possible_number_with_reason(number)
-    if reason != phonenumbers.ValidationResult.IS_POSSIBLE:
+    return usual_phone(text, regions) or read_phone(text, regions)
+
+
+def read_phone(text: str, regions: Sequence[str]) -> str | None:
+    """Return what phonenumbers makes of a text, however people write it, in E.164."""
+    plain = _DECIMAL.sub("", text.strip())
+    if match := _INTERNATIONAL_PREFIX.match(plain):
+        plain = f"+{plain[match.end() :]}"
+    possible = list(filter(None, (_parse(plain, region) for region in regions)))
+    known = [each for each in possible if phonenumbers.is_valid_number(each)]
+    if not possible and not plain.startswith("+"):  # the country's code without its plus
+        with_plus = _parse(f"+{plain}", regions[0])
+        known = [with_plus] if with_plus and phonenumbers.is_valid_number(with_plus) else []
+    number = next(iter([*known, *possible]), None)
+    if number is None:
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-# The usual ways to write a number of the North American plan: ten digits, possible wherever they
-# do not start with one of the plan's prefixes. phonenumbers reads the same, twenty times slower.
-_NORTH_AMERICAN = re.compile(
-    r"(?:\+?1[-. ]?)?\(?([2-9][0-9]{2})(?:\) ?|[-. ])?([0-9]{3})[-. ]?([0-9]{4})"
+_DECIMAL: Final = re.compile(r"\.0{1,9}\Z")  # a spreadsheet's number: 5555555555.0
+_INTERNATIONAL_PREFIX: Final = re.compile(r"\(?00[\s-]{0,3}(?=[1-9(])")
+# Mexico's mobile numbers had a 1 after the country code until 2019. People still write it;
+# phonenumbers does not read it any more.
+_MEXICAN_MOBILE: Final = re.compile("1[0-9]{10}")
+
+
+def _parse(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    national = str(number.national_number)
+    if text.startswith("+52") and _MEXICAN_MOBILE.fullmatch(national):
+        number = phonenumbers.PhoneNumber(52, int(national[1:]))
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    return number if reason == phonenumbers.ValidationResult.IS_POSSIBLE else None
+
+
+def takes_sms(e164: str) -> bool:
+    """Whether a number may get texts: a mobile's, or one whose kind its country does not tell."""
+    return phonenumbers.number_type(phonenumbers.parse(e164)) in _TAKE_SMS
+
+
+_TAKE_SMS: Final = frozenset(
+    (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE, PhoneNumberType.UNKNOWN)
 )
-_NORTH_AMERICA = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])
 
 
 def contact_body(
@@ -201,15 +221,15 @@ def _sms_channel(phone: str, status: Status | None, sms: Sms) -> dict[str, JsonV
     return channel
 
 
-def _text(value: JsonValue) -> str | None:
+def _text(attribute: Attribute | None) -> str | None:
     """Return an address as text; a form may send a phone number as a JSON number."""
-    match value:
-        case str():
-            return value
+    match attribute.value if attribute else None:
+        case str() as text:
+            return text
         case bool():
             return None
-        case int() if 0 < value < 10**15:  # E.164 has at most 15 digits
-            return str(value)
+        case int() | float() as number if 0 < number < 10**15:  # E.164 has at most 15 digits
+            return str(number) if isinstance(number, int) else f"{number:f}"
         case _:
             return None
 

@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic.functional_validators import AfterValidator
 
-from app.jebbit.submission import fold
+from app.jebbit.folding import fold, fold_label
 from app.rules.mapping import FieldMapping, Rule, check_field
-from app.rules.values import Labels, fold_label
+from app.rules.values import Labels
 
 OptInRule = Literal["opted_in_only", "opted_in_or_null", "everyone"]
 Resubscribe = Literal["never", "explicit_opt_in"]

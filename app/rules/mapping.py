@@ -1,23 +1,19 @@
 """The mapping: which Jebbit attribute becomes which Cordial field, as a customer writes it down."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
-from app.jebbit.submission import Submission, fold
-from app.rules.values import (
-    CONVERTERS,
-    Converter,
-    FieldType,
-    Labels,
-    NotConvertible,
-    convert,
-    to_string,
-)
+from app.jebbit.folding import fold
+from app.jebbit.submission import Attribute, Submission
+from app.rules.values import FieldType, Labels, NotConvertible, convert, is_unfilled
+
+ListsNeed = Literal["yes", "not_no"] | None
+"""Which opt-in a person must have given before a rule puts them on a list."""
 
 # Keys of Cordial's contact body that mean something else there than a contact attribute.
 RESERVED_FIELDS = frozenset(
@@ -51,6 +47,11 @@ class Rule(BaseModel):
     )
     default: JsonValue = Field(
         None, description="Sent where the attribute is absent, null or blank."
+    )
+    lists_need: ListsNeed = Field(
+        "not_no",
+        description="The email opt-in that joining a list needs: `yes`; `not_no`, which is a yes "
+        "or none asked for; null: none. Leaving a list needs none.",
     )
 
     @property
@@ -126,13 +127,13 @@ class MappedField:
     value: JsonValue
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """What the mapping makes of one submission: the fields, and how they came about."""
 
-    fields: dict[str, JsonValue]
+    fields: Mapping[str, JsonValue]
     warnings: Sequence[PlanWarning]
-    submission: Submission
+    submission: Submission = field(repr=False)
     rules: Sequence[Rule]
 
     @property
@@ -151,63 +152,75 @@ class Mapped:
         )
 
 
+MayJoin = Callable[[ListsNeed, Attribute | None], bool]
+"""Whether a rule with this need may put the person on a list, by what the attribute holds."""
+
+
 class FieldMapping:
     """The rules of a mapping that fill fields; addresses are not among them.
 
-    Made once for an integration, since asking each rule for its parts would be the larger half of
-    the work for each submission.
+    Built once per integration: unpacking the rules costs more than applying them.
     """
 
     def __init__(self, rules: Sequence[Rule], labels: Labels) -> None:
         self._labels = labels
         self._rules = [rule for rule in rules if rule.channel is None]
-        self._ready = [_ready(rule) for rule in self._rules]
-        strings = [each for each in self._ready if each.converter is to_string and each.attribute]
-        self._strings = [each.attribute for each in strings if each.attribute]
-        self._string_fields = [each.field for each in strings]
-        self._others = [each for each in self._ready if each not in strings]
         sources = {fold(rule.attribute) for rule in rules if rule.attribute}
         self._never_unmapped = sources | NEVER_UNMAPPED
         self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
 
     def apply(
-        self, submission: Submission, account_attributes: Mapping[str, FieldType] | None = None
+        self,
+        submission: Submission,
+        may_join: MayJoin,
+        account_attributes: Mapping[str, FieldType] | None = None,
     ) -> Mapped:
         """Translate a submission's attributes to contact fields.
 
         Args:
             submission: what Jebbit sent.
+            may_join: says which lists the person may be put on.
             account_attributes: where unmapped attributes may flow, the attributes that exist in the
                 Cordial account, with their types; else None.
         """
-        given, others, labels = submission.attributes, self._others, self._labels
-        # Strings that go as they are, which most do, are taken over at once.
-        sources = zip(self._string_fields, map(given.get, self._strings))  # noqa: B905 - equal
-        fields: dict[str, JsonValue] = {
-            field: source for field, source in sources if source.__class__ is str and source.strip()
-        }
-        if len(fields) < len(self._strings):
-            others = [each for each in self._ready if each.field not in fields]
         rules = self._rules
         if account_attributes:
-            flowing = list(self._unmapped(submission, account_attributes))
-            rules, others = [*rules, *flowing], [*others, *map(_ready, flowing)]
+            rules = [*rules, *self._unmapped(submission, account_attributes)]
+        fields: dict[str, JsonValue] = {}
         warnings: list[PlanWarning] = []
-        for rule, attribute, field, default, converter, separator in others:
-            source = given.get(attribute) if attribute else None
-            if source.__class__ is not str or not source.strip():
-                source = submission.look_up(attribute)[1] if attribute else None
-                if source is None:
-                    source = default
-            if source is not None:
-                try:
-                    value = converter(source, separator, labels)
-                except NotConvertible:
-                    warnings.append(_not_converted(rule))
-                else:
-                    if value is not None:
-                        fields[field] = value
+        for rule in rules:
+            try:
+                value = self._value(rule, submission, may_join, warnings)
+            except NotConvertible:
+                warnings.append(_not_converted(rule))
+                continue
+            if value is not None:
+                fields[rule.field] = value
         return Mapped(fields, warnings, submission, rules)
+
+    def _value(
+        self,
+        rule: Rule,
+        submission: Submission,
+        may_join: MayJoin,
+        warnings: list[PlanWarning],
+    ) -> JsonValue:
+        """Return what a rule sends; None for nothing."""
+        source = submission.value(rule.attribute) if rule.attribute else None
+        if is_unfilled(source):
+            warnings.append(_unfilled(rule))
+            source = None
+        if source is None:
+            source = rule.default
+        if source is None:
+            return None
+        value = convert(source, rule.type, rule.separator, self._labels)
+        if rule.type == "list" and value is True:
+            found = submission.find(rule.attribute) if rule.attribute else None
+            if not may_join(rule.lists_need, found):
+                warnings.append(_not_joined(rule))
+                return None
+        return value
 
     def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:
         """Yield a rule for each attribute that no rule names and the account has under that key."""
@@ -219,28 +232,32 @@ class FieldMapping:
             yield Rule.model_construct(attribute=key, field=key, type=account[key])
 
 
-class _Ready(NamedTuple):
-    """A rule taken apart: asking it for its parts each time would take longer than to use them."""
-
-    rule: Rule
-    attribute: str | None
-    field: str
-    default: JsonValue
-    converter: Converter
-    separator: str | None
-
-
-def _ready(rule: Rule) -> _Ready:
-    converter = CONVERTERS[rule.type]
-    return _Ready(rule, rule.attribute, rule.field, rule.default, converter, rule.separator)
-
-
 def _not_converted(rule: Rule) -> PlanWarning:
     return PlanWarning(
         code="not_convertible",
         attribute=rule.attribute,
         field=rule.field,
         detail=f"The value of {rule.attribute} is no {rule.type}; {rule.field} was not sent.",
+    )
+
+
+def _unfilled(rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code="not_filled",
+        attribute=rule.attribute,
+        field=rule.field,
+        detail=f"{rule.attribute} holds the trace of a missing value, such as undefined or a "
+        "template's {{name}}; it counts as absent. Mend the experience in Jebbit.",
+    )
+
+
+def _not_joined(rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code="list_not_joined",
+        attribute=rule.attribute,
+        field=rule.field,
+        detail=f"The person is not put on the list {rule.field}: their opt-in does not allow it "
+        f"(lists_need is {rule.lists_need}).",
     )
 
 

@@ -4,27 +4,32 @@ The one function that both preview and delivery ask, at the time of asking, so t
 is what is sent.
 """
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC
 
 from pydantic import JsonValue
 
-from app.jebbit.submission import Submission
-from app.rules.contact import Identity, Statuses, contact_body, identify
-from app.rules.integration import Integration, Terms
-from app.rules.mapping import Mapped, MappedField, PlanWarning
+from app.jebbit.submission import Attribute, Submission
+from app.rules.contact import Identity, Statuses, contact_body, identify, takes_sms
+from app.rules.integration import Integration, JebbitSource, Terms
+from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions
+from app.rules.mapping import ListsNeed, Mapped, MappedField, MayJoin, PlanWarning
 from app.rules.policy import (
-    EU_COUNTRIES,
+    NO_REFUSALS,
     OptInReading,
+    Refusals,
     RegionReading,
     SkipReason,
     Status,
     email_status,
+    find_believed,
+    is_believed,
     may_force,
+    may_join,
     read_opt_in,
     read_region,
+    refusals_of,
     refuse_opt_in,
     refuse_region,
     refuse_session,
@@ -33,10 +38,10 @@ from app.rules.policy import (
 )
 from app.rules.values import FieldType, NotConvertible, parse_date
 
-_CLOCKS_DIFFER_BY = timedelta(days=1)  # at most: a wrong zone is up to 14 hours
+_CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What a plan rests on, for a person to read."""
 
@@ -46,12 +51,17 @@ class Evidence:
     mapping: Mapped | None = None
 
     @property
+    def refusals(self) -> Refusals:
+        """When the person says no in this submission, by channel."""
+        return refusals_of(self.opt_in, self.sms_opt_in)
+
+    @property
     def mapped(self) -> Sequence[MappedField]:
         """How each field came about; of a skip there are none."""
         return self.mapping.steps if self.mapping else ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Upsert:
     """Send this body to Cordial."""
 
@@ -60,12 +70,13 @@ class Upsert:
     evidence: Evidence
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Skip:
-    """Send nothing; a rule said no."""
+    """Send nothing; a rule said no. `detail` says more where the reason alone does not do."""
 
     reason: SkipReason
     evidence: Evidence
+    detail: str | None = None
 
 
 Plan = Upsert | Skip
@@ -75,7 +86,12 @@ def plan(
     submission: Submission,
     integration: Integration,
     *,
-    eu_countries: Set[str] = EU_COUNTRIES,
+    received_at: float,
+    now: float,
+    delivered_before: bool = False,
+    stale: bool = False,
+    refusals: Refusals = NO_REFUSALS,
+    jurisdictions: Jurisdictions = DEFAULT_JURISDICTIONS,
     account_attributes: Mapping[str, FieldType] | None = None,
     identity: Identity | None = None,
 ) -> Plan:
@@ -84,15 +100,20 @@ def plan(
     Args:
         submission: what Jebbit sent.
         integration: the integration as it is now.
-        eu_countries: ISO 3166 alpha-2 codes of the countries whose people EU rules protect.
+        received_at: when the webhook came in, in unix seconds.
+        now: when the contact is sent, in unix seconds.
+        delivered_before: this submission was delivered once; it is a replay.
+        stale: newer answers of this contact were delivered already.
+        refusals: when the person last said no, to any integration.
+        jurisdictions: whose people the rules of the EU, and of express consent, protect.
         account_attributes: the attributes the Cordial account has, with their types; they only
             matter where the integration lets unmapped attributes flow.
         identity: what `identify` makes of the same two, where the caller has asked already.
     """
     source, policy = integration.jebbit, integration.policy
-    region = read_region(submission, source, eu_countries)
-    opt_in = read_opt_in(submission, source.attributes.opt_in, source)
-    sms_opt_in = read_opt_in(submission, source.attributes.sms_opt_in, source)
+    region = read_region(submission, source, jurisdictions)
+    opt_in, sms_opt_in = read_answers(submission, source, received_at)
+    evidence = Evidence(region, opt_in, sms_opt_in)
     identity = identity or identify(submission, integration)
     held = terms(policy, region.region)
     refused = (
@@ -100,65 +121,152 @@ def plan(
         or (None if identity.known else _refuse_identity(identity))
         or refuse_region(policy, region.region)
         or refuse_opt_in(held.opt_in, opt_in.answer)
+        or (SkipReason.STALE if stale and evidence.refusals == NO_REFUSALS else None)
     )
     if refused:
-        return Skip(refused, Evidence(region, opt_in, sms_opt_in))
-    known = account_attributes if integration.unmapped == "known" else None
-    mapped = integration.fields.apply(submission, known)
-    evidence = Evidence(region, opt_in, sms_opt_in, mapped)
-    fields = mapped.fields
+        doubted = refused is SkipReason.UNTRUSTED_IDENTITY
+        return Skip(refused, evidence, _doubted(identity) if doubted else None)
+    fields: dict[str, JsonValue] = {}
+    warnings = [*identity.warnings]
+    force_at = None if delivered_before or stale else now
+    statuses = _statuses(integration, identity, held, evidence, refusals, force_at, warnings)
+    if stale:
+        statuses = _only_no(statuses)
+        warnings.append(_STALE_NO)
+    else:
+        known = account_attributes if integration.unmapped == "known" else None
+        mapped = integration.fields.apply(submission, _lists(opt_in, source), known)
+        evidence = replace(evidence, mapping=mapped)
+        fields.update(mapped.fields)
+        warnings += mapped.warnings
     if policy.opt_in_field:
-        fields = {**fields, policy.opt_in_field: opt_in.answer.value}
-    statuses = _statuses(integration, identity, held, evidence)
-    body = contact_body(integration, identity, statuses, fields)
-    return Upsert(body, [*identity.warnings, *mapped.warnings], evidence)
+        fields[policy.opt_in_field] = opt_in.answer.value
+    return Upsert(contact_body(integration, identity, statuses, fields), warnings, evidence)
+
+
+def read_answers(
+    submission: Submission, source: JebbitSource, received_at: float
+) -> tuple[OptInReading, OptInReading]:
+    """Read what a person answered to email and to SMS, and when (unix seconds)."""
+    names = source.attributes
+    occurred_at = _occurred_at(submission, source, received_at)
+    given_at = received_at if occurred_at is None else occurred_at
+    return (
+        read_opt_in(submission, names.opt_in, source, given_at),
+        read_opt_in(submission, names.sms_opt_in, source, given_at),
+    )
 
 
 def _refuse_identity(identity: Identity) -> SkipReason:
-    return SkipReason.UNTRUSTED_IDENTITY if identity.untrusted else SkipReason.NO_IDENTITY
+    return SkipReason.UNTRUSTED_IDENTITY if identity.doubt else SkipReason.NO_IDENTITY
+
+
+def _doubted(identity: Identity) -> str:
+    return (
+        f"The address may come from the page's URL: {identity.doubt}. List the attribute in "
+        "jebbit.trusted_url_params to believe it, then replay."
+    )
+
+
+def _lists(opt_in: OptInReading, source: JebbitSource) -> MayJoin:
+    """Say which lists the person may be put on: joining one is a kind of subscribing."""
+
+    def joins(need: ListsNeed, found: Attribute | None) -> bool:
+        if need is None:
+            return True
+        believable = found is None or is_believed(found, source)
+        return believable and may_join(need, opt_in)
+
+    return joins
 
 
 def _statuses(
-    integration: Integration, identity: Identity, held: Terms, evidence: Evidence
+    integration: Integration,
+    identity: Identity,
+    held: Terms,
+    evidence: Evidence,
+    refusals: Refusals,
+    force_at: float | None,
+    warnings: list[PlanWarning],
 ) -> Statuses:
+    """Decide each channel's status, and whether they are forced; `force_at` None: they are not."""
     email = sms = None
     subscribed_by: list[OptInReading] = []
     if identity.email:
-        email = email_status(evidence.opt_in, held, evidence.region)
+        email = email_status(evidence.opt_in, held, evidence.region, refusals.email)
         if email is Status.SUBSCRIBED:
             subscribed_by.append(evidence.opt_in)
     if identity.phone and integration.sms.program:
-        sms = sms_status(evidence.sms_opt_in, held)
+        sms = sms_status(evidence.sms_opt_in, held, refusals.sms)
+        if sms is Status.SUBSCRIBED and not takes_sms(identity.phone):
+            sms = None
+            warnings.append(_NO_SMS)
         if sms is Status.SUBSCRIBED:
             subscribed_by.append(evidence.sms_opt_in)
-    return Statuses(email, sms, may_force(held, subscribed_by))
+    force = force_at is not None and may_force(held, subscribed_by, force_at)
+    return Statuses(email, sms, force)
 
 
-class Facts(NamedTuple):
-    """What the ledger must know of a submission to keep order and tell repeats."""
+def _only_no(statuses: Statuses) -> Statuses:
+    """Keep of the statuses what a no may ask for: an old submission subscribes nobody."""
+    return Statuses(
+        email=statuses.email if statuses.email is Status.UNSUBSCRIBED else None,
+        sms=statuses.sms if statuses.sms is Status.UNSUBSCRIBED else None,
+    )
+
+
+_NO_SMS = PlanWarning(
+    code="phone_takes_no_sms",
+    attribute=None,
+    field=None,
+    detail="The phone number is of a kind that gets no texts (a fixed line, a premium or a free "
+    "number); its SMS status was left alone.",
+)
+_STALE_NO = PlanWarning(
+    code="stale_no",
+    attribute=None,
+    field=None,
+    detail="Newer answers of this contact were delivered already. Of this older submission only "
+    "the no was sent.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the ledger must know of a submission to keep order, tell repeats and remember a no."""
 
     identity: Identity
     session: str | None
-    occurred_at: datetime | None
+    occurred_at: float | None
+    refusals: Refusals = NO_REFUSALS
 
 
-def facts(submission: Submission, integration: Integration, received_at: datetime) -> Facts:
-    """Read who a submission is of, which session it closed and when it happened.
+def facts(submission: Submission, integration: Integration, received_at: float) -> Facts:
+    """Read who a submission is of, which session it closed, when it happened and who said no.
 
-    A time far ahead of its receipt is a wrong clock: believed, it would make everything that
-    follows look stale, so it counts as no time.
+    Times are unix seconds. What may come from the page's URL is not believed: a session or a date
+    of somebody else's choice would make repeats or stale answers of what is neither.
     """
-    names = integration.jebbit.attributes
-    session = submission.look_up(names.session)[1] if names.session else None
-    occurred = submission.look_up(names.occurred_at)[1] if names.occurred_at else None
-    try:
-        at = parse_date(occurred).astimezone(UTC) if occurred is not None else None
-    except (NotConvertible, OverflowError):
-        at = None
-    if at is not None and at > received_at + _CLOCKS_DIFFER_BY:
-        at = None
+    source = integration.jebbit
+    session = find_believed(submission, source.attributes.session, source)
     return Facts(
         identity=identify(submission, integration),
-        session=str(session) if session is not None else None,
-        occurred_at=at,
+        session=str(session.value) if session else None,
+        occurred_at=_occurred_at(submission, source, received_at),
+        refusals=refusals_of(*read_answers(submission, source, received_at)),
     )
+
+
+def _occurred_at(submission: Submission, source: JebbitSource, received_at: float) -> float | None:
+    """Return when it happened, in unix seconds, never later than received; None if unknown.
+
+    A time far ahead of its receipt is a wrong clock and counts as no time.
+    """
+    found = find_believed(submission, source.attributes.occurred_at, source)
+    if found is None:
+        return None
+    try:
+        at = parse_date(found.value).astimezone(UTC).timestamp()
+    except (NotConvertible, OverflowError):
+        return None
+    return None if at > received_at + _CLOCKS_DIFFER_BY else min(at, received_at)

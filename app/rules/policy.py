@@ -4,74 +4,19 @@ Everything here closes by default: an answer that is not understood, or that may
 page's URL, never changes a subscription.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
-from app.jebbit.submission import Attribute, Submission, fold
+from app.jebbit.folding import fold, fold_label
+from app.jebbit.submission import Attribute, Submission
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
-from app.rules.values import Answer, answer, fold_label
-
-# The EU, the EEA and the UK, and the parts of the EU that have a country code of their own
-# (Aland, French Guiana, Guadeloupe, Martinique, Mayotte, Reunion, Saint Martin).
-EU_COUNTRIES = frozenset(
-    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK "
-    "IS LI NO GB AX GF GP MQ YT RE MF".split()
-)
-
-# Besides ISO 3166 alpha-2: codes that the EU itself uses for two members, what IP databases say
-# where they know no more than "Europe", and the names a form's country box is likely to show.
-_COUNTRY_NAMES = {
-    "UK": "GB",
-    "EL": "GR",
-    "EU": "EU",
-    **{
-        name: code
-        for code, names in {
-            "AT": ("AUT", "AUSTRIA"),
-            "BE": ("BEL", "BELGIUM"),
-            "BG": ("BGR", "BULGARIA"),
-            "CY": ("CYP", "CYPRUS"),
-            "CZ": ("CZE", "CZECHIA", "CZECH REPUBLIC"),
-            "DE": ("DEU", "GERMANY"),
-            "DK": ("DNK", "DENMARK"),
-            "EE": ("EST", "ESTONIA"),
-            "ES": ("ESP", "SPAIN"),
-            "FI": ("FIN", "FINLAND"),
-            "FR": ("FRA", "FRANCE"),
-            "GB": ("GBR", "UNITED KINGDOM", "GREAT BRITAIN", "ENGLAND", "SCOTLAND", "WALES"),
-            "GR": ("GRC", "GREECE"),
-            "HR": ("HRV", "CROATIA"),
-            "HU": ("HUN", "HUNGARY"),
-            "IE": ("IRL", "IRELAND"),
-            "IS": ("ISL", "ICELAND"),
-            "IT": ("ITA", "ITALY"),
-            "LI": ("LIE", "LIECHTENSTEIN"),
-            "LT": ("LTU", "LITHUANIA"),
-            "LU": ("LUX", "LUXEMBOURG"),
-            "LV": ("LVA", "LATVIA"),
-            "MT": ("MLT", "MALTA"),
-            "NL": ("NLD", "NETHERLANDS", "THE NETHERLANDS"),
-            "NO": ("NOR", "NORWAY"),
-            "PL": ("POL", "POLAND"),
-            "PT": ("PRT", "PORTUGAL"),
-            "RO": ("ROU", "ROMANIA"),
-            "SE": ("SWE", "SWEDEN"),
-            "SI": ("SVN", "SLOVENIA"),
-            "SK": ("SVK", "SLOVAKIA"),
-            "AU": ("AUS", "AUSTRALIA"),
-            "CA": ("CAN", "CANADA"),
-            "MX": ("MEX", "MEXICO"),
-            "NZ": ("NZL", "NEW ZEALAND"),
-            "US": ("USA", "UNITED STATES", "UNITED STATES OF AMERICA"),
-        }.items()
-        for name in names
-    },
-}
-_NO_COUNTRY = frozenset(("XX", "ZZ", "AP"))  # "unknown" and "Asia/Pacific" of IP databases
+from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
+from app.rules.mapping import ListsNeed
+from app.rules.values import Answer, agree, answer
 
 
 class Region(StrEnum):
@@ -113,12 +58,17 @@ class Status(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
 
 
-@dataclass(slots=True)
+FRESH_SECONDS: Final = 24 * 3600.0
+"""How long a yes may force: one of last week says nothing of an unsubscribe of today."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegionReading:
     """A person's region and what decided it.
 
     `doubtful` where the submission names a country that may come from the page's URL, or that is
     not understood: it decides nothing, but then nobody is taken for consenting by saying nothing.
+    `express` where the country's law takes no silence for consent.
     """
 
     region: Region
@@ -126,62 +76,121 @@ class RegionReading:
     attribute: str | None = None
     value: JsonValue = None
     doubtful: bool = False
+    express: bool = False
+
+    @property
+    def silence_may_consent(self) -> bool:
+        """Whether somebody who was asked nothing may be subscribed here."""
+        return not (self.region.strict or self.doubtful or self.express)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class OptInReading:
     """What a person answered and where it was read.
 
-    An answer under a key of the page's URL is no answer (`null`), and `trusted` is False: whatever
-    the box itself said is hidden behind it, so no status may follow from it either.
+    An answer under a key of the page's URL is no answer (`null`), and `doubt` says which reading
+    found the key there: whatever the box itself said is hidden behind it, so no status may follow
+    from it either. `given_at` is when the person answered, in unix seconds.
     """
 
     answer: Answer
     attribute: str | None = None
     value: JsonValue = None
-    trusted: bool = True
+    doubt: str | None = None
+    given_at: float = 0.0
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a status may follow from it."""
+        return self.doubt is None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the person said no, and can be believed to have."""
+        return self.trusted and self.answer is Answer.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """When a person's newest believed no was given, for each channel, in unix seconds."""
+
+    email: float | None = None
+    sms: float | None = None
+
+
+NO_REFUSALS: Final = Refusals()
+
+
+def refusals_of(email: OptInReading, sms: OptInReading) -> Refusals:
+    """Return when the person says no, by what is read of one submission."""
+    return Refusals(
+        email=email.given_at if email.is_refusal else None,
+        sms=sms.given_at if sms.is_refusal else None,
+    )
 
 
 def believed(attribute: Attribute | None, source: JebbitSource) -> Attribute | None:
     """Return the attribute if it may speak for the person, else None."""
-    if attribute is None or attribute.trusted:
-        return attribute
-    return attribute if fold(attribute.key) in source.trusted_keys else None
+    return attribute if attribute is None or is_believed(attribute, source) else None
 
 
-def _find(submission: Submission, name: str | None) -> Attribute | None:
-    return submission.find(name) if name else None
+def is_believed(attribute: Attribute, source: JebbitSource) -> bool:
+    """Whether a value may speak for the person: not from the URL, or trusted by configuration."""
+    return attribute.trusted or fold(attribute.key) in source.trusted_keys
 
 
-def read_country(submission: Submission, source: JebbitSource) -> str | None:
-    """Return the country a submission names, as ISO 3166 alpha-2 (or `EU`), if it names one."""
-    name = source.attributes.country
-    found = believed(submission.find(name), source) if name else None
-    value = found.value if found else None
-    if not isinstance(value, str):
-        return None
-    text = value.upper() if value.isalpha() else " ".join(value.split()).upper()
-    code = _COUNTRY_NAMES.get(text, text)
-    known = len(code) == 2 and code.isascii() and code.isalpha() and code not in _NO_COUNTRY
-    return code if known else None
+def find_believed(
+    submission: Submission, name: str | None, source: JebbitSource
+) -> Attribute | None:
+    """Return the attribute of this name if it is there and may speak for the person."""
+    return believed(submission.find(name), source) if name else None
+
+
+def read_countries(submission: Submission, source: JebbitSource) -> Sequence[str | None]:
+    """Return the countries that a submission names, as ISO 3166 alpha-2 (or `EU`).
+
+    There are several where spellings of the attribute's name hold different ones. None stands for
+    one that is not understood, or that may come from the page's URL.
+    """
+    return [
+        country_code(fold_label(each.value))
+        if isinstance(each.value, str) and is_believed(each, source)
+        else None
+        for each in find_present(submission, source.attributes.country)
+    ]
 
 
 def read_region(
-    submission: Submission, source: JebbitSource, eu_countries: Set[str]
+    submission: Submission, source: JebbitSource, jurisdictions: Jurisdictions
 ) -> RegionReading:
-    """Decide a person's region by the first that speaks: country, region attribute, integration."""
-    if country := read_country(submission, source):
-        eu = country in eu_countries or country == "EU"
+    """Decide a person's region by the first that speaks: country, region attribute, integration.
+
+    Of several that one of them names, the strictest counts.
+    """
+    countries = read_countries(submission, source)
+    named = sorted({each for each in countries if each})
+    doubtful = None in countries or len(named) > 1
+    if named:
+        eu = [each for each in named if each in jurisdictions.eu_countries or each == EUROPE]
+        express = any(each in jurisdictions.express_consent_countries for each in named)
         region = Region.EU if eu else Region.NON_EU
-        return RegionReading(region, "country", source.attributes.country, country)
-    doubtful = _find(submission, source.attributes.country) is not None
-    found = believed(_find(submission, source.attributes.region), source)
-    if found and (named := _region_named(found.value)):
-        return RegionReading(named, "region", found.key, found.value, doubtful)
+        name = source.attributes.country
+        return RegionReading(region, "country", name, (eu or named)[0], doubtful, express)
+    given = find_present(submission, source.attributes.region)
+    doubtful = doubtful or any(not is_believed(each, source) for each in given)
+    spoken = {_region_named(each.value): each for each in given if is_believed(each, source)}
+    for region in (Region.EU, Region.NON_EU):
+        if found := spoken.get(region):
+            return RegionReading(region, "region", found.key, found.value, doubtful)
     if source.region is not None:
         region = _REGIONS[source.region]
         return RegionReading(region, "integration", value=source.region, doubtful=doubtful)
     return RegionReading(Region.UNKNOWN, "nothing", doubtful=doubtful)
+
+
+def find_present(submission: Submission, name: str | None) -> Sequence[Attribute]:
+    """Return every attribute of this name, in any spelling, that is neither null nor blank."""
+    return [each for each in submission.find_all(name) if each.is_present] if name else ()
 
 
 _REGIONS = {"eu": Region.EU, "us": Region.NON_EU}
@@ -189,22 +198,29 @@ _REGIONS = {"eu": Region.EU, "us": Region.NON_EU}
 
 def _region_named(value: JsonValue) -> Region | None:
     """Read `eu` or `us`, also as the start of a data centre's name (`eu-west-1`)."""
-    return _REGIONS.get(value.strip().lower().partition("-")[0]) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return _REGIONS.get(fold_label(value).partition("-")[0])
 
 
-def read_opt_in(submission: Submission, name: str | None, source: JebbitSource) -> OptInReading:
-    """Read an opt-in attribute; absent, it is null: the experience had no box."""
-    if name is None:
-        return _NOT_ASKED
-    found = submission.find(name)
-    if found is None:
-        return OptInReading(Answer.NULL, name)
-    if believed(found, source) is None:
-        return OptInReading(Answer.NULL, found.key, found.value, trusted=False)
-    return OptInReading(answer(found.value, source.opt_in_labels.labels), found.key, found.value)
+def read_opt_in(
+    submission: Submission, name: str | None, source: JebbitSource, given_at: float
+) -> OptInReading:
+    """Read an opt-in attribute; absent, it is null: the experience had no box.
 
-
-_NOT_ASKED = OptInReading(Answer.NULL)
+    Every key of the name is read, however it is spelled, so that a blank one hides no other.
+    """
+    found = submission.find_all(name) if name else ()
+    if not found:
+        return OptInReading(Answer.NULL, name, given_at=given_at)
+    answers = [answer(each.value, source.opt_in_labels.labels) for each in found]
+    agreed = agree(answers)
+    speaker = found[answers.index(agreed)] if agreed in answers else found[0]
+    for each in found:
+        if not is_believed(each, source):
+            doubt = each.doubt
+            return OptInReading(Answer.NULL, each.key, each.value, doubt, given_at)
+    return OptInReading(agreed, speaker.key, speaker.value, given_at=given_at)
 
 
 def terms(policy: Policy, region: Region) -> Terms:
@@ -214,18 +230,17 @@ def terms(policy: Policy, region: Region) -> Terms:
 
 def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason | None:
     """Say why this session does not count at all: its campaign, or that it is not a real one."""
-    campaigns = source.campaigns
-    if (campaigns.included or campaigns.excluded) and (
-        refused := _refuse_campaign(submission, source)
-    ):
+    if refused := _refuse_campaign(submission, source):
         return refused
+    labels = source.opt_in_labels.labels
     for name, reason in _MUST_NOT_BE_FALSE:
-        value = submission.look_up(name)[1]
-        if value is not None and answer(value, source.opt_in_labels.labels) is Answer.NO:
+        found = submission.find_all(name)
+        if any(answer(each.value, labels) is Answer.NO for each in found):
             return reason
     return None
 
 
+# A false is heard wherever it comes from: it subscribes nobody.
 _MUST_NOT_BE_FALSE = (
     ("is_completed", SkipReason.NOT_COMPLETED),
     ("is_valid", SkipReason.NOT_VALID),
@@ -233,15 +248,24 @@ _MUST_NOT_BE_FALSE = (
 
 
 def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason | None:
+    """Judge by what is believed; behind what is not, an excluded campaign may be hidden."""
     included, excluded = source.campaigns.included, source.campaigns.excluded
-    names = (source.attributes.campaign_id, source.attributes.campaign_name)
-    found = (_find(submission, name) for name in names)
-    given = {fold_label(str(each.value)) for each in found if each}
-    if given & excluded:
-        return SkipReason.CAMPAIGN_EXCLUDED
-    if not included or given & included:
+    if not included and not excluded:
         return None
-    return SkipReason.CAMPAIGN_NOT_INCLUDED if given else SkipReason.CAMPAIGN_UNKNOWN
+    names = (source.attributes.campaign_id, source.attributes.campaign_name)
+    given = [each for name in names for each in find_present(submission, name)]
+    if excluded & {_campaign(each) for each in given}:
+        return SkipReason.CAMPAIGN_EXCLUDED
+    believable = {_campaign(each) for each in given if is_believed(each, source)}
+    if excluded and any(not is_believed(each, source) for each in given):
+        return SkipReason.CAMPAIGN_UNKNOWN
+    if not included or believable & included:
+        return None
+    return SkipReason.CAMPAIGN_NOT_INCLUDED if believable else SkipReason.CAMPAIGN_UNKNOWN
+
+
+def _campaign(attribute: Attribute) -> str:
+    return fold_label(str(attribute.value))
 
 
 def refuse_region(policy: Policy, region: Region) -> SkipReason | None:
@@ -271,35 +295,56 @@ _REFUSED: Mapping[OptInRule, Mapping[Answer, SkipReason]] = {
 }
 
 
-def email_status(opt_in: OptInReading, terms: Terms, reading: RegionReading) -> Status | None:
-    """Decide the email channel's status; None leaves it as it is in Cordial."""
+def email_status(
+    opt_in: OptInReading, terms: Terms, reading: RegionReading, refused_at: float | None
+) -> Status | None:
+    """Decide the email channel's status; None leaves it as it is in Cordial.
+
+    `refused_at` is when the person last said no to email, to whichever integration: silence never
+    overrules that.
+    """
     if opt_in.trusted and terms.auto_subscribe and opt_in.answer is Answer.NULL:
-        elsewhere = not reading.region.strict and not reading.doubtful
-        return Status.SUBSCRIBED if elsewhere or terms.null_is_consent else None
-    return _answered_status(opt_in, terms)
+        consents = reading.silence_may_consent or (terms.null_is_consent and not reading.express)
+        return Status.SUBSCRIBED if consents and refused_at is None else None
+    return _answered_status(opt_in, terms, refused_at)
 
 
-def sms_status(opt_in: OptInReading, terms: Terms) -> Status | None:
+def sms_status(opt_in: OptInReading, terms: Terms, refused_at: float | None) -> Status | None:
     """Decide the SMS program's status; None leaves it. Only a spoken answer changes it."""
-    return _answered_status(opt_in, terms)
+    return _answered_status(opt_in, terms, refused_at)
 
 
-def _answered_status(opt_in: OptInReading, terms: Terms) -> Status | None:
+def _answered_status(opt_in: OptInReading, terms: Terms, refused_at: float | None) -> Status | None:
     if not opt_in.trusted:
         return None
     if terms.auto_subscribe and opt_in.answer is Answer.YES:
-        return Status.SUBSCRIBED
+        newest = refused_at is None or opt_in.given_at > refused_at
+        return Status.SUBSCRIBED if newest else None
     if terms.on_opt_out == "unsubscribe" and opt_in.answer is Answer.NO:
         return Status.UNSUBSCRIBED
     return None
 
 
-def may_force(terms: Terms, subscribed_by: list[OptInReading]) -> bool:
+def may_force(terms: Terms, subscribed_by: Sequence[OptInReading], now: float) -> bool:
     """Whether people who had unsubscribed may be subscribed again.
 
     `forceSubscribe` counts for every channel of the call (Cordial's help pages), so each status
-    sent as `subscribed` must rest on a spoken yes.
+    sent as `subscribed` must rest on a spoken yes, and on one of the last 24 hours.
     """
     if terms.resubscribe != "explicit_opt_in" or not subscribed_by:
         return False
-    return all(reading.answer is Answer.YES for reading in subscribed_by)
+    return all(
+        reading.answer is Answer.YES and now - reading.given_at <= FRESH_SECONDS
+        for reading in subscribed_by
+    )
+
+
+def may_join(need: ListsNeed, opt_in: OptInReading) -> bool:
+    """Whether a person who answered so may be put on a list."""
+    match need:
+        case None:
+            return True
+        case "yes":
+            return opt_in.trusted and opt_in.answer is Answer.YES
+        case "not_no":
+            return opt_in.trusted and opt_in.answer in (Answer.YES, Answer.NULL)

@@ -5,13 +5,16 @@ API refuses a whole contact for one value of the wrong type, so what does not co
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import JsonValue
+from pydantic_core import from_json
+
+from app.jebbit.folding import fold_label, unescape
 
 FieldType = Literal["string", "number", "date", "array", "geo", "list"]
 
@@ -39,16 +42,14 @@ class Labels:
     no: frozenset[str] = frozenset()
 
 
+# What forms send for yes and no: labels with dashes and spaces as underscores.
 _WORDS = {
-    **dict.fromkeys(("true", "1", "yes", "y", "on", "opted_in"), Answer.YES),
-    **dict.fromkeys(("false", "0", "no", "n", "off", "opted_out"), Answer.NO),
+    **dict.fromkeys("true t 1 yes y on checked ✓ ✔ ☑ ✅".split(), Answer.YES),
+    **dict.fromkeys("opted_in opt_in optin subscribed subscribe".split(), Answer.YES),
+    **dict.fromkeys("false f 0 no n off unchecked".split(), Answer.NO),
+    **dict.fromkeys("opted_out opt_out optout unsubscribed unsubscribe".split(), Answer.NO),
     **dict.fromkeys(("", "null", "none"), Answer.NULL),
 }
-
-
-def fold_label(text: str) -> str:
-    """Return a label as it is compared: case and spaces do not matter."""
-    return " ".join(text.split()).casefold()
 
 
 def answer(value: JsonValue, labels: Labels) -> Answer:
@@ -58,14 +59,15 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
     boxes share an attribute: one ticked box is a yes. Whatever is not understood is `UNCLEAR`.
     """
     match value:
-        case str():  # first, as the most frequent
-            return _word(value, labels)
         case None:
             return Answer.NULL
         case bool():
             return Answer.YES if value else Answer.NO
         case int() | float() if abs(value) < 2**63:
             return _word(f"{value + 0:g}", labels)  # + 0: -0.0 is 0
+        case str():
+            items = _listed(value)
+            return _word(value, labels) if items is None else answer(items, labels)
         case list():
             return _any_yes([answer(item, labels) for item in value])
         case _:
@@ -73,15 +75,12 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
 
 
 def _word(text: str, labels: Labels) -> Answer:
-    usual = _WORDS.get(text)
-    if usual is not None and not labels.yes and not labels.no:
-        return usual
     label = fold_label(text)
     if label in labels.yes:
         return Answer.YES
     if label in labels.no:
         return Answer.NO
-    return _WORDS.get(label.replace(" ", "_"), Answer.UNCLEAR)
+    return _WORDS.get(label.replace(" ", "_").replace("-", "_"), Answer.UNCLEAR)
 
 
 def _any_yes(answers: list[Answer]) -> Answer:
@@ -90,6 +89,38 @@ def _any_yes(answers: list[Answer]) -> Answer:
     if answers and all(each is Answer.NO for each in answers):
         return Answer.NO
     return Answer.UNCLEAR
+
+
+def agree(answers: Sequence[Answer]) -> Answer:
+    """Return what several answers to one question come to.
+
+    Null says nothing beside a spoken answer. A no among them is a no; different ones are unclear.
+    """
+    spoken = set(answers) - {Answer.NULL}
+    if not spoken:
+        return Answer.NULL
+    if Answer.NO in spoken:
+        return Answer.NO
+    return spoken.pop() if len(spoken) == 1 else Answer.UNCLEAR
+
+
+# What a program writes that has no value, and a template that nobody filled in.
+_NO_VALUE = frozenset(("undefined", "null", "NaN", "[object Object]"))
+_PLACE = re.compile(r"\{\{[^{}]{1,200}\}\}")
+_WHOLE_PLACE = re.compile(r"\$\{[^{}]{1,200}\}|%%[^%]{1,200}%%|\*\|[^|]{1,200}\|\*")
+
+
+def is_unfilled(value: JsonValue) -> bool:
+    """Whether a text is no answer but the trace of a program's missing value.
+
+    `undefined`, `null`, `NaN`, `[object Object]`, or a template's place such as `{{first_name}}`.
+    """
+    if not isinstance(value, str):
+        return False
+    text = value.strip()
+    if text in _NO_VALUE or ("{{" in text and _PLACE.search(text)):
+        return True
+    return text[:1] in "$%*" and _WHOLE_PLACE.fullmatch(text) is not None
 
 
 def convert(
@@ -106,17 +137,18 @@ def convert(
     Raises:
         NotConvertible: the value has no such form.
     """
-    return CONVERTERS[to](value, separator, labels or Labels())
+    return _CONVERTERS[to](value, separator, labels or Labels())
 
 
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return a string; a list's items are joined, booleans become `true` and `false`."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list | dict):
-        items = _chosen(value, labels)
+    if isinstance(value, str) and "[" not in value:
+        return _text(value) or None
+    given = _unlisted(value)
+    if isinstance(given, list | dict):
+        items = _chosen(given, labels)
         return (JOINER if separator is None else separator).join(map(_scalar, items)) or None
-    return _scalar(value) if value is not None else None
+    return None if given is None else _scalar(given) or None
 
 
 def to_number(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -138,9 +170,6 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3
 
 def to_date(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return ISO 8601 with an explicit offset: without one Cordial reads its own account's zone."""
-    if iso := _usual_date(value):
-        _from_iso(iso)
-        return iso
     return parse_date(value).isoformat()
 
 
@@ -148,41 +177,39 @@ def parse_date(value: JsonValue) -> datetime:
     """Read a date in any of the forms seen from Jebbit; no zone means UTC.
 
     `YYYY-MM-DD`, with a time, with ` UTC`, ISO 8601 with or without fractions and zone, and epoch
-    seconds or milliseconds as a number or digits.
+    seconds (9 or 10 digits) or milliseconds (12 or 13) as a number or as text. Other numbers are no
+    dates: a year, a day as `20260304` or a spreadsheet's count of days would all become 1970.
 
     Raises:
         NotConvertible: none of these.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        if iso := _usual_date(text):
-            return _from_iso(iso)
-        if match := _DATE.fullmatch(text):
-            return _calendar(match)
-        if _EPOCH.fullmatch(text):
-            value = float(text)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return _epoch(value)
+    text = _date_text(value)
+    if match := _DATE.fullmatch(text):
+        return _calendar(match)
+    if _EPOCH.fullmatch(text):
+        return _epoch(float(text))
     raise NotConvertible
 
 
-def _usual_date(value: JsonValue) -> str | None:
-    """Return a date in the form that `experience_date` has, as ISO 8601, whether it exists or not.
+def _date_text(value: JsonValue) -> str:
+    match value:
+        case str():
+            return value.strip()
+        case bool():
+            raise NotConvertible
+        case int() | float() if 0 <= value < 10**13:
+            return f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+        case _:
+            raise NotConvertible
 
-    It is read three times as fast as all the forms there are.
-    """
-    usual = _USUAL_DATE.fullmatch(value) if isinstance(value, str) else None
-    return f"{usual[1]}T{usual[2]}+00:00" if usual else None
 
-
-_USUAL_DATE = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC", re.ASCII)
 _DATE = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:(?:T|t| +)(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
-    r" *(?P<zone>Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?",
+    r"(?:(?:T|t| {1,9})(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r" {0,9}(?P<zone>Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
 )
-_EPOCH = re.compile(r"[0-9]{9,10}|[0-9]{12,13}", re.ASCII)
+_EPOCH = re.compile(r"(?:[0-9]{9,10}|[0-9]{12,13})(?:\.[0-9]{1,9})?", re.ASCII)
 _MILLISECONDS_FROM = 100_000_000_000  # as seconds, this is the year 5138
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -192,12 +219,8 @@ def _calendar(match: re.Match[str]) -> datetime:
     clock = f"{minute or '00:00'}:{second or '00'}"
     if fraction:
         clock += f".{fraction[:6]:0<6}"
-    return _from_iso(f"{day}T{clock}{_offset(zone)}")
-
-
-def _from_iso(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
     except ValueError:
         raise NotConvertible from None
 
@@ -212,13 +235,8 @@ def _offset(zone: str | None) -> str:
 
 
 def _epoch(number: float) -> datetime:
-    if _bounded(number) < 0:
-        raise NotConvertible
     seconds = number / 1000 if number >= _MILLISECONDS_FROM else number
-    try:
-        return _UNIX_EPOCH + timedelta(seconds=seconds)
-    except OverflowError:
-        raise NotConvertible from None
+    return _UNIX_EPOCH + timedelta(seconds=seconds)
 
 
 def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -226,14 +244,14 @@ def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonVal
 
     An empty one is nothing to send: a list replaces what Cordial holds, and nothing is blanked.
     """
+    value = _unlisted(value)
     if isinstance(value, str) and separator:
-        items: list[JsonValue] = [part.strip() for part in value.split(separator)]
+        items: list[JsonValue] = list(value.split(separator))
     elif isinstance(value, list | dict):
         items = _chosen(value, labels)
     else:
         items = [value]
-    given = [item for item in items if item != ""]
-    return [each if each.__class__ is str else _item(each) for each in given] or None
+    return [item for item in map(_item, items) if item != ""] or None
 
 
 def _item(value: JsonValue) -> JsonValue:
@@ -259,8 +277,8 @@ def to_list_membership(value: JsonValue, separator: str | None, labels: Labels) 
             raise NotConvertible
 
 
-Converter = Callable[[JsonValue, str | None, Labels], JsonValue]
-CONVERTERS: Mapping[FieldType, Converter] = {
+_Converter = Callable[[JsonValue, str | None, Labels], JsonValue]
+_CONVERTERS: Mapping[FieldType, _Converter] = {
     "string": to_string,
     "number": to_number,
     "date": to_date,
@@ -268,6 +286,25 @@ CONVERTERS: Mapping[FieldType, Converter] = {
     "geo": to_string,  # a geo attribute's parts (city, postal_code ...) are strings
     "list": to_list_membership,
 }
+
+
+def _unlisted(value: JsonValue) -> JsonValue:
+    items = _listed(value) if isinstance(value, str) else None
+    return value if items is None else items
+
+
+def _listed(text: str) -> list[JsonValue] | None:
+    """Return the items of a list that was sent as JSON text: `["red","blue"]`."""
+    if "[" not in text:
+        return None
+    stripped = text.strip()
+    if not (stripped.startswith("[") and stripped.endswith("]")):
+        return None
+    try:
+        items: JsonValue = from_json(stripped, allow_inf_nan=False)
+    except ValueError:
+        return None
+    return items if isinstance(items, list) else None
 
 
 def _chosen(value: list[JsonValue] | dict[str, JsonValue], labels: Labels) -> list[JsonValue]:
@@ -280,10 +317,14 @@ def _chosen(value: list[JsonValue] | dict[str, JsonValue], labels: Labels) -> li
     return [key for key, flag in flags.items() if flag is Answer.YES]
 
 
+def _text(value: str) -> str:
+    return unescape(value).strip() if "&" in value else value.strip()
+
+
 def _scalar(value: JsonValue) -> str:
     match value:
         case str():
-            return value
+            return _text(value)
         case bool():
             return "true" if value else "false"
         case int() if abs(value) < 10**40:  # an id may well be longer than 64 bits

@@ -23,6 +23,7 @@ from app.ledger.retention import Retention
 from app.ledger.vault import Pseudonyms, Vault
 from app.main import create_app, create_worker_app
 from app.rules.integration import Integration
+from app.rules.jurisdictions import Jurisdictions
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body
@@ -137,7 +138,7 @@ async def worker_on(
     await accept(database, [Arrival("spring-quiz", "f", clock() + 300, clock(), False, [new])])
     async with open_pool(1) as http:
         accounts = Accounts(http, timeout=1, extra_hosts=set())
-        sender = Sender(accounts, Pseudonyms(b"key"), eu_countries=set(), clock=clock)
+        sender = Sender(accounts, Pseudonyms(b"key"), jurisdictions=Jurisdictions(), clock=clock)
         retention = Retention(delivered=1e6, skipped=1e6)
         yield Worker(
             database,

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -28,10 +27,12 @@ from app.ledger.schema import contacts, submissions
 from app.ledger.submissions import StoredSubmission, find
 from app.ledger.vault import Pseudonyms, Vault
 from app.rules.integration import Integration, merge_patch
+from app.rules.jurisdictions import DEFAULT_JURISDICTIONS
 from app.rules.plan import facts
-from app.rules.policy import EU_COUNTRIES
 from app.sandbox.faults import Fault
+<<<<<<< HEAD
 from app.telemetry.metrics import Metrics
+>>>>>>> 796a312 (Believe nothing that the page's URL may have said, read every spelling of an answer, and let no old yes or silence overrule a no)
 from tests.conftest import SECRET_KEY, SandboxServer, integration_body
 
 _numbers = count(1)
@@ -94,8 +95,7 @@ class Line:
         new = []
         for each in parse(json.dumps(bodies).encode()):
             assert each.submission is not None
-            at = datetime.fromtimestamp(self.clock(), UTC)
-            known = facts(each.submission, stored.integration, at)
+            known = facts(each.submission, stored.integration, self.clock())
             keys = self.pseudonyms.keys(known.identity.email, known.identity.phone)
             content = to_json(dict(sorted(each.submission.attributes.items())))
             new.append(
@@ -105,7 +105,13 @@ class Line:
                     contact_key=keys[0],
                     phone_key=keys[1],
                     content=self.pseudonyms.content(content),
-                    occurred_at=known.occurred_at.timestamp() if known.occurred_at else None,
+                    occurred_at=known.occurred_at,
+                    refused=self.pseudonyms.refused(
+                        known.identity.email,
+                        known.identity.phone,
+                        email_at=known.refusals.email,
+                        sms_at=known.refusals.sms,
+                    ),
                 )
             )
         arrival = Arrival(
@@ -140,7 +146,7 @@ class Line:
         sender = Sender(
             accounts,
             self.pseudonyms,
-            eu_countries=EU_COUNTRIES,
+            jurisdictions=DEFAULT_JURISDICTIONS,
             delays=delays,
             clock=self.clock,
             chance=lambda: 0.5,

@@ -120,7 +120,7 @@ def _post_bare(bench: Bench, seen: bytes) -> float:
 
 def planning(bench: Bench) -> list[Finding]:
     """7: plans for many people, and reading and writing their JSON."""
-    integration = bench_plan._integration()
+    integration, now = bench_plan._integration(), bench_plan.NOW
     bodies = [
         to_json(
             {
@@ -136,7 +136,9 @@ def planning(bench: Bench) -> list[Finding]:
     costs = bench.alternate(
         {
             "plan": lambda: _microseconds(
-                lambda: [plan(Submission(each), integration) for each in people]
+                lambda: [
+                    plan(Submission(each), integration, received_at=now, now=now) for each in people
+                ]
             ),
             "json": lambda: _microseconds(lambda: [to_json(from_json(each)) for each in bodies]),
         },

@@ -2,8 +2,9 @@
 
 `integration.json` is what an API client posts, `submission.json` one item as Jebbit sends it,
 `plan.json` either {"upsert": body, "warnings": [...]} or {"skip": reason}; where attributes may
-flow unmapped, `account_attributes.json` holds those of the Cordial account. A new case needs no
-Python.
+flow unmapped, `account_attributes.json` holds those of the Cordial account. Where it matters what
+went before, `history.json` holds that: the arguments of `plan` of that name. Without it the webhook
+came in on 4 March 2026, 12:00 UTC, and is sent at once. A new case needs no Python.
 """
 
 import json
@@ -15,8 +16,10 @@ import pytest
 from app.jebbit.submission import parse, read
 from app.rules.integration import Integration
 from app.rules.plan import Plan, Skip, plan
+from app.rules.policy import Refusals
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
+NOW = 1_772_625_600.0
 SITUATIONS = sorted(each.name for each in CASES.iterdir())
 
 
@@ -24,6 +27,14 @@ def load(situation: str, part: str) -> Any:
     """Return one file of a case, or None where the case has no such file."""
     file = CASES / situation / f"{part}.json"
     return json.loads(file.read_bytes()) if file.exists() else None
+
+
+def history(situation: str) -> dict[str, Any]:
+    """Return what went before, as plan's arguments; without a file, the webhook has just come."""
+    given = {"received_at": NOW, "now": NOW} | (load(situation, "history") or {})
+    if refusals := given.get("refusals"):
+        given["refusals"] = Refusals(**refusals)
+    return given
 
 
 def shown(made: Plan) -> dict[str, Any]:
@@ -53,7 +64,10 @@ def test_situation_gets_its_plan(situation: str) -> None:
     for submission in (item.submission, read(item.payload)):
         assert submission is not None
         made = plan(
-            submission, integration, account_attributes=load(situation, "account_attributes")
+            submission,
+            integration,
+            **history(situation),
+            account_attributes=load(situation, "account_attributes"),
         )
         assert as_text(shown(made)) == expected
 
@@ -63,7 +77,7 @@ def test_situation_is_complete(situation: str) -> None:
     """A case's folder holds the three files and nothing unknown, so that none is left unread."""
     files = {each.name for each in (CASES / situation).iterdir()}
     required = {"integration.json", "submission.json", "plan.json"}
-    assert required <= files <= required | {"account_attributes.json"}
+    assert required <= files <= required | {"account_attributes.json", "history.json"}
 
 
 def test_the_situations_are_there() -> None:

@@ -209,6 +209,7 @@ def test_defaults(make_integration: Make) -> None:
                 "type": "string",
                 "separator": None,
                 "default": None,
+                "lists_need": "not_no",
             }
         ],
         "unmapped": "ignore",

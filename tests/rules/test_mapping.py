@@ -6,16 +6,20 @@ import pytest
 from pydantic import ValidationError
 
 from app.jebbit.submission import Submission
-from app.rules.mapping import FieldMapping, Mapped, Rule
+from app.rules.mapping import FieldMapping, Mapped, MayJoin, Rule
 from app.rules.values import FieldType, Labels
 
 EMAIL = Rule(attribute="email", field="channels.email.address")
 
 
 def mapped(
-    attributes: dict[str, Any], *rules: Rule, account: dict[str, FieldType] | None = None
+    attributes: dict[str, Any],
+    *rules: Rule,
+    account: dict[str, FieldType] | None = None,
+    may_join: MayJoin = lambda need, found: True,
 ) -> Mapped:
-    return FieldMapping([EMAIL, *rules], Labels()).apply(Submission(attributes), account)
+    mapping = FieldMapping([EMAIL, *rules], Labels())
+    return mapping.apply(Submission(attributes), may_join, account)
 
 
 def codes(made: Mapped) -> list[tuple[str, str | None, str | None]]:

@@ -1,18 +1,22 @@
 """The plan's evidence, and the facts that the ledger orders by; the decisions are golden cases."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
+from app import rules
 from app.jebbit.submission import Submission
 from app.rules.contact import identify
-from app.rules.plan import Facts, Skip, Upsert, facts, plan
+from app.rules.jurisdictions import Jurisdictions
+from app.rules.plan import Facts, Skip, Upsert, facts
 
 Make = Callable[..., Any]
 ADA = "ada@example.com"
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
+plan = partial(rules.plan.plan, received_at=NOW.timestamp(), now=NOW.timestamp())
 
 
 @pytest.fixture
@@ -20,7 +24,7 @@ def facts_of(make_integration: Make) -> Callable[..., Facts]:
     """The facts of a submission received at noon."""
 
     def read(attributes: dict[str, Any], **sections: Any) -> Facts:
-        return facts(Submission(attributes), make_integration(**sections), NOW)
+        return facts(Submission(attributes), make_integration(**sections), NOW.timestamp())
 
     return read
 
@@ -43,8 +47,7 @@ def facts_of(make_integration: Make) -> Callable[..., Facts]:
 def test_occurred_at(facts_of: Callable[..., Facts], value: Any, at: datetime | None) -> None:
     """The time is read in every form seen, in UTC; what is no time is none, and no failure."""
     found = facts_of({"email": ADA, "experience_date": value}).occurred_at
-    assert found == at
-    assert found is None or found.utcoffset() == timedelta(0)
+    assert found == (at.timestamp() if at else None)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +86,10 @@ def test_facts_by_other_names(facts_of: Callable[..., Facts]) -> None:
     """Session and time are looked up where the integration says, or not at all."""
     given = {"sid": "5f0c", "at": "2024-05-01", "user_session_id": "x", "experience_date": "x"}
     other = facts_of(given, jebbit={"attributes": {"session": "SID", "occurred_at": "At"}})
-    assert (other.session, other.occurred_at) == ("5f0c", datetime(2024, 5, 1, tzinfo=UTC))
+    assert (other.session, other.occurred_at) == (
+        "5f0c",
+        datetime(2024, 5, 1, tzinfo=UTC).timestamp(),
+    )
     none = facts_of(given, jebbit={"attributes": {"session": None, "occurred_at": None}})
     assert (none.session, none.occurred_at) == (None, None)
 
@@ -128,7 +134,10 @@ def test_an_upsert_shows_what_it_rests_on(make_integration: Make) -> None:
 def test_the_protected_countries_are_an_argument(make_integration: Make) -> None:
     """The setting decides whose rules hold, in the plan too."""
     submission, integration = Submission({"email": ADA, "country_code": "CH"}), make_integration()
-    made = [plan(submission, integration, eu_countries=each) for each in ({"CH"}, {"DE"})]
+    made = [
+        plan(submission, integration, jurisdictions=Jurisdictions(eu_countries=each))
+        for each in ({"CH"}, {"DE"})
+    ]
     assert [each.evidence.region.region for each in made] == ["eu", "non_eu"]
 
 

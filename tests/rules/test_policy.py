@@ -8,15 +8,15 @@ from pydantic import SecretStr
 
 from app.jebbit.submission import Submission
 from app.rules.integration import JebbitSource, Policy
+from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, EU_COUNTRIES, Jurisdictions
 from app.rules.policy import (
-    EU_COUNTRIES,
     OptInReading,
     Region,
     RegionReading,
     Terms,
     email_status,
     may_force,
-    read_country,
+    read_countries,
     read_opt_in,
     read_region,
     refuse_opt_in,
@@ -72,7 +72,8 @@ def test_the_protected_countries() -> None:
 def test_country(make_integration: Make, value: Any, code: str | None) -> None:
     """A country is a code of two letters in any case, or a name known; else none was named."""
     source = make_integration().jebbit
-    assert read_country(Submission({"country_code": value}), source) == code
+    named = [each for each in read_countries(Submission({"country_code": value}), source) if each]
+    assert named == ([code] if code else [])
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_region(
 ) -> None:
     """Country, region attribute, integration: the first that speaks, and is believed, decides."""
     source = make_integration(jebbit={"region": integration}).jebbit
-    reading = read_region(Submission(given), source, EU_COUNTRIES)
+    reading = read_region(Submission(given), source, DEFAULT_JURISDICTIONS)
     assert (reading.region, reading.decided_by) == (region, by)
 
 
@@ -110,7 +111,8 @@ def test_the_protected_countries_are_a_setting(make_integration: Make) -> None:
     source = make_integration().jebbit
 
     def region(country: str) -> Region:
-        return read_region(Submission({"country_code": country}), source, {"CH", "FR"}).region
+        given = Submission({"country_code": country})
+        return read_region(given, source, Jurisdictions(eu_countries={"CH", "FR"})).region
 
     assert [region(each) for each in ("CH", "FR", "DE", "GB")] == [EU, EU, NON_EU, NON_EU]
 
@@ -171,7 +173,7 @@ def test_opt_in(make_integration: Make, given: Any, name: str | None, reading: A
     source = make_integration(
         jebbit={"trusted_url_params": ["SMS ok"], "opt_in_labels": {"true": ["sure"]}}
     ).jebbit
-    made = read_opt_in(Submission(given), name, source)
+    made = read_opt_in(Submission(given), name, source, 0.0)
     assert (made.answer, made.trusted) == reading
 
 
@@ -248,7 +250,8 @@ def test_email_status(
     """The email channel gets the status of the table, or none."""
     held = some_terms(auto_subscribe=auto, on_opt_out=on_opt_out)
     made = [
-        email_status(OptInReading(each), held, _in(region)) for each in (YES, NULL, NO, UNCLEAR)
+        email_status(OptInReading(each), held, _in(region), None)
+        for each in (YES, NULL, NO, UNCLEAR)
     ]
     assert made == [out if cell == "out" else cell for cell in row]
 
@@ -261,7 +264,7 @@ def test_sms_status(
 ) -> None:
     """SMS is subscribed by a spoken yes alone, wherever the person is."""
     held = some_terms(auto_subscribe=auto, on_opt_out=on_opt_out, null_is_consent=null_is_consent)
-    made = [sms_status(OptInReading(each), held) for each in (YES, NULL, NO, UNCLEAR)]
+    made = [sms_status(OptInReading(each), held, None) for each in (YES, NULL, NO, UNCLEAR)]
     assert made == [out if cell == "out" else cell for cell in row]
 
 
@@ -270,16 +273,16 @@ def test_null_is_consent(region: Region) -> None:
     """Where the customer says so, a null counts as yes: for email, with `auto_subscribe`."""
     loose = some_terms(null_is_consent=True)
     silent = some_terms(null_is_consent=True, auto_subscribe=False)
-    assert email_status(OptInReading(NULL), loose, _in(region)) == "subscribed"
-    assert email_status(OptInReading(UNCLEAR), loose, _in(region)) is None
-    assert email_status(OptInReading(NO), loose, _in(region)) is None
-    assert email_status(OptInReading(NULL), silent, _in(region)) is None
+    assert email_status(OptInReading(NULL), loose, _in(region), None) == "subscribed"
+    assert email_status(OptInReading(UNCLEAR), loose, _in(region), None) is None
+    assert email_status(OptInReading(NO), loose, _in(region), None) is None
+    assert email_status(OptInReading(NULL), silent, _in(region), None) is None
 
 
 @pytest.mark.parametrize(
     "country",
     [
-        {"country_code": "Deutschland"},
+        {"country_code": "Elbonia"},
         {"country_code": ["DE"]},
         {"country_code": "XX"},
         {"country_code": "DE", "url_params": "country_code=DE"},
@@ -288,11 +291,11 @@ def test_null_is_consent(region: Region) -> None:
 def test_silence_is_no_consent_where_the_country_is_in_doubt(country: dict[str, Any]) -> None:
     """A country that is not understood, or that the URL may have given, leaves null alone."""
     source = JebbitSource(webhook_secrets=[SecretStr("s")])
-    reading = read_region(Submission(country), source, EU_COUNTRIES)
+    reading = read_region(Submission(country), source, DEFAULT_JURISDICTIONS)
     assert (reading.region, reading.doubtful) == (Region.NON_EU, True)
     held = some_terms()
-    assert email_status(OptInReading(NULL), held, reading) is None
-    assert email_status(OptInReading(YES), held, reading) == "subscribed"
+    assert email_status(OptInReading(NULL), held, reading, None) is None
+    assert email_status(OptInReading(YES), held, reading, None) == "subscribed"
 
 
 @pytest.mark.parametrize("region", Region)
@@ -300,9 +303,9 @@ def test_silence_is_no_consent_where_the_country_is_in_doubt(country: dict[str, 
 def test_hidden_answer_changes_nothing(region: Region, said: Answer) -> None:
     """An answer that the URL may have given sets no status, whatever the terms."""
     held = some_terms(on_opt_out="unsubscribe", null_is_consent=True)
-    hidden = OptInReading(said, "opt_in", trusted=False)
-    assert email_status(hidden, held, _in(region)) is None
-    assert sms_status(hidden, held) is None
+    hidden = OptInReading(said, "opt_in", doubt="url_params holds it")
+    assert email_status(hidden, held, _in(region), None) is None
+    assert sms_status(hidden, held, None) is None
 
 
 @pytest.mark.parametrize(
@@ -315,8 +318,8 @@ def test_hidden_answer_changes_nothing(region: Region, said: Answer) -> None:
 def test_force(answers: list[Answer], forced: bool) -> None:
     """Resubscribing takes a yes behind every status sent as subscribed, and the customer's word."""
     readings = [OptInReading(each) for each in answers]
-    assert may_force(some_terms(resubscribe="explicit_opt_in"), readings) is forced
-    assert may_force(some_terms(resubscribe="never"), readings) is False
+    assert may_force(some_terms(resubscribe="explicit_opt_in"), readings, 0.0) is forced
+    assert may_force(some_terms(resubscribe="never"), readings, 0.0) is False
 
 
 # --- sessions

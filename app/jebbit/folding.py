@@ -1,0 +1,83 @@
+"""How names and words are compared: what looks the same to a person is the same to us."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+_LONGEST_KEPT = 64  # characters of a text whose folded form is remembered: keys and labels repeat
+# Letters by their Unicode category that show nothing: Hangul fillers (as NFKC leaves them) and
+# the empty Braille pattern.
+_BLANK_LETTERS = "\u115f\u1160\u2800"
+_LIKE_ASCII = str.maketrans(
+    {
+        **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4`", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2212\u2043\u02d7", "-"),  # minus and bullets, which are no dashes there
+        **dict.fromkeys(_BLANK_LETTERS, " "),
+        **dict.fromkeys(map(chr, range(0xFE00, 0xFE10)), None),  # variation selectors
+    }
+)
+_GAPS = re.compile(r"[\s_-]+")
+_SPACES = re.compile(r"\s+")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+
+
+def fold(name: str) -> str:
+    """Return the name of an attribute as it is compared.
+
+    `Phone Number`, `phone-number` and `PHONE__NUMBER` are the same. Compatible forms (NFKC), case,
+    every kind of space and dash, and characters that show nothing make no difference.
+    """
+    return _known_name(name) if len(name) <= _LONGEST_KEPT else _name(name)
+
+
+def fold_all(names: Iterable[str]) -> list[str]:
+    """Return `fold` of each name."""
+    return [_known_name(each) if len(each) <= _LONGEST_KEPT else _name(each) for each in names]
+
+
+def fold_label(text: str) -> str:
+    """Return an answer or a label as it is compared.
+
+    As for names, but dashes and spaces stay apart; curly quotes are straight ones, HTML entities
+    are what they stand for.
+    """
+    return _known_label(text) if len(text) <= _LONGEST_KEPT else _label(text)
+
+
+def unescape(text: str) -> str:
+    """Return a text with its whole HTML entities decoded: `&amp;` is `&`, `&copy` stays."""
+    return _ENTITY.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
+
+
+def _name(text: str) -> str:
+    return _GAPS.sub("_", _plain(text)).strip("_")
+
+
+def _label(text: str) -> str:
+    return _SPACES.sub(" ", _plain(unescape(text))).strip()
+
+
+_known_name = lru_cache(maxsize=4_096)(_name)
+_known_label = lru_cache(maxsize=1_024)(_label)
+
+
+def _plain(text: str) -> str:
+    if text.isascii() and text.isprintable() and "`" not in text:
+        return text.lower()
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(map(_shown, folded.translate(_LIKE_ASCII)))
+
+
+def _shown(character: str) -> str:
+    match unicodedata.category(character):
+        case "Pd":
+            return "-"
+        case "Cf":
+            return ""
+        case "Cc" if not character.isspace():
+            return ""
+        case _:
+            return character

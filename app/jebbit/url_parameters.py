@@ -1,0 +1,205 @@
+"""Which names may have come from the page's URL, which anyone can write.
+
+Jebbit repeats URL parameters as top-level keys of a submission. Whoever sends a shopper a link can
+so say who the shopper is and what they want. We cannot see how Jebbit, a browser or a shop's own
+link splits a URL. So we read it in every way and take the union: a name that any reading finds
+counts. A name too many costs a look by a person. A name too few subscribes a stranger.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote
+
+from pydantic import JsonValue
+from pydantic_core import from_json
+
+from app.jebbit.folding import fold
+
+# What may be read at most; beyond it every key of the submission may be a parameter.
+_MOST_CHARACTERS: Final = 65_536  # of all the texts of a submission, each reading counted
+_MOST_READINGS: Final = 16  # of one text: plain, decoded, decoded once more ...
+_MOST_NAMED: Final = 1_000_000  # characters of all the names tried
+_MOST_LEVELS: Final = 8  # of JSON texts in JSON texts
+
+_LONGEST_KEPT: Final = 64  # characters of a key for which we remember whether it speaks of a page
+
+# Keys under which the page's address or its parameters stand, in Jebbit's form or one like it.
+_PAGE = re.compile("url|uri|href|link|page|param|query|referr?er|location")
+_ASSIGNED = re.compile(r"[=:?#;,./{}()\[\]\"'<>|\\\s]")
+_MAY_ASSIGN = re.compile(r"[=%&\\\\]|[^\x00-\x7f]")
+_BETWEEN_NAMES = re.compile(r"[&?#;]")
+_AROUND_NAMES = " \t\r\n\"'[]{}()\\"
+_NAMING_KEYS = frozenset(("name", "key", "param", "parameter"))
+# With its semicolon or, as browsers forgive it, without.
+_ENTITY = re.compile(
+    r"(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31}(?=;)|amp|lt|gt|quot));?"
+)
+_SHORT_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-fA-F]{4})")
+_BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class UrlParameters:
+    """The names that some reading of the page's URL finds, in folded form.
+
+    `readings` tells for each where it was found, for a person to read. `unread` says why every name
+    counts as found, if one does: there was more to read than we read.
+    """
+
+    readings: Mapping[str, str] = field(default_factory=dict)
+    unread: str | None = None
+
+    def reading(self, name: str) -> str | None:
+        """Say where a folded name was found; None where no reading finds it."""
+        return self.readings.get(name) or self.unread
+
+
+def read_parameters(attributes: Mapping[str, JsonValue]) -> UrlParameters:
+    """Read the names out of every text of a submission that may hold the page's address.
+
+    Under keys that speak of a page, a URL or parameters we read texts with and without `=`, and the
+    keys of objects. Elsewhere we read what stands before a `=`.
+    """
+    reader = _Reader()
+    try:
+        for key, value in attributes.items():
+            # Cheap, and nearly always all that is done with an answer.
+            if _speaks_of_page(key) or not isinstance(value, str) or _may_assign(value):
+                reader.read(key, value)
+    except _TooMuch as error:
+        return UrlParameters(reader.readings, f"more stands in {error.place} than is read of a URL")
+    return UrlParameters(reader.readings)
+
+
+def _speaks_of_page(key: str) -> bool:
+    return _known_page(key) if len(key) <= _LONGEST_KEPT else _is_page(key)
+
+
+def _is_page(key: str) -> bool:
+    return bool(_PAGE.search(fold(key)))
+
+
+_known_page = lru_cache(maxsize=4_096)(_is_page)
+
+
+def _may_assign(text: str) -> bool:
+    """Whether a text can hold a `=`, however encoded."""
+    return _MAY_ASSIGN.search(text) is not None
+
+
+class _TooMuch(Exception):
+    def __init__(self, place: str) -> None:
+        super().__init__(place)
+        self.place = place
+
+
+class _Reader:
+    """Collects names; raises `_TooMuch` before it has cost too much."""
+
+    def __init__(self) -> None:
+        self.readings: dict[str, str] = {}
+        self._place = ""
+        self._characters = 0
+        self._named = 0
+
+    def read(self, place: str, value: JsonValue) -> None:
+        """Read one attribute."""
+        self._place = place if len(place) <= _LONGEST_KEPT else f"{place[:_LONGEST_KEPT]}..."
+        self._value(value, of_page=_speaks_of_page(place), bare=True, level=0)
+
+    def _value(self, value: JsonValue, *, of_page: bool, bare: bool, level: int) -> None:
+        if level > _MOST_LEVELS:
+            raise _TooMuch(self._place)
+        if isinstance(value, str):
+            self._text(value, of_page=of_page, bare=bare, level=level)
+        elif isinstance(value, list):
+            for item in value:
+                self._value(item, of_page=of_page, bare=bare, level=level)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                if of_page:
+                    self._found(key, "the key of an object")
+                page = _speaks_of_page(key)
+                names = page or not of_page or fold(key) in _NAMING_KEYS
+                self._value(item, of_page=of_page or page, bare=names, level=level)
+
+    def _text(self, text: str, *, of_page: bool, bare: bool, level: int) -> None:
+        if not of_page and not _may_assign(text):
+            return
+        for number, reading in enumerate(self._readings_of(text)):
+            decoded = " once decoded" if number else ""
+            if of_page and reading.lstrip()[:1] in ("{", "[", '"'):
+                self._json(reading, level)
+            for name in _assigned(reading, ":=" if of_page else "="):
+                self._found(name, f"a name before a value{decoded}")
+            if of_page and bare:
+                for part in _BETWEEN_NAMES.split(reading):
+                    if "=" not in part:
+                        self._found(part, f"a name without a value{decoded}")
+
+    def _json(self, text: str, level: int) -> None:
+        try:
+            value = from_json(text.strip())
+        except ValueError:
+            return  # broken, and read as it stands
+        self._value(value, of_page=True, bare=True, level=level + 1)
+
+    def _found(self, name: str, how: str) -> None:
+        for reading in self._readings_of(name) if _is_encoded(name) else (name,):
+            for each in (reading, reading.partition("[")[0]):
+                self._named += len(each)
+                if self._named > _MOST_NAMED:
+                    raise _TooMuch(self._place)
+                folded = fold(each.replace("+", " ").strip(_AROUND_NAMES))
+                if folded and folded not in self.readings:
+                    self.readings[folded] = f"{self._place} holds it as {how}"
+
+    def _readings_of(self, text: str) -> list[str]:
+        """Return a text as it stands, and as each order of decodings makes it."""
+        readings = [text]
+        for each in readings:  # grows meanwhile
+            self._characters += len(each)
+            if self._characters > _MOST_CHARACTERS or len(readings) > _MOST_READINGS:
+                raise _TooMuch(self._place)
+            readings += [new for new in _decoded(each) if new not in readings]
+        return readings
+
+
+def _assigned(text: str, signs: str) -> Iterator[str]:
+    """Yield whatever may be meant as a name where a text assigns a value.
+
+    For each sign of assignment: the text before it back to the `&` before, and back to every mark
+    between, since a mark may be part of a name (`do_you_agree?=yes`) as well as the end of a URL.
+    """
+    for part in text.split("&"):
+        starts = [0]
+        for mark in _ASSIGNED.finditer(part):
+            if mark[0] in signs:
+                for start in starts:
+                    yield part[start : mark.start()]
+            starts.append(mark.end())
+
+
+def _is_encoded(text: str) -> bool:
+    return "%" in text or "&" in text or "\\" in text
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """Yield what each decoding by itself makes of a text, where it makes a difference."""
+    if "%" in text:
+        yield unquote(text)
+        if not (latin := unquote(text, encoding="latin-1")).isascii():
+            yield latin
+    if "&" in text:
+        yield _ENTITY.sub(lambda match: html.unescape(f"{match[1]};"), text)
+    if "%u" in text or "\\u" in text:
+        yield _SHORT_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    if "\\" in text:
+        yield _BACKSLASHED.sub(r"\1", text)
+    if not text.isascii():
+        yield unicodedata.normalize("NFKC", text)
