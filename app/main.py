@@ -147,7 +147,7 @@ async def open_parts(
                 Tokens(secrets.ops_tokens),
                 Slowdown(),
                 Auditor(database, clock),
-                eu_countries=settings.eu_countries,
+                jurisdictions=settings.jurisdictions,
                 clock=clock,
                 wake=worker.wake if settings.run_worker else _nobody,
             )
@@ -333,7 +333,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             Tokens([]),
             Slowdown(),
             Auditor(database, time.time),
-            eu_countries=settings.eu_countries,
+            jurisdictions=settings.jurisdictions,
             clock=time.time,
             wake=_nobody,
         )

@@ -140,6 +140,7 @@ class RegionView(BaseModel):
     attribute: str | None
     value: JsonValue
     doubtful: bool = Field(description="A country is named that is not believed or understood.")
+    express: bool = Field(description="The country takes no silence for consent, as the EU.")
 
 
 class OptInView(BaseModel):
@@ -149,6 +150,7 @@ class OptInView(BaseModel):
     attribute: str | None
     value: JsonValue
     trusted: bool = Field(description="false: it may have come from the page's URL.")
+    doubt: str | None = Field(description="Where in the page's URL the attribute was found.")
 
 
 class MappedView(BaseModel):
@@ -175,6 +177,7 @@ class PlanView(BaseModel):
 
     decision: Literal["upsert", "skip"]
     reason: str | None = Field(None, description="Of a skip.")
+    detail: str | None = Field(None, description="Of a skip: what to know and do, in words.")
     region: RegionView
     opt_in: OptInView
     sms_opt_in: OptInView
@@ -191,6 +194,7 @@ class PlanView(BaseModel):
         return cls(
             decision="skip" if isinstance(decided, Skip) else "upsert",
             reason=decided.reason if isinstance(decided, Skip) else None,
+            detail=decided.detail if isinstance(decided, Skip) else None,
             region=RegionView.model_validate(evidence.region, from_attributes=True),
             opt_in=OptInView.model_validate(evidence.opt_in, from_attributes=True),
             sms_opt_in=OptInView.model_validate(evidence.sms_opt_in, from_attributes=True),

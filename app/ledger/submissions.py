@@ -46,6 +46,7 @@ class StoredSubmission:
     payload: bytes | None
     warnings: Sequence[Mapping[str, Any]]
     cordial_contact_id: str | None
+    delivered_before: bool = False
     attempts: Sequence[Attempt] = field(default=())
 
 
@@ -294,5 +295,6 @@ def _stored(row: Row[tuple[Any, ...]], history: Sequence[Attempt]) -> StoredSubm
         payload=row.payload,
         warnings=row.warnings or (),
         cordial_contact_id=row.cordial_contact_id,
+        delivered_before=bool(row.delivered_before),
         attempts=history,
     )

@@ -1,6 +1,6 @@
 """The parts that operations work with."""
 
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.delivery.accounts import Accounts
@@ -12,6 +12,7 @@ from app.ledger.vault import Pseudonyms
 from app.operations.auditing import Auditor
 from app.operations.callers import Tokens
 from app.operations.slowdown import Slowdown
+from app.rules.jurisdictions import Jurisdictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,6 @@ class Context:
     tokens: Tokens
     slowdown: Slowdown
     auditor: Auditor
-    eu_countries: Set[str]
+    jurisdictions: Jurisdictions
     clock: Callable[[], float]  # unix seconds
     wake: Callable[[], None]  # tells this process's worker that something may be sent

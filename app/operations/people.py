@@ -50,7 +50,8 @@ async def by_phone(context: Context, phone: str) -> Person:
 
 async def _known(context: Context, email: str | None, phone: str | None) -> Person:
     numbers = await _numbers(context, phone) if phone else []
-    address = normalize_email(email)
+    emails = map(normalize_email, _as_sent(email) if email else ())
+    address = next(filter(None, emails), None)
     if not numbers and not address:
         raise NoAddress
     keys = [context.pseudonyms.phone(number) for number in numbers]
@@ -63,4 +64,10 @@ async def _known(context: Context, email: str | None, phone: str | None) -> Pers
 async def _numbers(context: Context, phone: str) -> list[str]:
     stored = await context.integrations.list()
     regions = {"US", *(each.integration.jebbit.default_phone_country for each in stored)}
-    return [number for number in {normalize_phone(phone, each) for each in regions} if number]
+    read = {normalize_phone(each, [region]) for each in _as_sent(phone) for region in regions}
+    return sorted(number for number in read if number)
+
+
+def _as_sent(address: str) -> Sequence[str]:
+    """Return an address as given, and as it was before a query made its plus a space."""
+    return [address, address.replace(" ", "+", 1)] if " " in address else [address]

@@ -9,12 +9,16 @@ from pydantic import JsonValue
 from app.cordial.account import BadAccountUrl
 from app.cordial.errors import CordialError
 from app.jebbit.submission import Submission, parse, read
+from app.ledger import refusals
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
+from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
 from app.operations.masking import masked
+from app.rules.contact import identify
 from app.rules.mapping import MappedField, PlanWarning
 from app.rules.plan import Plan, Upsert, plan
+from app.rules.policy import NO_REFUSALS, Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ async def preview(context: Context, integration_id: str, body: bytes) -> list[Ex
     """
     stored = await context.integrations.get(integration_id)
     return [
-        await _explain(context, each.submission, stored) if each.submission else None
+        await _explain(context, each.submission, stored, context.clock())
+        if each.submission
+        else None
         for each in parse(body)
     ]
 
@@ -87,11 +93,30 @@ async def explain(context: Context, stored: StoredSubmission) -> Explanation | N
         integration = await context.integrations.get(stored.integration_id)
     except UnknownIntegration:
         return None
-    return await _explain(context, submission, integration)
+    identity = identify(submission, integration.integration)
+    email_key, phone_key = (
+        context.pseudonyms.email(identity.email) if identity.email else None,
+        context.pseudonyms.phone(identity.phone) if identity.phone else None,
+    )
+    said = await refusals.find(context.database, [each for each in (email_key, phone_key) if each])
+    return await _explain(
+        context,
+        submission,
+        integration,
+        stored.received_at,
+        delivered_before=stored.delivered_before or stored.status is SubmissionStatus.DELIVERED,
+        refused=Refusals(said.get(email_key or ""), said.get(phone_key or "")),
+    )
 
 
 async def _explain(
-    context: Context, submission: Submission, stored: StoredIntegration
+    context: Context,
+    submission: Submission,
+    stored: StoredIntegration,
+    received_at: float,
+    *,
+    delivered_before: bool = False,
+    refused: Refusals = NO_REFUSALS,
 ) -> Explanation:
     note = None
     try:
@@ -101,7 +126,11 @@ async def _explain(
     decided = plan(
         submission,
         stored.integration,
-        eu_countries=context.eu_countries,
+        received_at=received_at,
+        now=context.clock(),
+        delivered_before=delivered_before,
+        refusals=refused,
+        jurisdictions=context.jurisdictions,
         account_attributes=attributes,
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None

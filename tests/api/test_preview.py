@@ -27,6 +27,7 @@ def test_a_preview_shows_the_exact_request_and_does_nothing(service, sandbox_ser
         "attribute": "opt_in",
         "value": "true",
         "trusted": True,
+        "doubt": None,
     }
     assert (running.client.get("/submissions").json()["submissions"], sandbox_server.bodies()) == (
         [],

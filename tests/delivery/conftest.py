@@ -30,9 +30,7 @@ from app.rules.integration import Integration, merge_patch
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS
 from app.rules.plan import facts
 from app.sandbox.faults import Fault
-<<<<<<< HEAD
 from app.telemetry.metrics import Metrics
->>>>>>> 796a312 (Believe nothing that the page's URL may have said, read every spelling of an answer, and let no old yes or silence overrule a no)
 from tests.conftest import SECRET_KEY, SandboxServer, integration_body
 
 _numbers = count(1)

@@ -6,8 +6,8 @@ A replica of the version before goes on beside this: it leaves both alone.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
