@@ -139,7 +139,13 @@ def test_everything_that_can_be_set_is_shown_as_it_was_set(shared):
     secrets = ["****5678", "****4321"]
     assert shown["jebbit"] == {**FULL["jebbit"], "webhook_secrets": secrets}
     assert (shown["policy"], shown["unmapped"]) == (FULL["policy"], "known")
-    unset = {"attribute": None, "type": "string", "separator": None, "default": None}
+    unset = {
+        "attribute": None,
+        "type": "string",
+        "separator": None,
+        "default": None,
+        "lists_need": "not_no",
+    }
     assert shown["mapping"] == [{**unset, **rule} for rule in FULL["mapping"]]
     assert shared.client.get("/integrations/ete-full-complete").json() == shown
     assert shown in shared.client.get("/integrations").json()
