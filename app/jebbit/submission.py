@@ -251,11 +251,8 @@ def _merged(
     """Join what stands in `data` and beside it; who says two things is not understood."""
     merged = {**beside, **data}
     for key in beside.keys() & data.keys():
-        given = [value for value in (beside[key], data[key]) if is_present(value)]
-        if len(given) == 2 and given[0] != given[1]:
-            merged[key] = _one_of(given)
-        elif given:
-            merged[key] = given[0]
+        if beside[key] != data[key]:
+            merged[key] = _one_of([data[key], beside[key]])
     return merged
 
 

@@ -24,6 +24,7 @@ from app.rules.policy import (
     Status,
     email_status,
     find_believed,
+    find_present,
     is_believed,
     may_force,
     may_join,
@@ -149,11 +150,10 @@ def read_answers(
 ) -> tuple[OptInReading, OptInReading]:
     """Read what a person answered to email and to SMS, and when (unix seconds)."""
     names = source.attributes
-    occurred_at = _occurred_at(submission, source, received_at)
-    given_at = received_at if occurred_at is None else occurred_at
+    given = _given(submission, source, received_at)
     return (
-        read_opt_in(submission, names.opt_in, source, given_at),
-        read_opt_in(submission, names.sms_opt_in, source, given_at),
+        read_opt_in(submission, names.opt_in, source, given),
+        read_opt_in(submission, names.sms_opt_in, source, given),
     )
 
 
@@ -262,11 +262,35 @@ def _occurred_at(submission: Submission, source: JebbitSource, received_at: floa
 
     A time far ahead of its receipt is a wrong clock and counts as no time.
     """
-    found = find_believed(submission, source.attributes.occurred_at, source)
-    if found is None:
-        return None
+    at = _dates(submission, source, received_at)
+    return min(at) if at else None
+
+
+def _given(submission: Submission, source: JebbitSource, received_at: float) -> tuple[float, float]:
+    """Return between which times (unix seconds) a person answered.
+
+    A date that is there but not understood, or not believed, leaves it open: a backfill may bring
+    answers of any time.
+    """
+    at = _dates(submission, source, received_at)
+    if at is None:
+        return 0.0, received_at
+    return (min(at), max(at)) if at else (received_at, received_at)
+
+
+def _dates(
+    submission: Submission, source: JebbitSource, received_at: float
+) -> Sequence[float] | None:
+    """Return when it happened by each spelling of the date; None if one cannot be believed."""
+    found = find_present(submission, source.attributes.occurred_at)
+    dates = [_date(each.value, received_at) for each in found if is_believed(each, source)]
+    known = [each for each in dates if each is not None]
+    return known if len(known) == len(found) else None
+
+
+def _date(value: JsonValue, received_at: float) -> float | None:
     try:
-        at = parse_date(found.value).astimezone(UTC).timestamp()
+        at = parse_date(value).astimezone(UTC).timestamp()
     except (NotConvertible, OverflowError):
         return None
     return None if at > received_at + _CLOCKS_DIFFER_BY else min(at, received_at)

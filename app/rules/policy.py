@@ -81,7 +81,12 @@ class RegionReading:
     @property
     def silence_may_consent(self) -> bool:
         """Whether somebody who was asked nothing may be subscribed here."""
-        return not (self.region.strict or self.doubtful or self.express)
+        return not self.region.strict and self.is_certain
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no country is, or may be, one whose law asks for an express yes of everybody."""
+        return not (self.doubtful or self.express)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,16 @@ class OptInReading:
 
     An answer under a key of the page's URL is no answer (`null`), and `doubt` says which reading
     found the key there: whatever the box itself said is hidden behind it, so no status may follow
-    from it either. `given_at` is when the person answered, in unix seconds.
+    from it either. The person answered between `given_from` and `given_until` (unix seconds), which
+    differ only where the submission leaves that in doubt.
     """
 
     answer: Answer
     attribute: str | None = None
     value: JsonValue = None
     doubt: str | None = None
-    given_at: float = 0.0
+    given_from: float = 0.0
+    given_until: float = 0.0
 
     @property
     def trusted(self) -> bool:
@@ -124,8 +131,8 @@ NO_REFUSALS: Final = Refusals()
 def refusals_of(email: OptInReading, sms: OptInReading) -> Refusals:
     """Return when the person says no, by what is read of one submission."""
     return Refusals(
-        email=email.given_at if email.is_refusal else None,
-        sms=sms.given_at if sms.is_refusal else None,
+        email=email.given_until if email.is_refusal else None,
+        sms=sms.given_until if sms.is_refusal else None,
     )
 
 
@@ -204,23 +211,26 @@ def _region_named(value: JsonValue) -> Region | None:
 
 
 def read_opt_in(
-    submission: Submission, name: str | None, source: JebbitSource, given_at: float
+    submission: Submission,
+    name: str | None,
+    source: JebbitSource,
+    given: tuple[float, float],
 ) -> OptInReading:
     """Read an opt-in attribute; absent, it is null: the experience had no box.
 
-    Every key of the name is read, however it is spelled, so that a blank one hides no other.
+    `given` is between which times (unix seconds) the person answered. Every key of the name is read, however it is spelled, so that a blank one hides no other.
     """
     found = submission.find_all(name) if name else ()
     if not found:
-        return OptInReading(Answer.NULL, name, given_at=given_at)
+        return OptInReading(Answer.NULL, name, None, None, *given)
     answers = [answer(each.value, source.opt_in_labels.labels) for each in found]
     agreed = agree(answers)
     speaker = found[answers.index(agreed)] if agreed in answers else found[0]
     for each in found:
         if not is_believed(each, source):
             doubt = each.doubt
-            return OptInReading(Answer.NULL, each.key, each.value, doubt, given_at)
-    return OptInReading(agreed, speaker.key, speaker.value, given_at=given_at)
+            return OptInReading(Answer.NULL, each.key, each.value, doubt, *given)
+    return OptInReading(agreed, speaker.key, speaker.value, None, *given)
 
 
 def terms(policy: Policy, region: Region) -> Terms:
@@ -304,7 +314,7 @@ def email_status(
     overrules that.
     """
     if opt_in.trusted and terms.auto_subscribe and opt_in.answer is Answer.NULL:
-        consents = reading.silence_may_consent or (terms.null_is_consent and not reading.express)
+        consents = reading.silence_may_consent or (terms.null_is_consent and reading.is_certain)
         return Status.SUBSCRIBED if consents and refused_at is None else None
     return _answered_status(opt_in, terms, refused_at)
 
@@ -318,7 +328,7 @@ def _answered_status(opt_in: OptInReading, terms: Terms, refused_at: float | Non
     if not opt_in.trusted:
         return None
     if terms.auto_subscribe and opt_in.answer is Answer.YES:
-        newest = refused_at is None or opt_in.given_at > refused_at
+        newest = refused_at is None or opt_in.given_from > refused_at
         return Status.SUBSCRIBED if newest else None
     if terms.on_opt_out == "unsubscribe" and opt_in.answer is Answer.NO:
         return Status.UNSUBSCRIBED
@@ -334,7 +344,7 @@ def may_force(terms: Terms, subscribed_by: Sequence[OptInReading], now: float) -
     if terms.resubscribe != "explicit_opt_in" or not subscribed_by:
         return False
     return all(
-        reading.answer is Answer.YES and now - reading.given_at <= FRESH_SECONDS
+        reading.answer is Answer.YES and now - reading.given_from <= FRESH_SECONDS
         for reading in subscribed_by
     )
 

@@ -173,7 +173,7 @@ def test_opt_in(make_integration: Make, given: Any, name: str | None, reading: A
     source = make_integration(
         jebbit={"trusted_url_params": ["SMS ok"], "opt_in_labels": {"true": ["sure"]}}
     ).jebbit
-    made = read_opt_in(Submission(given), name, source, 0.0)
+    made = read_opt_in(Submission(given), name, source, (0.0, 0.0))
     assert (made.answer, made.trusted) == reading
 
 
