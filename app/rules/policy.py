@@ -218,7 +218,8 @@ def read_opt_in(
 ) -> OptInReading:
     """Read an opt-in attribute; absent, it is null: the experience had no box.
 
-    `given` is between which times (unix seconds) the person answered. Every key of the name is read, however it is spelled, so that a blank one hides no other.
+    `given` is between which times (unix seconds) the person answered. Every key of the name is
+    read, however it is spelled, so that a blank one hides no other.
     """
     found = submission.find_all(name) if name else ()
     if not found:
