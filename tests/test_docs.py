@@ -14,19 +14,24 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 import typer
+from app.jebbit.folding import fold_label
+from app.rules.jurisdictions import EXPRESS_CONSENT_COUNTRIES, country_code
 from prometheus_client.parser import text_string_to_metric_families
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, JsonValue, SecretStr
 from pydantic_core import PydanticUndefined
 
 from app.__main__ import cli
-from app.jebbit.submission import parse
+from app.jebbit.submission import Submission, parse
 from app.ledger.integrations import State
 from app.ledger.retention import ERASED
 from app.ledger.schema import DeadReason, GateState, SubmissionStatus
 from app.main import create_app
 from app.operations.callers import Role
+from app.rules import values
 from app.rules.integration import Integration, merge_patch
+from app.rules.plan import Plan, Upsert, plan
 from app.rules.policy import SkipReason
+from app.rules.values import Answer, Labels
 from app.sandbox.control import ROUTES
 from app.sandbox.faults import FaultKind
 from app.sandbox.switches import Switches
@@ -430,6 +435,86 @@ def test_every_package_is_in_the_layout():
     table = rows(section("docs/develop.md", "## Layout"), "package")
     packages = {f"app/{each.parent.name}" for each in (ROOT / "app").glob("*/__init__.py")}
     assert {code(row[0])[0] for row in table} == packages
+
+
+# --- What the consent page promises -------------------------------------------------------------
+
+CONSENT = page("docs/consent.md")
+SAID: Mapping[str, dict[str, JsonValue]] = {
+    "yes": {"opt_in": "yes"},
+    "null": {},
+    "no": {"opt_in": "no"},
+    "unclear": {"opt_in": "perhaps"},
+}
+
+
+def planned(said: str, place: Mapping[str, JsonValue], **policy: JsonValue) -> Plan:
+    """Return what is done with a person who said so, at once, under a policy."""
+    integration = Integration.model_validate(
+        {
+            "name": "Quiz",
+            "cordial": {"account_url": "https://admin.cordial.io", "api_key": "the-key"},
+            "jebbit": {"webhook_secrets": ["the-shared-secret"], "region": None},
+            "policy": {"collect": "both", "opt_in_field": "opt_in_status", **policy},
+        }
+    )
+    submission = Submission({"email": "ann@example.com", **SAID[said], **place})
+    return plan(submission, integration, received_at=1.8e9, now=1.8e9)
+
+
+@pytest.mark.parametrize("row", rows(CONSENT, "`policy.opt_in`"), ids=lambda row: row[0])
+def test_who_is_sent_is_what_the_consent_page_says(row):
+    """Each cell of its table, asked of the rules."""
+    (rule,) = code(row[0])
+    for said, expected in zip(SAID, row[1:], strict=True):
+        made = planned(said, {"country_code": "US"}, opt_in=rule, auto_subscribe=True)
+        assert isinstance(made, Upsert) == {"sent": True, "not sent": False}[expected], said
+
+
+@pytest.mark.parametrize("row", rows(CONSENT, "email"), ids=lambda row: row[0])
+def test_who_is_subscribed_is_what_the_consent_page_says(row):
+    """Each cell of its table, asked of the rules for every place that the row names."""
+    condition, *cells = row
+    auto = "is true" in condition
+    places: list[dict[str, JsonValue]] = [{"country_code": "DE"}, {}]
+    if "EU or unknown" not in condition:
+        places = [{"country_code": "US"}] if auto else [*places, {"country_code": "US"}]
+    above = rows(CONSENT, "email")[0][1:]
+    for said, cell, first in zip(SAID, cells, above, strict=True):
+        text = first if cell == "same" else cell
+        for place in places:
+            for on_opt_out in ("leave", "unsubscribe"):
+                asked = status_asked(said, place, auto=auto, on_opt_out=on_opt_out)
+                unsubscribes = "unsubscribed by" in text and on_opt_out == "unsubscribe"
+                left = "unsubscribed" if unsubscribes else None
+                assert asked == ("subscribed" if text == "subscribed" else left), (said, place)
+
+
+def status_asked(
+    said: str, place: Mapping[str, JsonValue], *, auto: bool, on_opt_out: str
+) -> JsonValue:
+    """Return the email status asked of Cordial; None leaves it alone."""
+    made = planned(said, place, opt_in="everyone", auto_subscribe=auto, on_opt_out=on_opt_out)
+    assert isinstance(made, Upsert)
+    channels: Any = made.body["channels"]
+    status: JsonValue = channels["email"].get("subscribeStatus")
+    return status
+
+
+def test_the_words_for_an_answer_are_those_of_the_consent_page():
+    """Those and no others; whatever else somebody writes is unclear."""
+    for said in (Answer.YES, Answer.NO, Answer.NULL):
+        (cell,) = [row[1] for row in rows(CONSENT, "answer") if row[0] == said]
+        known = {word for word, meant in values._WORDS.items() if meant is said and word}
+        assert {word.replace(" ", "_") for word in code(cell)} == known
+        assert all(values.answer(word, Labels()) is said for word in code(cell))
+
+
+def test_the_countries_of_express_consent_are_those_of_the_consent_page():
+    """By their names, as a lawyer would write them."""
+    (listed,) = re.findall(r"\(`EXPRESS_CONSENT_COUNTRIES`\): ([^;]+);", " ".join(CONSENT.split()))
+    names = [each.removeprefix("the ") for each in listed.split(", ")]
+    assert {country_code(fold_label(each)) for each in names} == EXPRESS_CONSENT_COUNTRIES
 
 
 # --- What is printed ----------------------------------------------------------------------------
