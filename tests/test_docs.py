@@ -14,13 +14,12 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 import typer
-from app.jebbit.folding import fold_label
-from app.rules.jurisdictions import EXPRESS_CONSENT_COUNTRIES, country_code
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, JsonValue, SecretStr
 from pydantic_core import PydanticUndefined
 
 from app.__main__ import cli
+from app.jebbit.folding import fold_label
 from app.jebbit.submission import Submission, parse
 from app.ledger.integrations import State
 from app.ledger.retention import ERASED
@@ -29,6 +28,7 @@ from app.main import create_app
 from app.operations.callers import Role
 from app.rules import values
 from app.rules.integration import Integration, merge_patch
+from app.rules.jurisdictions import EXPRESS_CONSENT_COUNTRIES, country_code
 from app.rules.plan import Plan, Upsert, plan
 from app.rules.policy import SkipReason
 from app.rules.values import Answer, Labels
