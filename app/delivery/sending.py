@@ -1,7 +1,7 @@
-"""Sending one claimed submission, and judging what came of it.
+"""Sending one claimed submission, and judging the outcome.
 
-Everything is decided anew at the time of sending, from the integration as it is then: a mended
-mapping holds for what still waits.
+We decide everything again when we send, by the integration as it is then: a mended mapping holds
+for everything that still waits.
 """
 
 import random
@@ -38,16 +38,16 @@ Turn = Callable[[Gate], Gate]
 
 
 class LeaseLost(Exception):
-    """The claim may be another's by now: nothing more is sent for it."""
+    """Another worker may have the claim by now: we send nothing more for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a claim; `turn` is what it says of the integration's gate, if anything."""
+    """What became of a claim; `turn` is how it changes the integration's gate, if it does."""
 
     settlement: Settlement
     turn: Turn | None = None
-    cause: str | None = None  # why it was not delivered, in a word, for the log
+    cause: str | None = None  # for the log: why it was not delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ class Sender:
 
     @property
     def most_attempts(self) -> int:
-        """How many attempts a submission is given."""
+        """How many attempts a submission gets."""
         return len(self._delays) + 1
 
     async def send(
         self, claim: Claim, stored: StoredIntegration, before_try: Callable[[], None]
     ) -> Outcome:
-        """Send a claimed submission, or find that it is not to be sent.
+        """Send a claimed submission, unless a rule says no.
 
         Args:
             claim: the submission, leased to us.
@@ -94,7 +94,7 @@ class Sender:
             before_try: called before each request; raises `LeaseLost` to stop.
 
         Raises:
-            LeaseLost: nothing is to be settled.
+            LeaseLost: settle nothing.
         """
         submission = read(claim.payload)
         if submission is None:
@@ -127,7 +127,7 @@ class Sender:
         return Outcome(settlement, gate.succeeded)
 
     def _rekeyed(self, claim: Claim, identity: Identity) -> tuple[str, str | None] | None:
-        """Return other keys than the claim's, where the mapping has changed whom it is of."""
+        """Return the new keys if a changed mapping says that it is another contact's."""
         contact_key, phone_key = self._pseudonyms.keys(identity.email, identity.phone)
         contact_key = contact_key or claim.id
         return None if contact_key == claim.contact_key else (contact_key, phone_key)
@@ -164,7 +164,7 @@ class Sender:
             reduced = without_fields(decided.body, error.fields) if drop else None
             if reduced is None or error.http_status != 422:
                 raise
-            # Cordial refuses the whole contact for one field: send once more without it.
+            # Cordial refuses a whole contact for one field: send it once more without that field.
             upserted = await client.upsert(reduced, tries=tries, before_try=before_try)
             dropped = [_dropped(field) for field in decided.body if field not in reduced]
             return _Sent(upserted, [*decided.warnings, *dropped], decided.evidence)
@@ -172,7 +172,7 @@ class Sender:
     def _judge(
         self, claim: Claim, error: CordialError | BadAccountUrl, at: float, ms: float
     ) -> Outcome:
-        """Say what follows from a send that failed: wait, block, give up or try again."""
+        """Decide what follows a failed send: wait, block, give up or try again."""
         now, reason = self._clock(), str(error)
         cause = error_class(error) if isinstance(error, CordialError) else "bad_account_url"
         match error:
@@ -187,14 +187,14 @@ class Sender:
                 dead = Settlement(
                     claim, SubmissionStatus.DEAD, reason=DeadReason.REJECTED, attempt=attempt
                 )
-                return Outcome(dead, gate.succeeded, cause)  # it answers; to others perhaps yes
+                return Outcome(dead, gate.succeeded, cause)  # Cordial answers; the gate opens
             case _:
                 attempt = Attempt(at, ms, error.http_status, "unavailable", reason)
                 turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
                 return Outcome(self._retry(claim, attempt, now), turn, cause)
 
     def failed(self, claim: Claim, error: str) -> Outcome:
-        """Return the outcome of a send that our own defect ended: another try, then a person."""
+        """Return the outcome of a send that our own defect ended: another try, in the end dead."""
         now = self._clock()
         attempt = Attempt(now, 0.0, None, "defect", error)
         return Outcome(self._retry(claim, attempt, now), cause="defect")
@@ -209,10 +209,10 @@ class Sender:
 
 
 def _is_stale(claim: Claim) -> bool:
-    """Whether later answers of the contact were delivered: none older goes over them.
+    """Whether later answers of the contact were delivered: older ones must not overwrite them.
 
-    By when they were given (a backfill), else by when they came in: a replay may have been asked
-    for while a later one was under way.
+    Later by receipt, as when somebody asks for a replay while a newer submission is under way; or
+    later by when they were given, as in a backfill.
     """
     if claim.forced:
         return False

@@ -1,4 +1,4 @@
-"""Accepting webhooks: what is new is committed before anyone is told that we have it."""
+"""Accepting webhooks: we commit what is new before we tell anyone that we have it."""
 
 import secrets
 from collections import defaultdict
@@ -40,14 +40,14 @@ from app.ledger.signals import announce_due
 from app.ledger.transaction import Row, Transaction, among
 
 _INTEGRATION: BindParameter[str] = bindparam("integration")
-# Locked where that matters, so that it is not deleted before the commit.
+# PostgreSQL locks the integration: nobody deletes it before our commit.
 _HELD = (
     select(integrations.c.id)
     .where(integrations.c.id == _INTEGRATION)
     .with_for_update(read=True, key_share=True)
     .cte("held")
 )
-# In one order for all replicas.
+# All replicas lock contacts in this order, so they do not deadlock.
 _TURNS = (
     select(contacts.c.contact_key, contacts.c.newest_content, contacts.c.due_at)
     .where(contacts.c.integration_id == _INTEGRATION, among(contacts.c.contact_key, "keys"))
@@ -57,16 +57,16 @@ _TURNS = (
 )
 _NO_CONTENT: ColumnElement[str] = cast(null(), String())
 _NO_TIME: ColumnElement[float] = cast(null(), Double())
-# One statement, as each has its price: what is known of a group's integration, signatures, sessions
-# and contacts, told apart by the first column.
+# What we know of a group's integration, signatures, sessions and contacts. It is one statement,
+# because on PostgreSQL each one is a round trip; the first column says which part a row belongs to.
 _LOOK = union_all(
     select(literal_column("'held'"), _HELD.c.id, _NO_CONTENT, _NO_TIME),
     select(literal_column("'seen'"), receipts.c.fingerprint, _NO_CONTENT, _NO_TIME).where(
         receipts.c.integration_id == _INTEGRATION, among(receipts.c.fingerprint, "fingerprints")
     ),
     select(literal_column("'seen'"), submissions.c.session_key, _NO_CONTENT, _NO_TIME).where(
-        # Joined to nothing, so that the session's index is the only one for it. PostgreSQL, while
-        # it has no statistics, would go through all submissions of the integration.
+        # `|| ''` hides the column from the planner and leaves it the session's index only. Without
+        # statistics PostgreSQL would read all submissions of the integration.
         submissions.c.integration_id.concat("") == _INTEGRATION,
         among(submissions.c.session_key, "sessions"),
     ),
@@ -87,19 +87,19 @@ _TURN_CONTACTS = (
 )
 _OF_TURN = ("due", "content", "integration", "key")
 
-_RACES = 5  # how often a group starts again because another process stored a repeat first
+_RACES = 5  # how often a group starts again after another process stored the same first
 
 
 class IntegrationGone(Exception):
-    """The integration was deleted while its webhook was on the way."""
+    """Somebody deleted the integration while its webhook was on the way."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSubmission:
     """One item of a webhook, as the ledger takes it.
 
-    `content` and `session_key` are keyed digests; an unreadable item has neither, nor a contact.
-    Contents with a session are told apart by the session's key, which digests the content too.
+    `content` and `session_key` are keyed digests. An unreadable item has neither, and no contact.
+    The session's key digests the content too, so it alone tells whether the content is a repeat.
     `refused` tells when it says no (unix seconds), by the key of the address.
     """
 
@@ -117,8 +117,8 @@ class NewSubmission:
 class Arrival:
     """One signed webhook.
 
-    `fingerprint` tells the same signature shown again, until `expires_at` (unix seconds), when the
-    signature itself is too old.
+    Equal `fingerprint`s mean that somebody sent the same signature again. After `expires_at` (unix
+    seconds) the signature is too old anyway.
     """
 
     integration_id: str
@@ -143,17 +143,17 @@ class Accepted:
 
 @dataclass(slots=True)
 class _Turn:
-    """A contact's row as it will be: what its newest content is, and since when it is due."""
+    """A contact's row as it will be: its newest content, and since when it is due."""
 
     newest_content: str | None
     due_at: float | None
     exists: bool
     became_due: bool = False
-    queued: bool = False  # something was put behind it
+    queued: bool = False  # this group adds a submission to its line
 
 
 class _Row(NamedTuple):
-    """A submission's row as it is inserted; the columns are explained with their table."""
+    """A submission's row as we insert it; the table explains the columns."""
 
     id: str
     integration_id: str
@@ -181,7 +181,7 @@ _UNREADABLE = SubmissionStatus.DEAD.value, DeadReason.UNREADABLE.value
 async def accept(
     database: Database, arrivals: Sequence[Arrival]
 ) -> Sequence[Accepted | IntegrationGone]:
-    """Store a group of webhooks in one transaction; the result is durable when this returns.
+    """Store a group of webhooks in one transaction; it is durable when this returns.
 
     Raises:
         Exception: one of `database.UNAVAILABLE`; nothing of the group is stored.
@@ -201,7 +201,7 @@ async def accept(
 
     for _ in range(_RACES):
         # On PostgreSQL another replica may commit the same signature, session or contact between
-        # our look and our insert: look again, it is there now.
+        # our look and our insert. Start again: now we see it.
         with suppress(asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
             return await database.transact(store)
     return await database.transact(store)
@@ -213,7 +213,7 @@ async def _accept_for(
     integration_id: str,
     arrivals: Sequence[Arrival],
 ) -> Sequence[Accepted | IntegrationGone]:
-    """Gather what is known, decide what is new, write it."""
+    """Look up what we know, decide what is new, write it."""
     known = await _look(transaction, integration_id, arrivals)
     if known is None:
         return [IntegrationGone() for _ in arrivals]
@@ -241,7 +241,7 @@ async def _accept_for(
 
 
 def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[_Row]) -> Accepted:
-    """Add the rows of what is new in a webhook, and say what became of each of its items."""
+    """Add rows for the new items of a webhook, and count what became of each item."""
     new: list[_Row] = []
     for item in arrival.items:
         if item.readable and not arrival.test and _is_repeat(item, seen, turns):
@@ -262,7 +262,7 @@ def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[
 
 
 def _is_repeat(item: NewSubmission, seen: set[str], turns: dict[str, _Turn]) -> bool:
-    """Tell a repeat: the same session and content or, without a session, nothing new since."""
+    """Whether we have the same session and content or, without a session, newest content."""
     if item.session_key is not None:
         return item.session_key in seen
     turn = turns.get(item.contact_key or "")
@@ -270,7 +270,7 @@ def _is_repeat(item: NewSubmission, seen: set[str], turns: dict[str, _Turn]) -> 
 
 
 def _queue(row: _Row, item: NewSubmission, turns: dict[str, _Turn]) -> None:
-    """Put a submission behind the others of its contact, or first where there are none."""
+    """Put a submission in line behind the others of its contact."""
     turn = turns.get(row.contact_key)
     if turn is None:
         turn = turns[row.contact_key] = _Turn(None, None, exists=False)
@@ -288,7 +288,7 @@ def _row(arrival: Arrival, item: NewSubmission) -> _Row:
         status=status,
         reason=reason,
         test=test,
-        # Where there is no contact to queue behind, it queues behind itself.
+        # Without a contact, it gets a line of its own.
         contact_key=item.contact_key or identifier,
         phone_key=item.phone_key,
         session_key=None if test else item.session_key,
@@ -304,18 +304,17 @@ def _row(arrival: Arrival, item: NewSubmission) -> _Row:
 
 
 def new_id(now: float) -> str:
-    """Return a submission's id: 32 hex digits, in about the order of time."""
+    """Return a submission's id: 32 hex digits that begin with the time."""
     return f"{int(now * 1000):012x}{secrets.token_hex(10)}"
 
 
 async def _look(
     transaction: Transaction, integration_id: str, arrivals: Sequence[Arrival]
 ) -> tuple[set[str], dict[str, _Turn]] | None:
-    """Return which signatures and sessions are there already, and the known contacts, locked.
+    """Return the signatures and sessions that we have, and the contacts we know, locked.
 
-    Locked, so that a delivery that settles at the same moment either is seen here or sees what is
-    written here: a contact is never left with a pending submission and nothing due. None where the
-    integration is gone.
+    If a delivery settles at the same moment, the lock lets one of us see what the other wrote, so
+    no contact has a pending submission and nothing due. None if the integration is gone.
     """
     items = [item for arrival in arrivals if not arrival.test for item in arrival.items]
     found = await transaction.rows(

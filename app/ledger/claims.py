@@ -1,7 +1,7 @@
-"""Claims: which submission may be sent next, who holds it, and what became of it.
+"""Claims: which submission may be sent next, which worker holds it, and what became of it.
 
-A claim leases a contact, so that its submissions go out one at a time, in the order received. The
-lease is a random token: whoever does not hold the contact's token any more settles nothing.
+A claim leases a contact, so a contact's submissions go out one at a time, in the order of receipt.
+The lease is a random token: a worker that no longer holds the contact's token settles nothing.
 """
 
 import random
@@ -47,12 +47,12 @@ from app.ledger.transaction import Transaction, among
 LEASE_SECONDS = 60.0
 
 Token = tuple[str, int]
-"""What tells one claim from another: a process may claim again what it held before."""
+"""Identifies a claim: a process may claim again what it held before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A submission that is ours to send until the lease runs out.
+    """A submission that we may send until the lease expires.
 
     `version` is that of the integration as it stands, `probe` whether this one is sent to see if
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
@@ -83,13 +83,13 @@ class Claim:
 
     @property
     def token(self) -> Token:
-        """Return what proves that this claim, and not an earlier one, holds the contact."""
+        """Return the proof that this claim, not an earlier one, holds the contact."""
         return self.lease, self.seq
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """An integration that has something to send, and how its gate stands."""
+    """An integration that has something to send, and the state of its gate."""
 
     id: str
     version: int
@@ -104,7 +104,7 @@ class _Due:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to send a submission: when (unix seconds), how long, and what came of it."""
+    """One try to send a submission: when (unix seconds), how long it took, and its outcome."""
 
     at: float
     ms: float
@@ -117,10 +117,10 @@ class Attempt:
 class Settlement:
     """What became of a claim.
 
-    `status` is pending where the submission stays for another try: at `due_at`, or at once.
-    `attempt` is None where none was spent. `rekeyed` gives the contact key and phone key of the
-    contact that it turned out to be of; `wiped` says that the payload is not kept. `refused` tells
-    when the submission says no (unix seconds), by the key of the address.
+    `status` is pending if the submission stays for another try: at `due_at`, or at once. `attempt`
+    is None if none was spent. `rekeyed` holds the keys (contact, phone) of another contact that the
+    submission now belongs to. `wiped`: do not keep the payload. `refused` tells when the submission
+    says no (unix seconds), by the key of the address.
     """
 
     claim: Claim
@@ -146,8 +146,8 @@ async def claim(
 ) -> list[Claim]:
     """Take up to `limit` contacts that are due and lease the first pending submission of each.
 
-    Integrations take turns, so that the backlog of one does not hold up another. A gate that is
-    closed or blocked lets a single probe by when its time has come.
+    Integrations take turns, so the backlog of one does not hold up another. A closed or blocked
+    gate lets a single probe through when its time has come.
 
     Args:
         database: the ledger.
@@ -155,15 +155,15 @@ async def claim(
         limit: how many at most.
         flying: how many of each integration the caller has under way.
         most: how many of one integration may be under way; None: no bound of its own.
-        lease_seconds: how long they are ours, unless renewed.
+        lease_seconds: how long we hold them, unless we renew.
     """
 
     async def take(transaction: Transaction) -> list[Claim]:
         due = [_Due(*row) for row in await transaction.rows(_DUE_INTEGRATIONS, now=now)]
-        random.shuffle(due)  # with room for one, each gets its turn in the long run
+        random.shuffle(due)  # if there is room for one only, all get a turn in the long run
         shares = share_out([each.id for each in due], limit, flying or {}, most or limit)
         claims: list[Claim] = []
-        for each in sorted(due, key=lambda each: each.id):  # locked in one order by all replicas
+        for each in sorted(due, key=lambda each: each.id):  # all replicas lock in this order
             if share := shares[each.id]:
                 claims += await _claim_of(transaction, each, now, share, lease_seconds)
         return claims
@@ -174,7 +174,7 @@ async def claim(
 def share_out(
     integrations: Sequence[str], room: int, flying: Mapping[str, int], most: int
 ) -> Counter[str]:
-    """Return how many each may claim: the next place goes to whoever has fewest under way.
+    """Return how many each may claim: the next place goes to the one with the fewest under way.
 
     Nobody gets beyond `most`: an account that is slow to answer leaves room for the others.
     """
@@ -198,7 +198,7 @@ async def _claim_of(
     if not await _pass_gate(transaction, integration, until):
         return []
     claims = await _lease(transaction, integration, now, until, share)
-    if integration.probes and not claims:  # nothing was there to probe with after all
+    if integration.probes and not claims:  # there was nothing to probe with
         await transaction.change(
             _PROBE_GATE, of=integration.id, until=integration.gate_until, seen=until
         )
@@ -231,13 +231,13 @@ _OPEN_GATE = (
 
 
 async def _pass_gate(transaction: Transaction, integration: _Due, until: float) -> bool:
-    """Take the gate's one probe, or find it open; False where another took the probe."""
+    """Pass an open gate, or take its one probe; False if another worker took the probe."""
     seen = integration.gate_until
     if integration.gate == GateState.OPEN:
         return True
-    if integration.gate == GateState.HELD:  # only a wait, which is over
+    if integration.gate == GateState.HELD:  # its wait is over
         return await transaction.change(_OPEN_GATE, of=integration.id, seen=seen) == 1
-    # The probe has this long to tell.
+    # If the probe has no result by then, another one may go.
     return await transaction.change(_PROBE_GATE, of=integration.id, seen=seen, until=until) == 1
 
 
@@ -262,13 +262,13 @@ _PLACE = (
 
 
 def _pending_of_contact(seq: int) -> ColumnElement[Any]:
-    # Joined to nothing: else SQLite would compare no more than the first column by the index.
+    # `|| ''` hides the columns from SQLite's planner: it would use only the index's first column.
     of = contacts.c.contact_key.concat(""), contacts.c.integration_id.concat("")
     return tuple_(*of, literal(SubmissionStatus.PENDING.value), literal(seq))
 
 
-# As a range of the one index that has it all. By equality, PostgreSQL as soon takes another while
-# it has no statistics, and goes through all that is pending.
+# A range of the one index that has all four columns. With equality, PostgreSQL without statistics
+# may choose another index, and read everything that is pending.
 _FIRST_OF_CONTACT = (
     select(submissions.c.seq)
     .where(tuple_(*_PLACE).between(_pending_of_contact(0), _pending_of_contact(2**63 - 1)))
@@ -290,7 +290,7 @@ def _refused_at(address_key: ColumnElement[Any]) -> ColumnElement[Any]:
     return select(refusals.c.said_at).where(of_address).scalar_subquery()
 
 
-# Apart from the above: no planner can be led to look through all submissions for those.
+# A statement of its own: no planner can take it for a reason to read all submissions.
 _CLAIMED = select(
     submissions.c.seq,
     submissions.c.id,
@@ -325,7 +325,7 @@ async def _lease(
     firsts = {
         seq: contact for seq, *contact in await transaction.rows(_FIRST_PENDING, of=of, keys=keys)
     }
-    # Without anything pending they were left so by an erasure.
+    # An erasure leaves contacts due that have nothing pending.
     if None in firsts:
         found = {contact[0] for seq, contact in firsts.items() if seq is not None}
         await transaction.change(_IDLE, of=of, keys=list(set(keys) - found))
@@ -371,7 +371,7 @@ async def renew(
     now: float,
     lease_seconds: float = LEASE_SECONDS,
 ) -> set[Token]:
-    """Extend the leases that are still ours; return the tokens of their claims."""
+    """Extend the leases that we still hold; return the tokens of their claims."""
 
     async def extend(transaction: Transaction) -> set[Token]:
         held = await _still_held(transaction, claims)
@@ -388,7 +388,7 @@ async def renew(
 
 
 async def settle(database: Database, settlements: Sequence[Settlement], now: float) -> list[bool]:
-    """Write what became of claims; False for each whose lease another has taken meanwhile."""
+    """Write the outcomes of claims; False for each whose lease another worker has taken."""
 
     async def write(transaction: Transaction) -> list[bool]:
         held = await _still_held(transaction, [each.claim for each in settlements])
@@ -407,7 +407,7 @@ async def settle(database: Database, settlements: Sequence[Settlement], now: flo
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A contact whose lease is ours: the newest of it that was delivered."""
+    """A contact whose lease we hold, with the newest of its delivered submissions."""
 
     delivered_seq: int | None
     delivered_occurred_at: float | None
@@ -429,9 +429,9 @@ _LOCK_CONTACTS = (
 
 
 async def _still_held(transaction: Transaction, claims: Sequence[Claim]) -> dict[Token, _Held]:
-    """Lock the contacts, in one order for all; return those whose lease is still ours, by token.
+    """Lock the contacts, in one order; return those whose lease we still hold, by token.
 
-    An old claim and a new one of the same contact may meet here; the new one alone is heard.
+    An old claim and a new one of the same contact may meet here; only the new one counts.
     """
     by_integration: dict[str, dict[str, list[Claim]]] = defaultdict(lambda: defaultdict(list))
     for each in claims:
@@ -454,7 +454,7 @@ _OF_ATTEMPT = ("submission_seq", "at", "ms", "http_status", "outcome", "error")
 async def _record_attempts(
     transaction: Transaction, settlements: Sequence[Settlement], held: Collection[Token]
 ) -> None:
-    """Write that they were sent; without Cordial's words where the contact may be erased by now."""
+    """Write the attempts. If we lost the lease, the contact may be erased: leave out the error."""
     rows = [
         (
             each.claim.seq,
@@ -533,7 +533,7 @@ _MAKE_DUE = (
 async def _rekey(
     transaction: Transaction, database: Database, settlements: Sequence[Settlement], now: float
 ) -> None:
-    """Queue submissions behind the contact they turned out to be of, after a mapping changed."""
+    """Move submissions to the line of another contact, if a changed mapping says so."""
     for each in settlements:
         if each.rekeyed is None:
             continue
@@ -565,7 +565,7 @@ async def _free_contacts(
     held: Mapping[Token, _Held],
     now: float,
 ) -> None:
-    """Give the contacts back: due again where more of theirs is pending, else idle."""
+    """Give the contacts back: due again if they have more pending, else idle."""
     rows = [
         (
             each.due_at if each.due_at is not None else ready_at(now),
@@ -579,9 +579,9 @@ async def _free_contacts(
 
 
 def _newest_delivered(settlement: Settlement, contact: _Held) -> tuple[int | None, float | None]:
-    """Return what is the newest delivered of a contact, with this settlement counted in.
+    """Return the newest delivered submission of a contact, this settlement included.
 
-    By its place in the order of receipt, and by when the answers were given.
+    There are two measures: the order of receipt, and when the answers were given.
     """
     seq, occurred_at = contact.delivered_seq, contact.delivered_occurred_at
     if settlement.status is SubmissionStatus.DELIVERED:
