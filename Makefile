@@ -27,6 +27,7 @@ test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's
 
 faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" repeats a run
 	$(BIN)/python -m tests.faults $(ARGS)
+	$(BIN)/python -m pytest --hypothesis-profile many tests/jebbit tests/rules tests/api/test_openapi.py
 
 check: $(READY) ## style, types, directions of imports
 	$(BIN)/ruff format --check .

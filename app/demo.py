@@ -99,12 +99,12 @@ SITUATIONS: Sequence[Situation] = (
         ],
     ),
     Situation(
-        "opt-in null, outside the EU",
+        "opt-in left empty, outside the EU",
         SAMPLES["null_opt_in"],
         [Expected("delivered", address="bob@example.com", holds=_subscribed(quiz_outcome="Calm"))],
     ),
     Situation(
-        "opt-in null, in the EU",
+        "opt-in left empty, in the EU",
         SAMPLES["eu_null_opt_in"],
         [Expected("delivered", address="carla@example.com", holds=_untouched(quiz_outcome="Calm"))],
     ),
@@ -122,7 +122,7 @@ SITUATIONS: Sequence[Situation] = (
         [Expected("delivered", address="finn@example.com", holds=_subscribed())],
     ),
     Situation(
-        "EU by region, opt-in null",
+        "EU by region, opt-in left empty",
         SAMPLES["eu_by_region"],
         [Expected("delivered", address="gina@example.com", holds=_untouched())],
     ),
@@ -149,7 +149,7 @@ SITUATIONS: Sequence[Situation] = (
         ],
     ),
     Situation(
-        "flat session object",
+        "a session as one flat object",
         SAMPLES["flat_session"],
         [
             Expected(
@@ -162,7 +162,7 @@ SITUATIONS: Sequence[Situation] = (
         ],
     ),
     Situation(
-        "batch with one unreadable item",
+        "three at once, one unreadable",
         SAMPLES["batch_with_one_unreadable"],
         [
             Expected("delivered", address="kim@example.com", holds=_subscribed()),
@@ -172,13 +172,13 @@ SITUATIONS: Sequence[Situation] = (
         counts={"accepted": 2, "unreadable": 1},
     ),
     Situation(
-        "duplicate of the first",
+        "the first once more, unchanged",
         SAMPLES["opted_in"],
         [],
         counts={"accepted": 0, "duplicates": 1},
     ),
     Situation(
-        "bad signature",
+        "wrong signature",
         {"email": "mallory@example.com", "opt_in": "true"},
         [],
         answer=401,
@@ -192,7 +192,7 @@ SITUATIONS: Sequence[Situation] = (
         test=True,
     ),
     Situation(
-        "field unknown to Cordial",
+        "a field that Cordial does not have",
         {"email": "pia@example.com", "opt_in": "true", "outcome": "Bold", "country_code": "US"},
         [
             Expected(
@@ -205,7 +205,7 @@ SITUATIONS: Sequence[Situation] = (
         integration="misspelt-mapping",
     ),
     Situation(
-        "a mapping of each type",
+        "a field of each type",
         SAMPLES["every_type"],
         [
             Expected(
@@ -226,14 +226,16 @@ SITUATIONS: Sequence[Situation] = (
             )
         ],
     ),
-    Situation("hashed email", SAMPLES["hashed_email"], [Expected("skipped", "no_identity")]),
+    Situation(
+        "email sent as a hash", SAMPLES["hashed_email"], [Expected("skipped", "no_identity")]
+    ),
     Situation(
         "address taken from the page's URL",
         SAMPLES["address_in_url"],
         [Expected("skipped", "untrusted_identity", "nora@example.com")],
     ),
     Situation(
-        "everyone, opt-in sent as data",
+        "integration for everyone: opted out",
         {"email": "otto@example.com", "opt_in": "no", "country_code": "US"},
         [
             Expected(
@@ -322,8 +324,8 @@ def _play(console: Console, ops: httpx.Client, cordial: str) -> int:
     """Post each situation, print what came of it, and return how many differ."""
     table = Table(title="Jebbit to Cordial, situation by situation", show_lines=True)
     for column in ("#", "what came in", "answer", "decided, and why", "Cordial now holds"):
-        table.add_column(column)
-    table.add_column("compared", min_width=13)
+        table.add_column(column, overflow="fold")
+    table.add_column("compared", min_width=11)
     total = submissions = 0
     for number, situation in enumerate(SITUATIONS, start=1):
         answer = _post(ops, situation)
@@ -422,14 +424,30 @@ def _nothing_stored(answer: httpx.Response) -> str:
     return str(answer.json().get("detail", "nothing new: we have it already"))
 
 
+_ANSWERS = {
+    "yes": "opted in",
+    "no": "opted out",
+    "null": "no answer to the opt-in",
+    "unclear": "answer unclear",
+}
+_REGIONS = {"eu": "in the EU", "non_eu": "outside the EU", "unknown": "region unknown"}
+_DECIDED_BY = {
+    "country": " (by country)",
+    "region": " (by region)",
+    "integration": " (by its settings)",
+}
+_STATUSES = {None: "not subscribed", "none": "not subscribed", "pendingDOI": "asked to confirm"}
+
+
 def _why(submission: dict[str, Any]) -> str:
     """Say in one line what was decided and what it rests on."""
     decided = str(submission["status"])
     if submission["reason"]:
-        decided += f", {submission['reason']}"
+        decided += f" ({submission['reason']})"
     if plan := submission["plan"]:
-        region, opt_in = plan["region"], plan["opt_in"]
-        decided += f": opt-in {opt_in['answer']}, {region['region']} by {region['decided_by']}"
+        region, answer = plan["region"], plan["opt_in"]["answer"]
+        where = _REGIONS[region["region"]] + _DECIDED_BY.get(region["decided_by"], "")
+        decided += f": {_ANSWERS[answer]}, {where}"
     for warning in submission["warnings"]:
         decided += f"; warning {warning['code']} ({warning['field']})"
     return decided
@@ -439,12 +457,17 @@ def _held(contact: dict[str, Any] | None) -> str:
     held = _as_holds(contact)
     if contact is None or held is None:
         return "no contact"
-    parts = [f"{contact['channels']['email']['address']}: {held.email}"]
-    if "sms" in contact["channels"]:
-        parts.append(f"SMS {contact['channels']['sms']['address']}: {held.sms or 'no status'}")
-    parts += [f"{name}={value}" for name, value in (held.attributes or {}).items()]
-    parts += [f"list {name}" for name in held.lists]
-    return ", ".join(parts)
+    channels = contact["channels"]
+    parts = [f"{channels['email']['address']}: {_STATUSES.get(held.email, held.email)}"]
+    if "sms" in channels:
+        parts.append(f"SMS {channels['sms']['address']}: {_STATUSES.get(held.sms, held.sms)}")
+    parts += [f"{name}={_shown(value)}" for name, value in (held.attributes or {}).items()]
+    parts += [f"on the list {name}" for name in held.lists]
+    return "\n".join(parts)
+
+
+def _shown(value: JsonValue) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _stay(console: Console, service: str, cordial: str) -> None:

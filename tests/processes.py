@@ -92,19 +92,16 @@ def start(
     arguments: Sequence[str],
     folder: Path,
     settings: Mapping[str, str],
-    compiled: Path,
     under: Sequence[str] = (),
 ) -> Program:
     """Start a command in a folder, with these settings and no other.
 
-    The modules it loads are compiled into `compiled`, once for all processes. `under` is a program
-    with its arguments that starts it, instead of us.
+    `under` is a program with its arguments that starts it, instead of us.
     """
     port = free_port()
-    unset = {"PYTHONDONTWRITEBYTECODE", *(name.upper() for name in Settings.model_fields)}
+    unset = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment |= {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(compiled)}
-    environment |= {"PORT": str(port), **settings}
+    environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port), **settings}
     output = folder / f"{arguments[0]}-{port}.log"
     with output.open("wb") as file:
         popen = subprocess.Popen(

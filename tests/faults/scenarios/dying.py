@@ -68,7 +68,7 @@ def started(stage: Stage, scale: int) -> None:
         for command in UNTIL_TOLD * scale:
             arguments, more = form_of(command)
             settings = {**stage.settings, **more, "TMPDIR": str(stage.folder)}
-            program = start(arguments, stage.folder, settings, stage.folder / "compiled")
+            program = start(arguments, stage.folder, settings)
             program.until_handled()
             program.until_spent(moment := stage.chance.uniform(0, STARTING_SECONDS))
             number, told_at = stage.chance.choice(SIGNALS), time.monotonic()

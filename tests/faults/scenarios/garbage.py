@@ -19,7 +19,7 @@ from tests.faults.scenarios.registry import BOTH, scenario, told
 from tests.faults.stage import Stage
 
 
-@scenario("garbage", BOTH, 20)
+@scenario("garbage", BOTH, 60)
 def garbage(stage: Stage, scale: int) -> None:
     """Bodies and headers of every kind, signed or not, beside good webhooks.
 
@@ -38,7 +38,7 @@ def garbage(stage: Stage, scale: int) -> None:
 
     @seed(stage.seed)
     @settings(
-        max_examples=50 * scale,
+        max_examples=15 * scale,
         database=None,
         deadline=None,
         phases=[Phase.generate],
@@ -51,9 +51,9 @@ def garbage(stage: Stage, scale: int) -> None:
 
     with stage.load(pause=0.05):
         send_generated()
-        for _ in range(50 * scale):
+        for _ in range(15 * scale):
             send(*_mutated(stage.chance))
-        for _ in range(50 * scale):
+        for _ in range(15 * scale):
             status = _send_raw(service, _mutated_request(stage.chance))
             answers[status] += 1
             assert status < 500
