@@ -10,9 +10,9 @@ from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import CurrentContext, OutsideUrl
-from app.api.views import IntegrationView, PlanView
+from app.api.views import IntegrationView, PlanView, moment
 from app.ledger.integrations import NameTaken, StillPending
-from app.operations import checking, integrations, previewing, resuming, rotating
+from app.operations import attributes, checking, integrations, previewing, resuming, rotating
 from app.operations.rotating import LastSecret
 from app.rules.integration import Integration, Secret
 
@@ -94,6 +94,45 @@ class CheckAnswer(BaseModel):
     findings: list[FindingView]
 
 
+class SeenView(BaseModel):
+    """A key that came in."""
+
+    key: str = Field(examples=["opt_in"])
+    times: int = Field(examples=[412])
+    last_seen: str = Field(examples=["2026-11-26T01:30:26+00:00"])
+    kinds: list[str] = Field(
+        description="What its values are: blank, text, number, yes/no, list, object.",
+        examples=[["blank", "text"]],
+    )
+    used_by: list[str] = Field(
+        description="Places of the configuration that name it; none: nothing uses it.",
+        examples=[["jebbit.attributes.opt_in"]],
+    )
+
+
+class UnclearView(BaseModel):
+    """An answer to an opt-in that is neither yes nor no here."""
+
+    attribute: str = Field(examples=["opt_in"])
+    text: str | None = Field(
+        description="To be added to jebbit.opt_in_labels; null where you may not see answers.",
+        examples=["count me in"],
+    )
+    times: int = Field(examples=[37])
+
+
+class AttributesAnswer(BaseModel):
+    """What the source really sends; no values but the labels of unclear opt-ins."""
+
+    submissions: int = Field(description="How many were looked through: the newest ones kept.")
+    attributes: list[SeenView]
+    missing: dict[str, str] = Field(
+        description="Attributes that the configuration names, by place, and none of them had.",
+        examples=[{"mapping.2.attribute": "first_name"}],
+    )
+    unclear: list[UnclearView]
+
+
 @router.get("", summary="List the integrations")
 async def list_integrations(
     context: CurrentContext, outside_url: OutsideUrl
@@ -137,6 +176,42 @@ async def get_integration(
 ) -> IntegrationView:
     """Its configuration, state and gate. Secrets are shown as their last four characters."""
     return IntegrationView.of(await integrations.get(context, integration_id), outside_url)
+
+
+@router.get(
+    "/{integration_id}/attributes", summary="Show what the source sends", responses=_NOT_FOUND
+)
+async def get_attributes(
+    context: CurrentContext, who: CurrentCaller, integration_id: IntegrationId
+) -> AttributesAnswer:
+    """The keys in the newest submissions: how often, as what, and which rule uses them.
+
+    `unclear` lists the opt-in answers that are neither yes nor no. PATCH the integration with
+    `jebbit.opt_in_labels` to say what they mean, then replay.
+    """
+    seen = await attributes.attributes_seen(context, integration_id)
+    return AttributesAnswer(
+        submissions=seen.submissions,
+        attributes=[
+            SeenView(
+                key=each.key,
+                times=each.times,
+                last_seen=moment(each.last_seen),
+                kinds=list(each.kinds),
+                used_by=list(each.used_by),
+            )
+            for each in seen.attributes
+        ],
+        missing=dict(seen.missing),
+        unclear=[
+            UnclearView(
+                attribute=each.attribute,
+                text=each.text if who.sees_people else None,
+                times=each.times,
+            )
+            for each in seen.unclear
+        ],
+    )
 
 
 @router.patch(

@@ -1,7 +1,7 @@
 """What the ops API shows: the ledger's values as JSON, without secrets."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 from pydantic import BaseModel, Field, JsonValue
 from pydantic_core import from_json
@@ -16,6 +16,10 @@ from app.operations.submissions import Explained
 from app.rules.plan import Skip
 
 
+@overload
+def moment(seconds: float) -> str: ...
+@overload
+def moment(seconds: float | None) -> str | None: ...
 def moment(seconds: float | None) -> str | None:
     """Return unix seconds as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

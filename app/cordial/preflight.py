@@ -55,7 +55,12 @@ async def check(
     if created:
         account, _ = await _read_account(client, integration)
     found = [*findings, *unread, *created, *examine(integration, account)]
-    return sorted([*found, *legal_notes(integration)], key=lambda each: _ORDER.index(each.level))
+    return in_order([*found, *legal_notes(integration)])
+
+
+def in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings with the errors first and the notes last."""
+    return sorted(findings, key=lambda each: _ORDER.index(each.level))
 
 
 _ORDER: tuple[Level, ...] = ("error", "warning", "note")
@@ -385,4 +390,27 @@ def legal_notes(integration: Integration) -> list[Finding]:
             "Be sure that the box and its text satisfy the law where they live.",
         ),
     ]
-    return [Finding("note", place, problem, do) for holds, place, problem, do in made if holds]
+    notes = [Finding("note", place, problem, do) for holds, place, problem, do in made if holds]
+    return [*_list_notes(integration), *notes]
+
+
+def _list_notes(integration: Integration) -> Iterator[Finding]:
+    """Say which lists people join who did not ask for it: that is a kind of subscribing."""
+    names = integration.jebbit.attributes
+    for number, rule in enumerate(integration.mapping):
+        if rule.type != "list" or rule.attribute == names.opt_in:
+            continue
+        if rule.lists_need is None:
+            yield Finding(
+                "warning",
+                f"mapping.{number}.lists_need",
+                f"People join {rule.field} whatever their opt-in says, a no too.",
+                'Set lists_need to "yes" or "not_no", unless the list is no mailing list.',
+            )
+        elif rule.lists_need == "not_no" and rule.default is not None:
+            yield Finding(
+                "warning",
+                f"mapping.{number}.default",
+                f"People who were asked nothing join {rule.field}, in the EU too.",
+                'If that is not wanted: lists_need = "yes".',
+            )

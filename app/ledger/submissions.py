@@ -128,6 +128,27 @@ async def newest(
         return [_stored(row, ()) for row in found]
 
 
+async def payloads(
+    database: Database, integration_id: str, *, limit: int
+) -> list[tuple[float, bytes]]:
+    """Return the payloads of an integration's newest submissions, with the time of each receipt.
+
+    Only payloads that are still kept and of usual size: the sum stays small enough to hold.
+    """
+    size = func.length(submissions.c.payload)
+    wanted = (
+        select(submissions.c.received_at, submissions.c.payload)
+        .where(submissions.c.integration_id == integration_id, size <= _USUAL_BYTES)
+        .order_by(submissions.c.seq.desc())
+        .limit(limit)
+    )
+    async with database.read() as connection:
+        return [(row.received_at, row.payload) for row in await connection.execute(wanted)]
+
+
+_USUAL_BYTES = 65_536
+
+
 async def replay(
     database: Database, submission_id: str, *, force: bool, now: float, dry_run: bool = False
 ) -> None:

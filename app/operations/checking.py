@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.cordial.account import BadAccountUrl
-from app.cordial.preflight import Finding, check, errors_in
+from app.cordial.preflight import Finding, check, errors_in, in_order
 from app.delivery.gate import succeeded
 from app.ledger.integrations import StoredIntegration
 from app.ledger.schema import GateState
+from app.operations import attributes
 from app.operations.callers import Caller
 from app.operations.context import Context
 
@@ -50,7 +51,9 @@ async def check_integration(
     """
     async with context.auditor.changing(who, "integration.check", integration_id):
         stored = await context.integrations.get(integration_id)
-        checked = await look_at(context, stored, create_missing=create_missing)
+        of_account = await look_at(context, stored, create_missing=create_missing)
+        of_source = attributes.findings(await attributes.survey_of(context, stored))
+        checked = Checked(in_order([*of_account.findings, *of_source]))
         if checked.ok and stored.gate.state is GateState.BLOCKED:
             await context.integrations.turn_gate(stored.id, succeeded, now=context.clock())
             context.wake()

@@ -1,6 +1,6 @@
 """What would be done with a submission now, and why: the plan that delivery would make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,6 +16,7 @@ from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
 from app.operations.masking import masked
 from app.rules.contact import identify
+from app.rules.integration import Integration
 from app.rules.mapping import MappedField, PlanWarning
 from app.rules.plan import Plan, Upsert, plan
 from app.rules.policy import NO_REFUSALS, Refusals
@@ -118,11 +119,12 @@ async def _explain(
     delivered_before: bool = False,
     refused: Refusals = NO_REFUSALS,
 ) -> Explanation:
-    note = None
+    notes = list(_not_named(submission, stored.integration))
     try:
         attributes = await context.accounts.attributes(stored)
     except (CordialError, BadAccountUrl) as error:
-        attributes, note = None, f"Unmapped attributes are not shown: {error}"
+        attributes = None
+        notes.append(f"Unmapped attributes are not shown: {error}")
     decided = plan(
         submission,
         stored.integration,
@@ -134,7 +136,15 @@ async def _explain(
         account_attributes=attributes,
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
-    return Explanation(decided, decided.evidence.mapped, request, note)
+    return Explanation(decided, decided.evidence.mapped, request, " ".join(notes) or None)
+
+
+def _not_named(submission: Submission, integration: Integration) -> Iterator[str]:
+    """Say which opt-in the submission has no attribute for: that reads as if nobody was asked."""
+    names = integration.jebbit.attributes
+    for place, name in (("opt_in", names.opt_in), ("sms_opt_in", names.sms_opt_in)):
+        if name and not submission.find_all(name):
+            yield f"The submission has no attribute {name} (jebbit.attributes.{place})."
 
 
 def _request(context: Context, upsert: Upsert, stored: StoredIntegration) -> Request:
