@@ -28,8 +28,8 @@ from app.ledger.vault import Vault, WrongSecretKey
 from app.main import create_app, create_worker_app, open_context, open_ledger, run_worker
 from app.operations import config_as_code
 from app.operations.callers import Caller, Role
+from app.operations.checking import CheckFailed
 from app.operations.context import Context
-from app.operations.resuming import CheckFailed
 from app.sandbox.samples import SAMPLES
 from app.serving import DrainingServer
 from app.settings import MissingSecret, Settings, load_secrets
@@ -113,8 +113,8 @@ def apply(
 ) -> None:
     """Make integrations as a file says; what it does not list stays as it is.
 
-    One that is to become active is checked against its Cordial account first. With errors it stays
-    paused, they are shown, and the exit code is 1.
+    One that is active, or is to be, is checked against its Cordial account first. With errors it
+    stays as it is, or paused; they are shown, and the exit code is 1.
     """
     settings = _settings()
     logs.configure(settings.log_format, "ERROR")  # what is done is told below, and in the ledger
@@ -142,10 +142,11 @@ def apply(
 async def _apply(context: Context, change: config_as_code.Change, *, force: bool) -> bool:
     """Apply one change and say what became of it; False where it was to be resumed and is not."""
     done = f"{change.wanted.id}: {'changed' if change.before else 'created'}"
+    refused = f"{done}, stays paused" if change.resumes else f"{change.wanted.id}: not changed"
     try:
         await config_as_code.apply(context, _operator(), change, force=force)
     except CheckFailed as error:
-        typer.echo(f"{done}, stays paused: the check finds errors", err=True)
+        typer.echo(f"{refused}: the check finds errors", err=True)
         for each in error.places:
             typer.echo(f"  {each.place}: {each.detail}", err=True)
         return False

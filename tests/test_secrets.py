@@ -134,7 +134,9 @@ def drive(url: str, client: httpx.Client, sandbox: SandboxServer, jebbit: StandI
     client.delete(f"{PATH}/webhook-secrets/{WEBHOOK_SECRET[-4:]}").raise_for_status()
     assert post_webhook(url, ANN, secret=WEBHOOK_SECRET).status_code == 401
 
-    client.patch(PATH, json={"cordial": {"api_key": REFUSED_KEY}}).raise_for_status()
+    refused_key = {"cordial": {"api_key": REFUSED_KEY}}
+    assert client.patch(PATH, json=refused_key).status_code == 409
+    client.patch(f"{PATH}?force=true", json=refused_key).raise_for_status()
     blocked = post_webhook(url, {**ANN, "outcome": "Calm"}, secret=NEW_WEBHOOK_SECRET)
     wait_for(lambda: client.get(PATH).json()["state"] == "blocked")
     client.post(f"{PATH}/check")

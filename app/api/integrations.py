@@ -1,9 +1,11 @@
 """Managing integrations."""
 
+import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
@@ -11,7 +13,7 @@ from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import CurrentContext, OutsideUrl
 from app.api.views import IntegrationView, PlanView, moment
-from app.ledger.integrations import NameTaken, StillPending
+from app.ledger.integrations import NameTaken, StillPending, StoredIntegration, VersionChanged
 from app.operations import attributes, checking, integrations, previewing, resuming, rotating
 from app.operations.rotating import LastSecret
 from app.rules.integration import Integration, Secret
@@ -24,6 +26,7 @@ router = APIRouter(
     responses={**REFUSED, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 
+
 IntegrationId = Annotated[
     str,
     Path(
@@ -32,6 +35,11 @@ IntegrationId = Annotated[
     ),
 ]
 _NOT_FOUND = documented(HTTPStatus.NOT_FOUND)
+
+_CHECK_FAILED = (
+    "The check finds errors; mend them, or add ?force=true. mapping.1: Cordial has First_Name, the "
+    "mapping says first_name; case counts. Write First_Name."
+)
 
 EXAMPLE: dict[str, Any] = {
     "name": "Spring quiz",
@@ -44,6 +52,7 @@ EXAMPLE: dict[str, Any] = {
     ],
     "policy": {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True},
 }
+_VERSION = re.compile(r"[0-9]{1,18}", re.ASCII)
 _PATCH_EXAMPLE: dict[str, Any] = {"policy": {"opt_in": "opted_in_or_null"}}
 _JEBBIT_EXAMPLE: list[Any] = [
     {
@@ -51,6 +60,21 @@ _JEBBIT_EXAMPLE: list[Any] = [
         "event": {"event_number": 0},
     }
 ]
+
+
+def _showing(
+    response: Response, outside_url: OutsideUrl
+) -> Callable[[StoredIntegration], IntegrationView]:
+    """Return what makes the answer that shows an integration, with its version as the ETag."""
+
+    def show(stored: StoredIntegration) -> IntegrationView:
+        response.headers["ETag"] = f'"{stored.version}"'
+        return IntegrationView.of(stored, outside_url)
+
+    return show
+
+
+Show = Annotated[Callable[[StoredIntegration], IntegrationView], Depends(_showing)]
 
 
 class NewIntegration(Integration):
@@ -157,7 +181,7 @@ async def list_integrations(
 async def create_integration(
     context: CurrentContext,
     who: CurrentCaller,
-    outside_url: OutsideUrl,
+    show: Show,
     new: Annotated[NewIntegration, Body(openapi_examples={"email": {"value": EXAMPLE}})],
 ) -> IntegrationView:
     """Create an integration. It is paused unless `state` is `active`.
@@ -167,15 +191,15 @@ async def create_integration(
     """
     integration = Integration.model_validate(new.model_dump(exclude={"state"}))
     stored = await integrations.create(context, who, integration, paused=new.state == "paused")
-    return IntegrationView.of(stored, outside_url)
+    return show(stored)
 
 
 @router.get("/{integration_id}", summary="Show an integration", responses=_NOT_FOUND)
 async def get_integration(
-    context: CurrentContext, outside_url: OutsideUrl, integration_id: IntegrationId
+    context: CurrentContext, show: Show, integration_id: IntegrationId
 ) -> IntegrationView:
     """Its configuration, state and gate. Secrets are shown as their last four characters."""
-    return IntegrationView.of(await integrations.get(context, integration_id), outside_url)
+    return show(await integrations.get(context, integration_id))
 
 
 @router.get(
@@ -217,24 +241,41 @@ async def get_attributes(
 @router.patch(
     "/{integration_id}",
     summary="Change an integration",
-    responses=documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY),
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.PRECONDITION_FAILED,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={
+            HTTPStatus.CONFLICT: _CHECK_FAILED,
+            HTTPStatus.PRECONDITION_FAILED: told(VersionChanged(8)),
+        },
+    ),
 )
 async def change_integration(
     context: CurrentContext,
     who: CurrentCaller,
-    outside_url: OutsideUrl,
+    show: Show,
     integration_id: IntegrationId,
     patch: Annotated[
         dict[str, JsonValue], Body(openapi_examples={"policy": {"value": _PATCH_EXAMPLE}})
     ],
+    if_match: Annotated[
+        str | None,
+        Header(description="The ETag of what you looked at: 412 if it was changed since."),
+    ] = None,
+    force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
 ) -> IntegrationView:
     """Give only what changes (RFC 7396); it holds for everything that is sent from now on.
 
     Lists are replaced whole. A null puts the default back, except where null is a choice itself,
-    as in `jebbit.region`. A changed Cordial account opens a blocked gate.
+    as in `jebbit.region`. An active integration is checked first, as by `resume`: 409 with the
+    findings, unless `force`. A changed account host wants its key given anew. A changed Cordial
+    account opens a blocked gate.
     """
-    changed = await integrations.change(context, who, integration_id, patch)
-    return IntegrationView.of(changed, outside_url)
+    wanted = integrations.Change(patch, _versions(if_match), force)
+    changed = await integrations.change(context, who, integration_id, wanted)
+    return show(changed)
 
 
 @router.delete(
@@ -261,11 +302,11 @@ async def delete_integration(
 async def pause_integration(
     context: CurrentContext,
     who: CurrentCaller,
-    outside_url: OutsideUrl,
+    show: Show,
     integration_id: IntegrationId,
 ) -> IntegrationView:
     """Webhooks are accepted all the same; what they bring waits."""
-    return IntegrationView.of(await integrations.pause(context, who, integration_id), outside_url)
+    return show(await integrations.pause(context, who, integration_id))
 
 
 @router.post(
@@ -298,17 +339,13 @@ async def check_integration(
     responses=documented(
         HTTPStatus.NOT_FOUND,
         HTTPStatus.CONFLICT,
-        details={
-            HTTPStatus.CONFLICT: "The check finds errors; mend them, or add ?force=true. "
-            "mapping.1: Cordial has First_Name, the mapping says first_name; case counts. Write "
-            "First_Name."
-        },
+        details={HTTPStatus.CONFLICT: _CHECK_FAILED},
     ),
 )
 async def resume_integration(
     context: CurrentContext,
     who: CurrentCaller,
-    outside_url: OutsideUrl,
+    show: Show,
     integration_id: IntegrationId,
     force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
 ) -> IntegrationView:
@@ -317,7 +354,7 @@ async def resume_integration(
     The check is made first; with errors the answer is 409 with its findings, unless `force`.
     """
     resumed = await resuming.resume(context, who, integration_id, force=force)
-    return IntegrationView.of(resumed, outside_url)
+    return show(resumed)
 
 
 @router.post(
@@ -361,13 +398,13 @@ async def preview(
 async def add_webhook_secret(
     context: CurrentContext,
     who: CurrentCaller,
-    outside_url: OutsideUrl,
+    show: Show,
     integration_id: IntegrationId,
     new: NewSecret,
 ) -> IntegrationView:
     """To rotate: add the new one here, change it at Jebbit, then remove the old one."""
     added = await rotating.add_secret(context, who, integration_id, new.secret.get_secret_value())
-    return IntegrationView.of(added, outside_url)
+    return show(added)
 
 
 @router.delete(
@@ -380,10 +417,18 @@ async def add_webhook_secret(
 async def remove_webhook_secret(
     context: CurrentContext,
     who: CurrentCaller,
-    outside_url: OutsideUrl,
+    show: Show,
     integration_id: IntegrationId,
     last4: Annotated[str, Path(openapi_examples={"cdef": {"value": "cdef"}})],
 ) -> IntegrationView:
     """Named by its last four characters. The last secret cannot be removed."""
     removed = await rotating.remove_secret(context, who, integration_id, last4)
-    return IntegrationView.of(removed, outside_url)
+    return show(removed)
+
+
+def _versions(if_match: str | None) -> frozenset[int] | None:
+    """Return the versions that If-Match names; one that is none of ours matches nothing."""
+    tags = [each.strip().removeprefix("W/").strip('"') for each in (if_match or "*").split(",")]
+    if "*" in tags:
+        return None
+    return frozenset(int(each) for each in tags if _VERSION.fullmatch(each))

@@ -8,8 +8,9 @@ from fastapi import FastAPI, Request
 
 from app.api.problems import Place, Problem, ProblemResponse, respond
 from app.jebbit.submission import TooManyItems, UnreadableBody
-from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration
+from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration, VersionChanged
 from app.ledger.submissions import NotReplayable, UnknownSubmission
+from app.operations.checking import CheckFailed
 from app.operations.invalid import Invalid
 from app.operations.people import NoAddress
 from app.operations.registering import (
@@ -20,7 +21,6 @@ from app.operations.registering import (
     RefusedByJebbit,
     RegisteredAlready,
 )
-from app.operations.resuming import CheckFailed
 from app.operations.rotating import AmbiguousSecret, LastSecret, UnknownSecret
 from app.operations.signing_in import NotAllowed, NoToken, WrongToken
 from app.operations.slowdown import RETRY_AFTER_SECONDS, TooManyWrongTokens
@@ -87,6 +87,13 @@ _TABLE: Mapping[type[Exception], Refusal] = {
         lambda error: (
             f"{error.count} submissions are pending. Wait until they are sent, or add "
             "?force=true: they become dead, reason integration_deleted."
+        ),
+    ),
+    VersionChanged: Refusal(
+        HTTPStatus.PRECONDITION_FAILED,
+        lambda error: (
+            f"It was changed meanwhile and is version {error.current} now. GET it, and "
+            "send your change to what it is now."
         ),
     ),
     CheckFailed: Refusal(

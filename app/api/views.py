@@ -46,6 +46,9 @@ class IntegrationView(BaseModel):
         description="The address to paste into Jebbit.",
         examples=["https://sync.example.com/webhooks/jebbit/spring-quiz"],
     )
+    version: int = Field(
+        description="Of the configuration, as the ETag says it too; for If-Match.", examples=[7]
+    )
     gate: GateView
     cordial: dict[str, JsonValue] = Field(
         examples=[{"account_url": "https://admin.cordial.io", "api_key": "****dial"}]
@@ -72,6 +75,7 @@ class IntegrationView(BaseModel):
             state=stored.state,
             state_reason=stored.state_reason,
             webhook_url=f"{base_url}/webhooks/jebbit/{stored.id}",
+            version=stored.version,
             gate=GateView(
                 state=gate.state.value,
                 reason=gate.reason,

@@ -9,6 +9,7 @@ import httpx
 from app.cordial.account import api_base
 from app.cordial.client import CordialClient
 from app.ledger.integrations import StoredIntegration
+from app.rules.integration import Integration
 from app.rules.values import FieldType
 from app.telemetry.metrics import Metrics
 
@@ -60,17 +61,25 @@ class Accounts:
         """
         version, client = self._clients.get(stored.id, (None, None))
         if client is None or version != stored.version:
-            account = stored.integration.cordial
-            client = CordialClient(
-                self._pool,
-                self.base(stored),
-                account.api_key.get_secret_value(),
-                timeout=self._timeout,
-                requests_per_second=account.requests_per_second,
-                observe=partial(self._metrics.cordial_request, stored.id),
-            )
+            client = self.client_of(stored.id, stored.integration)
             self._clients[stored.id] = (stored.version, client)
         return client
+
+    def client_of(self, integration_id: str, integration: Integration) -> CordialClient:
+        """Return a client for an integration as it may be one day; it is not kept.
+
+        Raises:
+            BadAccountUrl: see `address`.
+        """
+        account = integration.cordial
+        return CordialClient(
+            self._pool,
+            self.address(account.account_url),
+            account.api_key.get_secret_value(),
+            timeout=self._timeout,
+            requests_per_second=account.requests_per_second,
+            observe=partial(self._metrics.cordial_request, integration_id),
+        )
 
     async def attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
         """Return the account's attributes if unmapped ones may flow, else None.

@@ -7,7 +7,7 @@ for everything that still waits.
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app.cordial.account import BadAccountUrl
@@ -48,6 +48,7 @@ class Outcome:
     settlement: Settlement
     turn: Turn | None = None
     cause: str | None = None  # for the log: why it was not delivered
+    http_status: int | None = None  # for the log: of an answer that spends no attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ class Sender:
         try:
             sent = await self._plan_and_upsert(claim, submission, identity, stored, before_try)
         except (CordialError, BadAccountUrl) as error:
-            return self._judge(claim, error, at, (time.perf_counter() - clock) * 1000)
+            outcome = self._judge(claim, error, at, (time.perf_counter() - clock) * 1000)
+            return replace(outcome, http_status=getattr(error, "http_status", None))
         said = sent.evidence.refusals  # as read now: labels may have been added since receipt
         refused = self._pseudonyms.refused(
             identity.email, identity.phone, email_at=said.email, sms_at=said.sms

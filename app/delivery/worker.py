@@ -298,7 +298,6 @@ class Worker:
         self._troubled.add(integration_id)
         if turned.state is not GateState.OPEN:
             self._shut_in[integration_id] = self._rounds
-        log.warning("gate", integration=integration_id, state=turned.state, until=turned.until)
 
     async def _commit(self, group: Sequence[Settlement]) -> Sequence[bool]:
         started = time.perf_counter()
@@ -389,6 +388,6 @@ class Worker:
             "status": settlement.status.value,
             "reason": settlement.reason,
             "cause": outcome.cause,
-            "http_status": attempt.http_status if attempt else None,
+            "http_status": attempt.http_status if attempt else outcome.http_status,
             "ms": round(ms, 1),
         }

@@ -38,10 +38,12 @@ async def write(database: Database, entry: AuditEntry) -> int:
     return number
 
 
-async def finish(database: Database, number: int, outcome: str) -> None:
-    """Say what became of a call that was begun."""
+async def finish(database: Database, number: int, outcome: str, target: str | None) -> None:
+    """Say what became of a call that was begun, and of what it was."""
     async with database.write() as connection:
-        await connection.execute(update(audit).where(audit.c.id == number).values(outcome=outcome))
+        await connection.execute(
+            update(audit).where(audit.c.id == number).values(outcome=outcome, target=target)
+        )
 
 
 async def prune_audit(database: Database, now: float) -> None:

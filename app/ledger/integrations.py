@@ -7,8 +7,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
+import structlog
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,6 +29,8 @@ from app.ledger.schema import (
 from app.ledger.vault import Vault
 from app.rules.integration import Integration, slug
 
+log = structlog.get_logger("integrations")
+
 _SLUG = re.compile(r"[a-z0-9-]{1,100}")
 _RECENT_SECONDS = 1.0
 
@@ -39,6 +43,14 @@ class UnknownIntegration(Exception):
 
 class NameTaken(Exception):
     """Another integration has the id that this name leads to."""
+
+
+class VersionChanged(Exception):
+    """The configuration is not of the version meant; `current` is the one it has."""
+
+    def __init__(self, current: int) -> None:
+        super().__init__(current)
+        self.current = current
 
 
 class StillPending(Exception):
@@ -214,7 +226,12 @@ class Integrations:
             return [self._stored(row) for row in found]
 
     async def change(
-        self, integration_id: str, change: Callable[[Integration], Integration], *, now: float
+        self,
+        integration_id: str,
+        change: Callable[[Integration], Integration],
+        *,
+        now: float,
+        version: int | None = None,
     ) -> StoredIntegration:
         """Replace the configuration by what `change` makes of it, whole or not at all.
 
@@ -222,17 +239,22 @@ class Integrations:
 
         Raises:
             UnknownIntegration: there is none.
+            VersionChanged: it is not of this `version`.
             Exception: whatever `change` raises; nothing is stored then.
         """
         async with self._database.write() as connection:
             before = self._stored(await _row(connection, integration_id, lock=True))
+            if version is not None and version != before.version:
+                raise VersionChanged(before.version)
             after = change(before.integration)
             columns = self._columns(after) | {"version": before.version + 1, "updated_at": now}
             if after.cordial != before.integration.cordial:
                 columns |= _gate_columns(Gate())
                 await _announce_turn(connection, integration_id, before.gate, Gate(), now)
             await _update(connection, integration_id, columns)
-        return await self.get(integration_id)
+        changed = await self.get(integration_id)
+        _tell_turn(integration_id, before.gate, changed.gate, "its Cordial account was changed")
+        return changed
 
     async def pause(self, integration_id: str, *, reason: str, now: float) -> StoredIntegration:
         """Stop sending; we still accept webhooks.
@@ -251,12 +273,23 @@ class Integrations:
         """
         columns = {"paused": False, "paused_reason": None, "updated_at": now}
         columns |= _gate_columns(Gate())
-        return await self._set(integration_id, columns, NoticeKind.RESUMED)
+        before = await self.get(integration_id)
+        resumed = await self._set(integration_id, columns, NoticeKind.RESUMED)
+        _tell_turn(integration_id, before.gate, resumed.gate, "resumed")
+        return resumed
 
     async def turn_gate(
-        self, integration_id: str, turn: Callable[[Gate], Gate], *, now: float
+        self,
+        integration_id: str,
+        turn: Callable[[Gate], Gate],
+        *,
+        now: float,
+        opens: str = "Cordial answers again",
     ) -> Gate | None:
-        """Change the gate by a decision on its present state; None if the integration is gone."""
+        """Change the gate by a decision on its present state; None if the integration is gone.
+
+        `opens` says, for the log, why it opens if it does.
+        """
         async with self._database.write() as connection:
             try:
                 before = _gate(await _row(connection, integration_id, lock=True))
@@ -266,6 +299,7 @@ class Integrations:
             if after != before:
                 await _update(connection, integration_id, _gate_columns(after))
                 await _announce_turn(connection, integration_id, before, after, now)
+        _tell_turn(integration_id, before, after, opens)
         return after
 
     async def delete(self, integration_id: str, *, force: bool, now: float) -> None:
@@ -366,6 +400,24 @@ async def _announce_turn(
         await announce(connection, NoticeKind.BLOCKED, integration_id, now, after.reason)
     elif was and not is_:
         await announce(connection, NoticeKind.OPENED, integration_id, now)
+
+
+def _tell_turn(integration_id: str, before: Gate, after: Gate, opens: str) -> None:
+    """Log that a gate changed: not each failure while it stays open.
+
+    Of Cordial's reason only our own first words: the rest may repeat what a person answered.
+    """
+    is_open = after.state is GateState.OPEN
+    if after == before or (is_open and before.state is GateState.OPEN):
+        return
+    (log.info if is_open else log.warning)(
+        "gate",
+        integration=integration_id,
+        state=after.state.value,
+        was=before.state.value,
+        reason=opens if is_open else (after.reason or "").partition(":")[0],
+        until=None if after.until is None else datetime.fromtimestamp(after.until, UTC).isoformat(),
+    )
 
 
 async def _update(

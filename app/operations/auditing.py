@@ -10,6 +10,8 @@ import structlog
 from app.ledger import audit
 from app.ledger.audit import AuditEntry
 from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.integrations import UnknownIntegration
+from app.ledger.submissions import UnknownSubmission
 from app.operations.callers import Caller
 
 log = structlog.get_logger("audit")
@@ -54,11 +56,13 @@ class Auditor:
             outcome = DONE
         except Exception as error:
             outcome = type(error).__name__
+            if isinstance(error, UnknownIntegration | UnknownSubmission):
+                target = None  # it may be anything, also an address
             raise
         finally:
             _tell(operation, who.address, outcome, who, target)
             with suppress(*UNAVAILABLE):  # the line tells of it
-                await audit.finish(self._database, number, outcome)
+                await audit.finish(self._database, number, outcome, target)
 
     async def refused(
         self, operation: str, address: str, outcome: str, who: Caller | None = None

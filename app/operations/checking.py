@@ -11,6 +11,8 @@ from app.ledger.schema import GateState
 from app.operations import attributes
 from app.operations.callers import Caller
 from app.operations.context import Context
+from app.operations.invalid import WrongPlace
+from app.rules.integration import Integration
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class Checked:
     def ok(self) -> bool:
         """Whether nothing is an error."""
         return not self.errors
+
+
+class CheckFailed(Exception):
+    """The check finds errors, so nothing is sent by this; `places` are those."""
+
+    def __init__(self, errors: Sequence[Finding]) -> None:
+        self.places = [WrongPlace(each.place, said(each)) for each in errors]
+        super().__init__(" ".join(f"{each.place}: {each.detail}" for each in self.places))
 
 
 def said(finding: Finding) -> str:
@@ -55,7 +65,9 @@ async def check_integration(
         of_source = attributes.findings(await attributes.survey_of(context, stored))
         checked = Checked(in_order([*of_account.findings, *of_source]))
         if checked.ok and stored.gate.state is GateState.BLOCKED:
-            await context.integrations.turn_gate(stored.id, succeeded, now=context.clock())
+            await context.integrations.turn_gate(
+                stored.id, succeeded, now=context.clock(), opens="a check found no errors"
+            )
             context.wake()
     return checked
 
@@ -67,6 +79,35 @@ async def look_at(
     try:
         client = context.accounts.client(stored)
     except BadAccountUrl as error:
-        remedy = "Change cordial.account_url, or list the host in CORDIAL_EXTRA_HOSTS."
-        return Checked([Finding("error", "cordial.account_url", str(error), remedy)])
+        return _bad_account(error)
     return Checked(await check(client, stored.integration, create_missing=create_missing))
+
+
+async def refuse_live(context: Context, before: StoredIntegration, after: Integration) -> None:
+    """Check what an integration that sends is to become, as `resume` would.
+
+    What cannot do harm is not checked: a name, and the webhook secrets, which must be changed also
+    while Cordial is down.
+
+    Raises:
+        CheckFailed: it finds errors.
+    """
+    if before.state != "active" or _sends_the_same(before.integration, after):
+        return
+    try:
+        client = context.accounts.client_of(before.id, after)
+    except BadAccountUrl as error:
+        raise CheckFailed(_bad_account(error).errors) from None
+    if errors := Checked(await check(client, after)).errors:
+        raise CheckFailed(errors)
+
+
+def _sends_the_same(before: Integration, after: Integration) -> bool:
+    kept = {"webhook_secrets": before.jebbit.webhook_secrets}
+    jebbit = after.jebbit.model_copy(update=kept)
+    return after.model_copy(update={"name": before.name, "jebbit": jebbit}) == before
+
+
+def _bad_account(error: BadAccountUrl) -> Checked:
+    remedy = "Change cordial.account_url, or list the host in CORDIAL_EXTRA_HOSTS."
+    return Checked([Finding("error", "cordial.account_url", str(error), remedy)])

@@ -16,6 +16,7 @@ from pydantic import StringConstraints, ValidationError
 from app.cordial.account import BadAccountUrl, api_base
 from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegration
 from app.operations.callers import Caller
+from app.operations.checking import refuse_live
 from app.operations.context import Context
 from app.operations.masking import masked
 from app.operations.resuming import let_send
@@ -342,14 +343,15 @@ async def apply(context: Context, who: Caller, change: Change, *, force: bool) -
 
     Raises:
         ChangedMeanwhile: it is no longer as it was when the change was planned.
-        CheckFailed: everything is stored, and it stays paused.
+        CheckFailed: it was paused and stays so, with everything stored; or it is active, and then
+            nothing is changed.
     """
     async with context.auditor.changing(who, "integration.apply", change.wanted.id):
         try:
             if change.before is None:
                 await _create(context, change)
             else:
-                await _change(context, change, change.before)
+                await _change(context, change, change.before, force=force)
             if change.resumes:
                 await let_send(context, change.wanted.id, force=force)
         except (NameTaken, UnknownIntegration):
@@ -365,11 +367,18 @@ async def _create(context: Context, change: Change) -> None:
     )
 
 
-async def _change(context: Context, change: Change, before: StoredIntegration) -> None:
+async def _change(
+    context: Context, change: Change, before: StoredIntegration, *, force: bool
+) -> None:
     integration_id, now = change.wanted.id, context.clock()
+    wanted = change.wanted.integration
+    if not force and not change.paused:
+        if (await context.integrations.get(integration_id)).integration != before.integration:
+            raise ChangedMeanwhile(integration_id)
+        await refuse_live(context, before, wanted)
     if change.paused and not before.paused:
         await context.integrations.pause(integration_id, reason=_PAUSED, now=now)
-    if change.wanted.integration != before.integration:
+    if wanted != before.integration:
         replace = _replacing(before, change.wanted)
         await context.integrations.change(integration_id, replace, now=now)
 

@@ -1,17 +1,23 @@
 """Creating, showing, changing, pausing and deleting integrations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass
 
 from pydantic import JsonValue, ValidationError
 
 from app.cordial.account import BadAccountUrl
-from app.ledger.integrations import StoredIntegration, document_of
+from app.ledger.integrations import StoredIntegration, VersionChanged, document_of
 from app.operations.callers import Caller
+from app.operations.checking import refuse_live
 from app.operations.context import Context
 from app.operations.invalid import invalid_at, invalid_by
 from app.operations.masking import unmasked
-from app.rules.integration import Integration, merge_patch, slug
+from app.rules.integration import MASK, Integration, merge_patch, slug
 
+_KEY_WANTED = (
+    "the account's host changes, and the key must not go there unseen: give the key of that account"
+)
 _NEW_REASON = "Created paused: look at a preview, then resume."
 _PAUSED_REASON = "Paused by a person."
 
@@ -47,34 +53,86 @@ async def create(
         )
 
 
-async def change(
-    context: Context, who: Caller, integration_id: str, patch: Mapping[str, JsonValue]
-) -> StoredIntegration:
-    """Merge a patch (RFC 7396) into an integration; it holds for all that is sent from now on.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A patch (RFC 7396) of an integration's configuration.
 
-    A secret in the patch that is written as it is shown stands for the secret itself. A changed
-    Cordial account opens a blocked gate.
+    `versions`: those it may be made to, None for any. `force`: although the check finds errors.
+    """
+
+    patch: Mapping[str, JsonValue]
+    versions: Set[int] | None = None
+    force: bool = False
+
+
+async def change(
+    context: Context, who: Caller, integration_id: str, wanted: Change
+) -> StoredIntegration:
+    """Patch an integration; it holds for all that is sent from now on.
+
+    A secret in the patch that is written as it is shown stands for the secret itself. One that is
+    active is checked first, as it would be to resume it. A changed Cordial account opens a blocked
+    gate.
 
     Raises:
         UnknownIntegration: there is none.
-        Invalid: with the patch it would be no integration; nothing is changed.
+        VersionChanged: it is of none of the versions meant.
+        Invalid: with the patch it would be no integration.
+        CheckFailed: it is active, and with the patch it would send what is wrong.
     """
-
-    def patched(before: Integration) -> Integration:
-        document = unmasked(merge_patch(document_of(before), patch), before)
-        after = Integration.model_validate(document)
-        _check_account(context, after)
-        return after
-
     async with context.auditor.changing(who, "integration.change", integration_id):
-        try:
-            changed = await context.integrations.change(
-                integration_id, patched, now=context.clock()
-            )
-        except ValidationError as error:
-            raise invalid_by(error) from None
+        changed = await _change(context, integration_id, wanted)
     context.wake()
     return changed
+
+
+async def _change(context: Context, integration_id: str, wanted: Change) -> StoredIntegration:
+    """Change what was looked at, and look again if somebody else changed it meanwhile."""
+    while True:
+        before = await context.integrations.get(integration_id)
+        if wanted.versions is not None and before.version not in wanted.versions:
+            raise VersionChanged(before.version)
+        after = _patched(context, before.integration, wanted.patch)
+        if not wanted.force:
+            await refuse_live(context, before, after)
+        with suppress(VersionChanged):
+            return await context.integrations.change(
+                integration_id,
+                _replacing_by(after),
+                now=context.clock(),
+                version=before.version,
+            )
+
+
+def _replacing_by(after: Integration) -> Callable[[Integration], Integration]:
+    return lambda _: after
+
+
+def _patched(context: Context, before: Integration, patch: Mapping[str, JsonValue]) -> Integration:
+    document = unmasked(merge_patch(document_of(before), patch), before)
+    try:
+        after = Integration.model_validate(document)
+    except ValidationError as error:
+        raise invalid_by(error) from None
+    _check_account(context, after)
+    if not _gives_key(patch) and _moves(context, before, after):
+        raise invalid_at("cordial.api_key", _KEY_WANTED)
+    return after
+
+
+def _gives_key(patch: Mapping[str, JsonValue]) -> bool:
+    cordial = patch.get("cordial")
+    key = cordial.get("api_key") if isinstance(cordial, Mapping) else None
+    return isinstance(key, str) and not key.startswith(MASK)
+
+
+def _moves(context: Context, before: Integration, after: Integration) -> bool:
+    """Say whether the key would go to another host than before."""
+    try:
+        known = context.accounts.address(before.cordial.account_url)
+    except BadAccountUrl:  # it was allowed once
+        return True
+    return known != context.accounts.address(after.cordial.account_url)
 
 
 async def pause(context: Context, who: Caller, integration_id: str) -> StoredIntegration:

@@ -1,21 +1,9 @@
 """Resuming an integration, which wants a check without errors first."""
 
-from collections.abc import Sequence
-
-from app.cordial.preflight import Finding
 from app.ledger.integrations import StoredIntegration
 from app.operations.callers import Caller
-from app.operations.checking import look_at, said
+from app.operations.checking import CheckFailed, look_at
 from app.operations.context import Context
-from app.operations.invalid import WrongPlace
-
-
-class CheckFailed(Exception):
-    """The check finds errors, so nothing is sent; `places` are those."""
-
-    def __init__(self, errors: Sequence[Finding]) -> None:
-        self.places = [WrongPlace(each.place, said(each)) for each in errors]
-        super().__init__(" ".join(f"{each.place}: {each.detail}" for each in self.places))
 
 
 async def resume(

@@ -2,6 +2,8 @@
 
 import base64
 import json
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -269,3 +271,62 @@ async def test_processes_that_start_at_once_agree_on_the_pseudonyms(database, an
     vault = Vault([SECRET_KEY])
     made = [await each.pseudonyms(vault) for each in (database, *others)]
     assert len({each.email("ann@example.com") for each in made}) == 1
+
+
+# --- The log ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gate_lines(monkeypatch):
+    """The lines that tell of a gate."""
+    said = []
+
+    class Log:
+        def info(self, event, **fields):
+            said.append(("info", event, fields))
+
+        def warning(self, event, **fields):
+            said.append(("warning", event, fields))
+
+    monkeypatch.setattr("app.ledger.integrations.log", Log())
+    return said
+
+
+async def test_each_change_of_a_gate_is_a_line(ledger, gate_lines):
+    """Shutting warns; opening says why; a time is one that people read."""
+    one, now = ledger.integrations, {"now": NOW}
+    await one.turn_gate("spring-quiz", lambda _: BLOCKED, **now)
+    await one.turn_gate("spring-quiz", lambda _: Gate(), **now)
+    await one.turn_gate("spring-quiz", lambda _: CLOSED, **now)
+    await one.resume("spring-quiz", **now)
+    await one.turn_gate("spring-quiz", lambda _: BLOCKED, **now)
+    await one.change("spring-quiz", patched(cordial={"api_key": "another-key-0001"}), **now)
+    told = [(level, line["was"], line["state"], line["reason"]) for level, _, line in gate_lines]
+    assert told == [
+        ("warning", "open", "blocked", (BLOCKED.reason or "").partition(":")[0]),
+        ("info", "blocked", "open", "Cordial answers again"),
+        ("warning", "open", "closed", (CLOSED.reason or "").partition(":")[0]),
+        ("info", "closed", "open", "resumed"),
+        ("warning", "open", "blocked", (BLOCKED.reason or "").partition(":")[0]),
+        ("info", "blocked", "open", "its Cordial account was changed"),
+    ]
+    until = [line["until"] for _, _, line in gate_lines if line["until"]]
+    assert all(datetime.fromisoformat(each).tzinfo for each in until)
+    assert {event for _, event, _ in gate_lines} == {"gate"}
+
+
+async def test_failures_at_an_open_gate_are_no_lines_of_it(ledger, gate_lines):
+    """A plain 500 of Cordial is told by its attempt alone, until the gate closes."""
+    for failures in (1, 2, 0):
+        await ledger.integrations.turn_gate(
+            "spring-quiz", lambda _, n=failures: Gate(failures=n), now=NOW
+        )
+    assert gate_lines == []
+
+
+async def test_the_log_does_not_repeat_what_cordial_says(ledger, gate_lines):
+    """It may hold what a person answered."""
+    gate = replace(BLOCKED, reason="Cordial answered 401: Ann is not allowed")
+    await ledger.integrations.turn_gate("spring-quiz", lambda _: gate, now=NOW)
+    [(_, _, line)] = gate_lines
+    assert line["reason"] == "Cordial answered 401"

@@ -315,7 +315,7 @@ def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, write):
             assert secret not in shown.out + shown.err
         assert ledger(Integrations.list) == before
 
-    applied = run("apply", "file.yaml", stdin="y\n", SPRING_QUIZ_CORDIAL_API_KEY=new_key)
+    applied = run("apply", "file.yaml", "--force", stdin="y\n", SPRING_QUIZ_CORDIAL_API_KEY=new_key)
     assert applied.out.endswith("spring-quiz: changed, active\n")
     (after,) = ledger(Integrations.list)
     assert after.integration.policy.opt_in == "opted_in_or_null"
@@ -400,13 +400,29 @@ def test_a_new_integration_may_send_unchecked_by_force(run, ledger, write):
     assert [each.state for each in ledger(Integrations.list)] == ["active"]
 
 
-def test_what_sends_already_is_not_checked_by_applying(run, ledger, write, sandbox_server):
-    """A file can be applied while Cordial is down, as a change by PATCH can be made."""
+def test_what_sends_already_is_checked_before_it_is_changed(run, ledger, write, sandbox_server):
+    """With errors it stays as it was, and goes on; by force it is changed unasked."""
+    write(FILE)
+    run("apply", "file.yaml", "--yes")
+    before = ledger(Integrations.list)
+    write(WRONG_CASE)
+    refused = run("apply", "file.yaml", "--yes")
+    assert refused.code == 1
+    assert refused.err.startswith("spring-quiz: not changed: the check finds errors\n")
+    assert ledger(Integrations.list) == before
+    asked = len(sandbox_server.sandbox.journal)
+    forced = run("apply", "file.yaml", "--yes", "--force")
+    assert forced.out.endswith("spring-quiz: changed, active\n")
+    assert len(sandbox_server.sandbox.journal) == asked
+
+
+def test_what_changes_nothing_that_is_sent_is_not_checked(run, write, sandbox_server):
+    """A webhook secret can be rotated by a file while Cordial is down."""
     write(FILE)
     run("apply", "file.yaml", "--yes")
     asked = len(sandbox_server.sandbox.journal)
-    write(WRONG_CASE)
-    assert run("apply", "file.yaml", "--yes").out.endswith("spring-quiz: changed, active\n")
+    rotated = {"SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET": "whsec-another-fedcba98"}
+    assert run("apply", "file.yaml", "--yes", **rotated).code == 0
     assert len(sandbox_server.sandbox.journal) == asked
 
 
