@@ -3,7 +3,6 @@
 import html
 import re
 import unicodedata
-from collections.abc import Iterable
 from functools import lru_cache
 
 _LONGEST_KEPT = 64  # characters of a text whose folded form is remembered: keys and labels repeat
@@ -31,11 +30,6 @@ def fold(name: str) -> str:
     every kind of space and dash, and characters that show nothing make no difference.
     """
     return _known_name(name) if len(name) <= _LONGEST_KEPT else _name(name)
-
-
-def fold_all(names: Iterable[str]) -> list[str]:
-    """Return `fold` of each name."""
-    return [_known_name(each) if len(each) <= _LONGEST_KEPT else _name(each) for each in names]
 
 
 def fold_label(text: str) -> str:

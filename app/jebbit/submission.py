@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
-from app.jebbit.folding import fold, fold_all
+from app.jebbit.folding import fold
+from app.jebbit.keys import Keys, keys_of
 from app.jebbit.url_parameters import UrlParameters, read_parameters
 
 MAX_ITEMS = 1_000
@@ -62,22 +63,19 @@ class Submission:
     attributes: Mapping[str, JsonValue]
 
     @cached_property
-    def _keys(self) -> Mapping[str, Sequence[str]]:
-        """The keys as sent, by their folded names."""
-        keys: dict[str, list[str]] = {}
-        for key, folded in zip(self.attributes, fold_all(self.attributes), strict=True):
-            keys.setdefault(folded, []).append(key)
-        return keys
+    def _keys(self) -> Keys:
+        """What follows from the keys alone."""
+        return keys_of(tuple(self.attributes))
 
     @cached_property
     def url_parameters(self) -> UrlParameters:
         """The names that may have come from the page's URL."""
-        return read_parameters(self.attributes)
+        return read_parameters(self.attributes, self._keys.of_page)
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
         """The attributes in the order of their keys: equal contents are so written alike."""
-        return {key: self.attributes[key] for key in sorted(self.attributes)}
+        return {key: self.attributes[key] for key in self._keys.in_order}
 
     def value(self, name: str) -> JsonValue:
         """Return the value that `find` finds, None where it is absent.
@@ -85,10 +83,10 @@ class Submission:
         Cheaper than `find`: it does not work out whether the value can be trusted.
         """
         value = self.attributes.get(name)
-        if value is None or not is_present(value):
-            key = self._find(name)
-            return None if key is None else self.attributes[key]
-        return value
+        if is_present(value):
+            return value
+        key = self._find(name)
+        return None if key is None else self.attributes[key]
 
     def find(self, name: str) -> Attribute | None:
         """Look an attribute up by its exact key, else by its folded one; None where it is absent.
@@ -101,12 +99,12 @@ class Submission:
     def find_all(self, name: str) -> Sequence[Attribute]:
         """Return every attribute that has this name in some spelling, null and blank ones too."""
         folded = fold(name)
-        return [self._attribute(key, folded) for key in self._keys.get(folded, ())]
+        return [self._attribute(key, folded) for key in self._keys.by_name.get(folded, ())]
 
     def _find(self, name: str) -> str | None:
         if is_present(self.attributes.get(name)):
             return name
-        keys = self._keys.get(fold(name), ())
+        keys = self._keys.by_name.get(fold(name), ())
         return next((key for key in keys if is_present(self.attributes[key])), None)
 
     def _attribute(self, key: str, folded: str) -> Attribute:
@@ -141,7 +139,8 @@ def parse(body: bytes) -> list[Item]:
     if len(document) > MAX_ITEMS:
         raise TooManyItems(f"The body holds {len(document)} items; at most {MAX_ITEMS} are taken.")
     items = list(_items(document))
-    if _quotes(body) == sum(_quotes(each.payload) for each in items):
+    infinite = any(_INFINITY in each.payload for each in items)
+    if not infinite and _quotes(body) == sum(_quotes(each.payload) for each in items):
         return items
     return list(_items(_as_list(_load_lenient(body))))  # it tells keys that are written twice
 
@@ -161,6 +160,9 @@ def _as_list(document: JsonValue) -> list[JsonValue]:
     if not isinstance(document, list):
         raise UnreadableBody("The body is JSON, but neither an object nor an array of objects.")
     return document
+
+
+_INFINITY: Final = b'Infinity"'  # how 1e999 is written out again: with quotes it did not have
 
 
 def _quotes(json_text: bytes) -> int:
@@ -224,7 +226,7 @@ def _items(entries: list[JsonValue]) -> Iterator[Item]:
     for entry in entries:
         # 1e999 reads as infinity, which JSON cannot say: from here on it is a word.
         payload = to_json(entry, inf_nan_mode="strings")
-        attributes = _attributes(_from_json(payload) if b'Infinity"' in payload else entry)
+        attributes = _attributes(_from_json(payload) if _INFINITY in payload else entry)
         if attributes is None:
             yield Item(payload, None)
         elif attributes:  # an envelope without attributes holds no submission

@@ -9,9 +9,8 @@ counts. A name too many costs a look by a person. A name too few subscribes a st
 import html
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,6 +18,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from app.jebbit.folding import fold
+from app.jebbit.keys import keys_of, speaks_of_page
 
 # What may be read at most; beyond it every key of the submission may be a parameter.
 _MOST_CHARACTERS: Final = 65_536  # of all the texts of a submission, each reading counted
@@ -26,10 +26,8 @@ _MOST_READINGS: Final = 16  # of one text: plain, decoded, decoded once more ...
 _MOST_NAMED: Final = 1_000_000  # characters of all the names tried
 _MOST_LEVELS: Final = 8  # of JSON texts in JSON texts
 
-_LONGEST_KEPT: Final = 64  # characters of a key for which we remember whether it speaks of a page
+_LONGEST_SHOWN: Final = 64  # characters of a key
 
-# Keys under which the page's address or its parameters stand, in Jebbit's form or one like it.
-_PAGE = re.compile("url|uri|href|link|page|param|query|referr?er|location")
 _ASSIGNED = re.compile(r"[=:?#;,./{}()\[\]\"'<>|\\\s]")
 _MAY_ASSIGN = re.compile(r"[=%&\\\\]|[^\x00-\x7f]")
 _BETWEEN_NAMES = re.compile(r"[&?#;]")
@@ -47,44 +45,62 @@ _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
 class UrlParameters:
     """The names that some reading of the page's URL finds, in folded form.
 
-    `readings` tells for each where it was found, for a person to read. `unread` says why every name
+    `readings` tells for each in which text it was found, and how. `unread` says why every name
     counts as found, if one does: there was more to read than we read.
     """
 
-    readings: Mapping[str, str] = field(default_factory=dict)
+    readings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     unread: str | None = None
 
     def reading(self, name: str) -> str | None:
-        """Say where a folded name was found; None where no reading finds it."""
-        return self.readings.get(name) or self.unread
+        """Say where a folded name was found, for a person to read; None if it was not."""
+        if found := self.readings.get(name):
+            place, how = found
+            return f"{place} holds it as {how}"
+        return self.unread
 
 
-def read_parameters(attributes: Mapping[str, JsonValue]) -> UrlParameters:
+def read_parameters(
+    attributes: Mapping[str, JsonValue], of_page: Set[str] | None = None
+) -> UrlParameters:
     """Read the names out of every text of a submission that may hold the page's address.
 
     Under keys that speak of a page, a URL or parameters we read texts with and without `=`, and the
     keys of objects. Elsewhere we read what stands before a `=`.
+
+    Args:
+        attributes: of the submission.
+        of_page: the keys among them that speak of a page, if the caller knows them.
     """
+    if of_page is None:
+        of_page = keys_of(tuple(attributes)).of_page
     reader = _Reader()
     try:
-        for key, value in attributes.items():
-            # Cheap, and nearly always all that is done with an answer.
-            if _speaks_of_page(key) or not isinstance(value, str) or _may_assign(value):
-                reader.read(key, value)
+        for key in of_page:
+            reader.read(key, attributes[key], of_page=True)
+        for key, value in _others(attributes, of_page):
+            reader.read(key, value, of_page=False)
     except _TooMuch as error:
         return UrlParameters(reader.readings, f"more stands in {error.place} than is read of a URL")
     return UrlParameters(reader.readings)
 
 
-def _speaks_of_page(key: str) -> bool:
-    return _known_page(key) if len(key) <= _LONGEST_KEPT else _is_page(key)
-
-
-def _is_page(key: str) -> bool:
-    return bool(_PAGE.search(fold(key)))
-
-
-_known_page = lru_cache(maxsize=4_096)(_is_page)
+def _others(
+    attributes: Mapping[str, JsonValue], of_page: Set[str]
+) -> Iterable[tuple[str, JsonValue]]:
+    """Return the other attributes that may hold an address: nearly always none."""
+    texts: dict[str, str] = {}
+    nested: dict[str, JsonValue] = {}
+    for key, value in attributes.items():
+        if key in of_page:
+            continue
+        if isinstance(value, str):
+            texts[key] = value
+        elif isinstance(value, list | dict):
+            nested[key] = value
+    if _may_assign("\n".join(texts.values())):  # cheaper than to ask each
+        nested.update(texts)
+    return nested.items()
 
 
 def _may_assign(text: str) -> bool:
@@ -102,15 +118,15 @@ class _Reader:
     """Collects names; raises `_TooMuch` before it has cost too much."""
 
     def __init__(self) -> None:
-        self.readings: dict[str, str] = {}
+        self.readings: dict[str, tuple[str, str]] = {}
         self._place = ""
         self._characters = 0
         self._named = 0
 
-    def read(self, place: str, value: JsonValue) -> None:
+    def read(self, place: str, value: JsonValue, *, of_page: bool) -> None:
         """Read one attribute."""
-        self._place = place if len(place) <= _LONGEST_KEPT else f"{place[:_LONGEST_KEPT]}..."
-        self._value(value, of_page=_speaks_of_page(place), bare=True, level=0)
+        self._place = place if len(place) <= _LONGEST_SHOWN else f"{place[:_LONGEST_SHOWN]}..."
+        self._value(value, of_page=of_page, bare=True, level=0)
 
     def _value(self, value: JsonValue, *, of_page: bool, bare: bool, level: int) -> None:
         if level > _MOST_LEVELS:
@@ -124,8 +140,9 @@ class _Reader:
             for key, item in value.items():
                 if of_page:
                     self._found(key, "the key of an object")
-                page = _speaks_of_page(key)
-                names = page or not of_page or fold(key) in _NAMING_KEYS
+                page = speaks_of_page(key)
+                # A number is the key of a list written as an object.
+                names = page or not of_page or fold(key) in _NAMING_KEYS or key.isdigit()
                 self._value(item, of_page=of_page or page, bare=names, level=level)
 
     def _text(self, text: str, *, of_page: bool, bare: bool, level: int) -> None:
@@ -151,13 +168,17 @@ class _Reader:
 
     def _found(self, name: str, how: str) -> None:
         for reading in self._readings_of(name) if _is_encoded(name) else (name,):
-            for each in (reading, reading.partition("[")[0]):
-                self._named += len(each)
-                if self._named > _MOST_NAMED:
-                    raise _TooMuch(self._place)
-                folded = fold(each.replace("+", " ").strip(_AROUND_NAMES))
-                if folded and folded not in self.readings:
-                    self.readings[folded] = f"{self._place} holds it as {how}"
+            self._add(reading, how)
+            if "[" in reading:
+                self._add(reading.partition("[")[0], how)
+
+    def _add(self, name: str, how: str) -> None:
+        self._named += len(name)
+        if self._named > _MOST_NAMED:
+            raise _TooMuch(self._place)
+        folded = fold(name.replace("+", " ").strip(_AROUND_NAMES))
+        if folded:
+            self.readings.setdefault(folded, (self._place, how))
 
     def _readings_of(self, text: str) -> list[str]:
         """Return a text as it stands, and as each order of decodings makes it."""

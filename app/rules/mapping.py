@@ -189,38 +189,22 @@ class FieldMapping:
         fields: dict[str, JsonValue] = {}
         warnings: list[PlanWarning] = []
         for rule in rules:
+            source = submission.value(rule.attribute) if rule.attribute else None
+            if source is not None and is_unfilled(source):
+                warnings.append(_unfilled(rule))
+                source = None
+            if source is None and (source := rule.default) is None:
+                continue
             try:
-                value = self._value(rule, submission, may_join, warnings)
+                value = convert(source, rule.type, rule.separator, self._labels)
             except NotConvertible:
                 warnings.append(_not_converted(rule))
                 continue
-            if value is not None:
+            if rule.type == "list" and not _may_have(value, rule, submission, may_join):
+                warnings.append(_not_joined(rule))
+            elif value is not None:
                 fields[rule.field] = value
         return Mapped(fields, warnings, submission, rules)
-
-    def _value(
-        self,
-        rule: Rule,
-        submission: Submission,
-        may_join: MayJoin,
-        warnings: list[PlanWarning],
-    ) -> JsonValue:
-        """Return what a rule sends; None for nothing."""
-        source = submission.value(rule.attribute) if rule.attribute else None
-        if is_unfilled(source):
-            warnings.append(_unfilled(rule))
-            source = None
-        if source is None:
-            source = rule.default
-        if source is None:
-            return None
-        value = convert(source, rule.type, rule.separator, self._labels)
-        if rule.type == "list" and value is True:
-            found = submission.find(rule.attribute) if rule.attribute else None
-            if not may_join(rule.lists_need, found):
-                warnings.append(_not_joined(rule))
-                return None
-        return value
 
     def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:
         """Yield a rule for each attribute that no rule names and the account has under that key."""
@@ -230,6 +214,14 @@ class FieldMapping:
             if account[key] == "geo" or isinstance(value, dict) or _is_nested(value):
                 continue
             yield Rule.model_construct(attribute=key, field=key, type=account[key])
+
+
+def _may_have(value: JsonValue, rule: Rule, submission: Submission, may_join: MayJoin) -> bool:
+    """Whether a list rule's value may be sent; only to join a list takes a right to it."""
+    if value is not True:
+        return True
+    found = submission.find(rule.attribute) if rule.attribute else None
+    return may_join(rule.lists_need, found)
 
 
 def _not_converted(rule: Rule) -> PlanWarning:

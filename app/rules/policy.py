@@ -66,8 +66,8 @@ FRESH_SECONDS: Final = 24 * 3600.0
 class RegionReading:
     """A person's region and what decided it.
 
-    `doubtful` where the submission names a country that may come from the page's URL, or that is
-    not understood: it decides nothing, but then nobody is taken for consenting by saying nothing.
+    `doubtful` where the submission names a country or region that may come from the page's URL, or
+    that is not understood. It decides nothing, but then nobody consents by saying nothing.
     `express` where the country's law takes no silence for consent.
     """
 
@@ -184,8 +184,10 @@ def read_region(
         name = source.attributes.country
         return RegionReading(region, "country", name, (eu or named)[0], doubtful, express)
     given = find_present(submission, source.attributes.region)
-    doubtful = doubtful or any(not is_believed(each, source) for each in given)
-    spoken = {_region_named(each.value): each for each in given if is_believed(each, source)}
+    spoken = {
+        _region_named(each.value) if is_believed(each, source) else None: each for each in given
+    }
+    doubtful = doubtful or None in spoken
     for region in (Region.EU, Region.NON_EU):
         if found := spoken.get(region):
             return RegionReading(region, "region", found.key, found.value, doubtful)

@@ -105,9 +105,11 @@ def agree(answers: Sequence[Answer]) -> Answer:
 
 
 # What a program writes that has no value, and a template that nobody filled in.
-_NO_VALUE = frozenset(("undefined", "null", "NaN", "[object Object]"))
 _PLACE = re.compile(r"\{\{[^{}]{1,200}\}\}")
-_WHOLE_PLACE = re.compile(r"\$\{[^{}]{1,200}\}|%%[^%]{1,200}%%|\*\|[^|]{1,200}\|\*")
+_UNFILLED = re.compile(
+    r"\s*(?:undefined|null|NaN|\[object Object\]"
+    r"|\$\{[^{}]{1,200}\}|%%[^%]{1,200}%%|\*\|[^|]{1,200}\|\*)\s*"
+)
 
 
 def is_unfilled(value: JsonValue) -> bool:
@@ -117,10 +119,10 @@ def is_unfilled(value: JsonValue) -> bool:
     """
     if not isinstance(value, str):
         return False
-    text = value.strip()
-    if text in _NO_VALUE or ("{{" in text and _PLACE.search(text)):
-        return True
-    return text[:1] in "$%*" and _WHOLE_PLACE.fullmatch(text) is not None
+    return _UNFILLED.fullmatch(value) is not None or ("{{" in value and bool(_PLACE.search(value)))
+
+
+_NO_LABELS = Labels()
 
 
 def convert(
@@ -137,7 +139,7 @@ def convert(
     Raises:
         NotConvertible: the value has no such form.
     """
-    return _CONVERTERS[to](value, separator, labels or Labels())
+    return _CONVERTERS[to](value, separator, labels or _NO_LABELS)
 
 
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
