@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo run sandbox test faults check format bench lock clean
+.PHONY: demo run sandbox test faults mutants check format bench lock clean
 
 demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
 	$(BIN)/python -m app demo $(ARGS)
@@ -28,6 +28,9 @@ test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's
 faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" repeats a run
 	$(BIN)/python -m tests.faults $(ARGS)
 	$(BIN)/python -m pytest --hypothesis-profile many tests/jebbit tests/rules tests/api/test_openapi.py
+
+mutants: $(READY) ## small changes of the code that no test notices; ARGS="app/rules/policy.py" for one file
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 check: $(READY) ## style, types, directions of imports
 	$(BIN)/ruff format --check .

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.delivery.gate import failed, rate_limited, refused, succeeded
+from app.delivery.gate import failed, rate_limited, refused, succeeded, untold
 from app.ledger.integrations import Gate
 from app.ledger.schema import GateState
 
@@ -68,10 +68,9 @@ def test_what_was_under_way_when_the_gate_shut_tells_nothing_new(state):
 
 
 def test_a_failed_probe_of_a_blocked_gate_waits_on():
-    """Cordial is away now; it is still shut, and will be asked again."""
-    gate = failed(shut(BLOCKED, failures=0), reason="HTTP 503", probe=True, now=NOW)
-    assert gate.state in (CLOSED, BLOCKED)
-    assert gate.until > NOW
+    """Cordial is away now: the gate is closed, since now, and asked again after five seconds."""
+    gate = failed(shut(BLOCKED, failures=0), reason="HTTP 503", probe=True, now=NOW + 9)
+    assert gate == Gate(CLOSED, "HTTP 503", NOW + 9, NOW + 9 + 5, 1)
 
 
 @pytest.mark.parametrize(("said", "held"), [(0, 1), (0.2, 1), (1, 1), (7, 7), (3600, 3600)])
@@ -104,6 +103,26 @@ def test_the_longest_wait_of_a_burst_holds(seconds, until):
     gate = rate_limited(Gate(), retry_after=9, now=NOW)
     gate = rate_limited(gate, retry_after=seconds, now=NOW + 1)
     assert (gate.until, gate.since) == (NOW + until, NOW)
+
+
+@pytest.mark.parametrize("state", [CLOSED, BLOCKED])
+def test_a_429_takes_the_place_of_what_shut_the_gate_before(state):
+    """Cordial answers again, and says when: not the longer wait of before, nor its beginning."""
+    gate = rate_limited(shut(state, until=NOW + 300), retry_after=7, now=NOW + 2)
+    assert gate == Gate(HELD, "Cordial answered 429, too many requests", NOW + 2, NOW + 9, 5)
+
+
+@pytest.mark.parametrize("state", [CLOSED, BLOCKED])
+def test_a_probe_that_was_not_sent_may_be_sent_at_once(state):
+    """It says nothing of Cordial: nothing else about the gate changes."""
+    gate = shut(state, until=NOW + 300)
+    assert untold(gate, now=NOW + 7) == Gate(state, "why", NOW, NOW + 7, 5)
+
+
+@pytest.mark.parametrize("gate", [Gate(failures=2), shut(HELD)])
+def test_without_a_probe_there_is_none_to_repeat(gate):
+    """An open gate needs none, and a wait that Cordial asked for is waited."""
+    assert untold(gate, now=NOW + 7) == gate
 
 
 def test_a_refusal_blocks_and_is_looked_at_every_five_minutes():

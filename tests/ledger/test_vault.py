@@ -1,5 +1,7 @@
 """What is kept secret stays so, and people are known by keys that say nothing of them."""
 
+import hmac
+
 import pytest
 
 from app.ledger.vault import Pseudonyms, Vault, WrongSecretKey
@@ -88,3 +90,76 @@ def test_a_contact_s_own_key_is_that_of_its_email_else_of_its_phone():
     assert mine.keys("ann@example.com", None) == (email, None)
     assert mine.keys(None, "+12225555151") == (phone, phone)
     assert mine.keys(None, None) == (None, None)
+
+
+# --- What earlier versions stored stays readable: known values, never to be changed ---------------
+
+STORED_SECRET = (
+    b"gAAAAABlU_EAglY19FTfr35bOdtwZKELKTqhXuPxTzju9kns-WBzlojZGELiFYM0CRau8H5Eo43Lbk8cPKBxYfUS6ogJ"
+    b"4Pwpvw=="
+)
+
+
+def test_a_secret_of_an_earlier_version_is_read():
+    """The way from `SECRET_KEY` to the key of encryption is part of what is stored."""
+    assert Vault([OLD]).decrypt(STORED_SECRET) == b"secret"
+
+
+def test_people_and_contents_of_an_earlier_version_are_known_again():
+    """Else an upgrade would let old answers pass newer ones, and take each repeat for new."""
+    mine = Pseudonyms(b"k" * 32)
+    content = b'{"a": 1}'
+    assert mine.email("ann@example.com") == "ebb356f2a2ca706e9bd5ded00ec4e913"
+    assert mine.phone("+12225555151") == "c6c218f25ecd7856021a0caef854b040"
+    assert mine.content(content) == "68ceb3b3c95b654933e0a88cfffdceb3"
+    assert mine.session("s-1", content) == "74a6d6e113ee3220397b82a9e5265079"
+    assert mine.session("s-1", content, 1_700_000_000.0) == "6553f10013ee3220397b82a9e5265079"
+
+
+def test_a_pseudonym_is_a_keyed_digest_of_kind_and_value():
+    """HMAC-SHA256, of which 128 bits are kept: by another way than the code's own."""
+    digest = hmac.new(b"k" * 32, b"email\0ann@example.com", "sha256").hexdigest()
+    assert Pseudonyms(b"k" * 32).email("ann@example.com") == digest[:32]
+
+
+def test_what_is_rotated_is_read_with_the_newest_key_alone():
+    """And what none of the keys wrote is refused."""
+    rotated = Vault([NEW, OLD]).rotate(STORED_SECRET)
+    assert Vault([NEW]).decrypt(rotated) == b"secret"
+    with pytest.raises(WrongSecretKey):
+        Vault([OLD]).decrypt(rotated)
+    with pytest.raises(WrongSecretKey):
+        Vault([NEW]).rotate(STORED_SECRET)
+
+
+def test_the_last_second_of_an_unsigned_clock_has_its_place():
+    """Times fill eight digits of the key: 2106, not 2038, is where they end."""
+    mine = Pseudonyms(b"k" * 32)
+    assert mine.session("s", b"content", 2.0**32 - 1).startswith("ffffffff")
+    assert mine.session("s", b"content", 2.0**31).startswith("80000000")
+
+
+EMAIL, PHONE = "ann@example.com", "+12225555151"
+
+
+@pytest.mark.parametrize(
+    ("email", "phone", "email_at", "sms_at", "known"),
+    [
+        (EMAIL, PHONE, 1.0, 2.0, {"email": 1.0, "phone": 2.0}),
+        (EMAIL, PHONE, 1.0, None, {"email": 1.0}),
+        (EMAIL, PHONE, None, 2.0, {"phone": 2.0}),
+        (EMAIL, PHONE, 0.0, 0.0, {"email": 0.0, "phone": 0.0}),
+        (EMAIL, PHONE, None, None, {}),
+        (EMAIL, None, 1.0, 2.0, {"email": 1.0}),
+        (None, PHONE, 1.0, 2.0, {"phone": 2.0}),
+        (None, None, 1.0, 2.0, {}),
+    ],
+)
+def test_a_no_is_remembered_for_each_address_that_it_is_about(
+    email, phone, email_at, sms_at, known
+):
+    """Also one of the year 1970; a no to SMS of whom no number is known is about nobody."""
+    mine = Pseudonyms(b"k" * 32)
+    keys = {"email": mine.email(EMAIL), "phone": mine.phone(PHONE)}
+    said = mine.refused(email, phone, email_at=email_at, sms_at=sms_at)
+    assert said == {keys[kind]: at for kind, at in known.items()}
