@@ -279,6 +279,7 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
         accepting=GroupCommit(
             commit,
             weigh=_weigh,
+            source=lambda arrival: arrival.integration_id,
             group_weight=_GROUP_BYTES,
             waiting_weight=_WAITING_BYTES,
             seconds=_STORE_SECONDS,

@@ -1,8 +1,9 @@
 """Group commit: concurrent writers share one transaction, and so one sync of the disk."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -19,7 +20,9 @@ class TooManyWaiting(Exception):
 class GroupCommit(Generic[Item, Result]):
     """Gathers what arrives while one commit is under way into the next.
 
-    A lone writer does not wait for company: what is there is committed at once.
+    A lone writer does not wait for company: what is there is committed at once. Sources take turns:
+    each group holds about as much of every source that waits, and if the line is full, the source
+    that takes most of it gives way. So none can starve another.
     """
 
     def __init__(
@@ -27,6 +30,7 @@ class GroupCommit(Generic[Item, Result]):
         commit: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
         weigh: Callable[[Item], int],
+        source: Callable[[Item], Hashable] = lambda _: None,
         group_weight: int,
         waiting_weight: int,
         seconds: float | None = None,
@@ -37,6 +41,7 @@ class GroupCommit(Generic[Item, Result]):
         Args:
             commit: stores all of the group or, by raising, nothing of it.
             weigh: an item's weight; the two limits below are in the same unit.
+            source: who an item comes from; all from one, unless told otherwise.
             group_weight: a group is closed when it weighs this much.
             waiting_weight: beyond this, writers are turned away.
             seconds: how long a commit may take, before its writers get a `TimeoutError`.
@@ -44,12 +49,15 @@ class GroupCommit(Generic[Item, Result]):
         """
         self._commit = commit
         self._weigh = weigh
+        self._source = source
         self._group_weight = group_weight
         self._waiting_weight = waiting_weight
         self._seconds = seconds
         self._gather = gather
-        self._waiting: deque[_Waiting[Item, Result]] = deque()
-        self._weight = 0
+        # By source, whose turn is next first; a source that has nothing waiting is not there.
+        self._lines: dict[Hashable, deque[_Waiting[Item, Result]]] = {}
+        self._weights: defaultdict[Hashable, int] = defaultdict(int)  # what waits of each
+        self._weight = 0  # what waits, and what is being committed
         self._committer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -59,15 +67,38 @@ class GroupCommit(Generic[Item, Result]):
             TooManyWaiting: the line is full.
             Exception: whatever `commit` raised for this item's group.
         """
-        weight = self._weigh(item)
+        weight, source = self._weigh(item), self._source(item)
         if self._weight and self._weight + weight > self._waiting_weight:
-            raise TooManyWaiting
-        self._weight += weight
+            self._make_room(weight, source)
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, weight, done))
+        line = self._lines.get(source)
+        if line is None:
+            line = self._lines[source] = deque()
+        line.append((item, weight, done))
+        self._weight += weight
+        self._weights[source] += weight
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_waiting())
         return await done  # a caller that goes away does not take back what it handed in
+
+    def _make_room(self, weight: int, source: Hashable) -> None:
+        """Turn away the newest of whoever waits with most, or raise if that is the newcomer."""
+        while self._weight + weight > self._waiting_weight:
+            most = max(self._weights, key=lambda each: self._weights[each], default=source)
+            if self._weights[most] <= self._weights.get(source, 0) + weight:
+                raise TooManyWaiting
+            _, freed, done = self._lines[most].pop()
+            self._weight -= freed
+            self._forget(most, freed)
+            if not done.done():
+                done.set_exception(TooManyWaiting())
+                done.exception()  # a caller that went away leaves it unread
+
+    def _forget(self, source: Hashable, weight: int) -> None:
+        """Note that so much of a source no longer waits."""
+        self._weights[source] -= weight
+        if not self._lines[source]:
+            del self._lines[source], self._weights[source]
 
     async def drain(self) -> None:
         """Return when everything handed in is committed or refused."""
@@ -76,19 +107,33 @@ class GroupCommit(Generic[Item, Result]):
                 await asyncio.shield(self._committer)
 
     async def _commit_waiting(self) -> None:
-        while self._waiting:
+        while self._lines:
             group = self._next_group()
             await self._commit_group(group)
             self._weight -= sum([weight for _, weight, _ in group])
-            if self._waiting and self._gather:
+            if self._lines and self._gather:
                 await asyncio.sleep(self._gather)
 
     def _next_group(self) -> "list[_Waiting[Item, Result]]":
+        """Take about as much of each source, in the order in which each handed in its own."""
         group: list[_Waiting[Item, Result]] = []
         room = self._group_weight
-        while self._waiting and room > 0:
-            group.append(self._waiting.popleft())
-            room -= group[-1][1]
+        turns = [(0, place, source) for place, source in enumerate(self._lines)]  # a heap
+        served = set()
+        while turns and room > 0:
+            taken, place, source = turns[0]
+            line = self._lines[source]
+            group.append(line.popleft())
+            weight = group[-1][1]
+            room -= weight
+            served.add(source)
+            if line:
+                heapq.heapreplace(turns, (taken + weight, place, source))
+            else:
+                heapq.heappop(turns)
+            self._forget(source, weight)
+        for source in served & self._lines.keys():  # whoever was not served is next
+            self._lines[source] = self._lines.pop(source)
         return group
 
     async def _commit_group(self, group: "Sequence[_Waiting[Item, Result]]") -> None:

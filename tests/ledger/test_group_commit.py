@@ -131,3 +131,71 @@ async def test_drain_returns_when_all_is_committed(disk, gather):
     await draining
     assert disk.groups == [[1], [2]]
     await gather.committing.drain()
+
+
+@pytest.fixture
+def take_turns(disk):
+    """Hand in items of several sources at once, while another is being committed.
+
+    An item is a source's letter and a weight.
+    """
+    committing = GroupCommit[tuple[str, int], str](
+        disk.commit,
+        weigh=lambda each: each[1],
+        source=lambda each: each[0],
+        group_weight=10,
+        waiting_weight=50,
+    )
+
+    first: list[asyncio.Task[str]] = []
+
+    async def start(*items):
+        if not first:
+            first.append(asyncio.create_task(committing.submit(("z", 0))))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        tasks = [asyncio.create_task(committing.submit(each)) for each in items]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return tasks
+
+    return start
+
+
+async def test_sources_take_turns(disk, take_turns):
+    """Who comes last with little does not wait for all that another has handed in."""
+    tasks = await take_turns(*[("a", 5)] * 4, ("b", 1), ("b", 1), ("c", 2))
+    disk.free.set()
+    await asyncio.gather(*tasks)
+    assert disk.groups[1] == [("a", 5), ("b", 1), ("c", 2), ("b", 1), ("a", 5)]
+    assert disk.groups[2] == [("a", 5), ("a", 5)]
+
+
+async def test_who_was_not_served_is_next(disk, take_turns):
+    """Where not all sources fit into a group, none is left out for ever."""
+    tasks = await take_turns(*[(each, 10) for each in "abab"], ("c", 1))
+    disk.free.set()
+    await asyncio.gather(*tasks)
+    assert disk.groups[1:] == [[("a", 10)], [("b", 10)], [("c", 1), ("a", 10)], [("b", 10)]]
+
+
+async def test_who_fills_the_line_gives_way(disk, take_turns):
+    """The newest of the source that waits with most is turned away, for one that has less."""
+    tasks = await take_turns(*[("a", 12)] * 4)
+    newcomer, another = await take_turns(("b", 12), ("a", 12))
+    with pytest.raises(TooManyWaiting):
+        await tasks[3]
+    with pytest.raises(TooManyWaiting):
+        await another
+    disk.free.set()
+    assert await newcomer == "stored ('b', 12)"
+    assert len(await asyncio.gather(*tasks[:3])) == 3
+
+
+async def test_a_source_turns_away_nobody_with_less(disk, take_turns):
+    """Only what takes more than the newcomer would gives way."""
+    tasks = await take_turns(("a", 13), ("b", 13), ("c", 13))
+    with pytest.raises(TooManyWaiting):
+        await (await take_turns(("d", 13)))[0]
+    disk.free.set()
+    assert len(await asyncio.gather(*tasks)) == 3
