@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD = 64 * 1024  # bytes of a request's head; of its trailers; of a chunk's framing
 MOST_HEADERS = 100
+_PIECE = 16 * 1024  # bytes that are read at once; what is over a bound is seen after each
+_MOST_PIECES = 10_000  # of a body: it is as dear to take one byte as to take a thousand
 MOST_CONNECTIONS = 4_096
 _MOST_AHEAD = 8  # requests on a connection that wait for the answer to an earlier one
 _MOST_HEADS = 64 * 1024 * 1024  # bytes of head of all requests that are still arriving
@@ -39,9 +41,8 @@ class Refused(Exception):
 class Connection(HttpToolsProtocol):
     """A connection within bounds.
 
-    Two counts are kept of the bytes that are not body: those since the last byte of body, so that
-    a head, a chunk's framing and the trailers have the same bound; and all of the request less the
-    body itself, so that a body in chunks of one byte is refused too.
+    Bytes are counted from one piece of body to the next, so that a head, a chunk's framing and the
+    trailers have the same bound; and the pieces, so that a body in chunks of a byte is refused too.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -52,7 +53,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._arrived = False  # the newest request, whole
         self._beside = 0
-        self._excess = 0
+        self._pieces = 0
         self._discarded = 0
         self._large_head = False
         self._over = False  # nothing more is read
@@ -68,23 +69,22 @@ class Connection(HttpToolsProtocol):
                 self._answer(HTTPStatus.SERVICE_UNAVAILABLE, _TOO_MANY)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, in pieces that are no larger than what is bounded."""
-        if len(data) <= MOST_HEAD:
+        """Read on, in pieces."""
+        if len(data) <= _PIECE:
             self._read(data)
             return
-        for start in range(0, len(data), MOST_HEAD):
-            self._read(data[start : start + MOST_HEAD])
+        for start in range(0, len(data), _PIECE):
+            self._read(data[start : start + _PIECE])
 
     def _read(self, data: bytes) -> None:
         if self._over or self.transport.is_closing():
             return
         self._beside += len(data)
-        self._excess += len(data)
         super().data_received(data)
         if self._arrived or self._over:
             return
-        most_beside = max(self._beside, self._excess)
-        if most_beside > MOST_HEAD or (self._begun and len(self.headers) > MOST_HEADERS):
+        too_many = self._begun and len(self.headers) > MOST_HEADERS
+        if too_many or self._beside > MOST_HEAD or self._pieces > _MOST_PIECES:
             self._large_head = self._in_head
             self.send_400_response(_TOO_MUCH)
 
@@ -109,7 +109,7 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take some of a body; after the answer it is let go by, up to a bound."""
         self._beside = 0
-        self._excess -= 2 * len(body)
+        self._pieces += 1
         super().on_body(body)
         if self.cycle.response_complete:
             self._discarded += len(body)
@@ -120,7 +120,7 @@ class Connection(HttpToolsProtocol):
         """Note that the request is there."""
         super().on_message_complete()
         self._begun, self._arrived = False, True
-        self._beside = self._excess = self._discarded = 0
+        self._beside = self._pieces = self._discarded = 0
 
     # --- What is refused ------------------------------------------------------------------
 

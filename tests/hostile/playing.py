@@ -1,0 +1,198 @@
+"""Plays attacks against a real process, and measures what a good webhook feels meanwhile."""
+
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from rich.box import MARKDOWN
+from rich.table import Table
+
+from app.serving import free_port
+from tests.faults.harness import ROOT, SECRET, Number, Process, Stage, submission
+from tests.hostile.attacks import ATTACKS, GREEDY, GREEDY_SECRET, HOSTILE, answer_to, webhook
+
+BOTH = (  # of these the ledger is part; the others end before it
+    "wrong signatures, 500 a second",
+    "made-up ids, 500 a second",
+    "48 x 0.9 MB from another source",
+    "full batches from another source",
+    "75,000 keys of their own",
+)
+_PAUSE = 0.02  # s between two good webhooks
+_WORST_MEDIAN = 0.5  # s; the machine may be busy with other things
+_WORST = 5.0  # s
+_MOST_GROWN = 200.0  # MB
+_NEVER_LOGGED = "ann.secret"
+
+
+@dataclass(frozen=True)
+class Felt:
+    """What good webhooks felt: seconds from the first byte sent to the whole answer."""
+
+    times: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        """Of all of them."""
+        return statistics.median(self.times)
+
+    @property
+    def worst(self) -> float:
+        """The slowest."""
+        return max(self.times)
+
+    def __str__(self) -> str:
+        return f"{self.median * 1000:.1f} / {self.worst * 1000:.0f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of an attack; memory in MB."""
+
+    attack: str
+    engine: str
+    met: Counter[str]
+    quiet: Felt
+    attacked: Felt
+    before: float
+    most: float
+    after: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether good webhooks were served and nothing was filled."""
+        soon = self.attacked.median < _WORST_MEDIAN and self.attacked.worst < _WORST
+        return soon and self.most - self.before < _MOST_GROWN
+
+    @property
+    def told(self) -> str:
+        """What the attack met."""
+        return ", ".join(f"{number} x {came}" for came, number in self.met.most_common(4))
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as the documentation shows them."""
+    columns = (
+        "tried",
+        "engine",
+        "met",
+        "good webhook before, ms (median / worst)",
+        "meanwhile",
+        "MB before",
+        "most",
+        "after",
+    )
+    made = Table(*columns, box=MARKDOWN)
+    for each in rows:
+        memory = (f"{megabytes:.0f}" for megabytes in (each.before, each.most, each.after))
+        felt = str(each.quiet), str(each.attacked)
+        made.add_row(each.attack, each.engine, each.told, *felt, *memory)
+    return made
+
+
+class Scene:
+    """A stage with one service, a good source, a greedy one, and an account that means harm."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Begin."""
+        self._stage = stage
+        self._numbers = count()
+        self._cordial_port = free_port()
+        hosts = f"{stage.settings['CORDIAL_EXTRA_HOSTS']},127.0.0.1:{self._cordial_port}"
+        hook = f"http://127.0.0.1:{self._cordial_port}/hook"
+        stage.sandbox.start()
+        stage.replica(CORDIAL_EXTRA_HOSTS=hosts, NOTIFY_URL=hook)
+        (self._service,) = stage.replicas
+        stage.create()
+        secrets = {"webhook_secrets": [GREEDY_SECRET]}
+        stage.create(name=GREEDY, state="paused", jebbit=secrets)
+        account = {"account_url": f"http://127.0.0.1:{self._cordial_port}", "api_key": "key"}
+        stage.create(name=HOSTILE, cordial=account, jebbit=secrets)
+
+    def play(self, attack: str, seconds: float) -> Row:
+        """Attack for so long; return what was felt before and meanwhile."""
+        before = memory(self._service)
+        quiet, _ = self._post(seconds / 2)
+        with self._attacking(attack) as met:
+            attacked, most = self._post(seconds)
+        after = memory(self._service)
+        self._end_of(GREEDY)
+        return Row(attack, self._stage.engine, met, quiet, attacked, before, most, after)
+
+    def end(self) -> None:
+        """Let everything good be delivered, and hold the log to what it may say."""
+        self._stage.ops("DELETE", f"/integrations/{HOSTILE}?force=true")
+        self._stage.settle()
+        assert _NEVER_LOGGED not in self._service.log.read_text(errors="replace")
+
+    def _post(self, seconds: float) -> tuple[Felt, float]:
+        """Post good webhooks for so long; return what they felt, and the most memory seen."""
+        times, most = [], 0.0
+        end = time.monotonic() + seconds
+        address = "127.0.0.1", int(self._service.url.rpartition(":")[2])
+        with socket.create_connection(address, timeout=30) as connection:
+            while time.monotonic() < end or not times:
+                number = f"good{next(self._numbers)}", 0
+                times.append(self._post_one(connection, number))
+                most = max(most, memory(self._service))
+                time.sleep(_PAUSE)
+        return Felt(times), most
+
+    def _post_one(self, connection: socket.socket, number: Number) -> float:
+        request = webhook(json.dumps(submission(*number)).encode(), SECRET)
+        started = time.perf_counter()
+        connection.sendall(request)
+        status = answer_to(connection)
+        took = time.perf_counter() - started
+        assert status == "202", f"a good webhook was answered {status} after {took:.1f} s"
+        self._stage.accepted.add(number)
+        return took
+
+    @contextmanager
+    def _attacking(self, attack: str) -> Iterator[Counter[str]]:
+        met: Counter[str] = Counter()
+        ports = self._service.url.rpartition(":")[2], str(self._cordial_port)
+        command = [sys.executable, "-m", "tests.hostile.attacks", attack, *ports]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT, text=True) as attacker:
+            assert attacker.stdout is not None
+            assert attacker.stdout.readline() == "begun\n"
+            try:
+                yield met
+            finally:
+                told, _ = attacker.communicate()
+        met.update(json.loads(told))
+
+    def _end_of(self, integration: str) -> None:
+        """Forget what waits of an integration that never sends: it would slow down the next."""
+        answer = self._stage.ops("DELETE", f"/integrations/{integration}?force=true")
+        assert answer.status_code == 204, answer.text
+        secrets = {"webhook_secrets": [GREEDY_SECRET]}
+        self._stage.create(name=integration, state="paused", jebbit=secrets)
+
+
+def memory(process: Process) -> float:
+    """Return how much memory a process holds, in MB; 0 where that is not told."""
+    status = Path(f"/proc/{process.pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def play(stage: Stage, attacks: Sequence[str], seconds: float) -> list[Row]:
+    """Play attacks one after the other against one process."""
+    scene = Scene(stage)
+    rows = [scene.play(each, seconds) for each in attacks]
+    scene.end()
+    return rows
+
+
+ALL = tuple(ATTACKS)
