@@ -18,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MOST_HEAD = 64 * 1024  # bytes of a request's head; of its trailers; of a chunk's framing
 MOST_HEADERS = 100
 _PIECE = 16 * 1024  # bytes that are read at once; what is over a bound is seen after each
-_MOST_PIECES = 10_000  # of a body: it is as dear to take one byte as to take a thousand
+_LEAST_PIECE = 256  # bytes of body, on the average: one byte is as dear to take as a thousand
+_MOST_SMALL = 1_000  # pieces of body that may be smaller than that
 MOST_CONNECTIONS = 4_096
 _MOST_AHEAD = 8  # requests on a connection that wait for the answer to an earlier one
 _MOST_HEADS = 64 * 1024 * 1024  # bytes of head of all requests that are still arriving
@@ -42,7 +43,8 @@ class Connection(HttpToolsProtocol):
     """A connection within bounds.
 
     Bytes are counted from one piece of body to the next, so that a head, a chunk's framing and the
-    trailers have the same bound; and the pieces, so that a body in chunks of a byte is refused too.
+    trailers have the same bound; and what the pieces lack in size is added up, so that a body in
+    chunks of a byte is refused too.
     """
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -53,7 +55,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._arrived = False  # the newest request, whole
         self._beside = 0
-        self._pieces = 0
+        self._lacking = 0
         self._discarded = 0
         self._large_head = False
         self._over = False  # nothing more is read
@@ -84,7 +86,8 @@ class Connection(HttpToolsProtocol):
         if self._arrived or self._over:
             return
         too_many = self._begun and len(self.headers) > MOST_HEADERS
-        if too_many or self._beside > MOST_HEAD or self._pieces > _MOST_PIECES:
+        too_small = self._lacking > _MOST_SMALL * _LEAST_PIECE
+        if too_many or too_small or self._beside > MOST_HEAD:
             self._large_head = self._in_head
             self.send_400_response(_TOO_MUCH)
 
@@ -109,7 +112,7 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take some of a body; after the answer it is let go by, up to a bound."""
         self._beside = 0
-        self._pieces += 1
+        self._lacking += _LEAST_PIECE - len(body)
         super().on_body(body)
         if self.cycle.response_complete:
             self._discarded += len(body)
@@ -120,7 +123,7 @@ class Connection(HttpToolsProtocol):
         """Note that the request is there."""
         super().on_message_complete()
         self._begun, self._arrived = False, True
-        self._beside = self._pieces = self._discarded = 0
+        self._beside = self._lacking = self._discarded = 0
 
     # --- What is refused ------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ _WAITING_BYTES = 64 * 1024 * 1024  # more payload waiting for a commit: webhooks
 _STORE_SECONDS = 10.0  # a commit that takes longer: its webhooks get 503
 _GATHER_SECONDS = 0.002  # pause between commits under load: fewer, larger ones are cheaper
 _ARRIVAL_BYTES = 512  # how much an arrival weighs besides its payload
+_ITEM_BYTES = 4_096  # and each of its submissions: a small row takes as long as so much payload
 
 _DESCRIPTION = """
 Receives Jebbit's experience-completion webhooks and keeps Cordial's contacts right.
@@ -293,7 +294,7 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
 
 
 def _weigh(arrival: Arrival) -> int:
-    return _ARRIVAL_BYTES + sum(len(item.payload) for item in arrival.items)
+    return _ARRIVAL_BYTES + sum(_ITEM_BYTES + len(item.payload) for item in arrival.items)
 
 
 @asynccontextmanager

@@ -1,9 +1,11 @@
 """Receiving Jebbit's webhooks."""
 
+import asyncio
 import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, NamedTuple
 
@@ -23,7 +25,7 @@ from app.jebbit.signature import InvalidSignature, Signature
 from app.jebbit.submission import Item, TooManyItems, UnreadableBody, parse
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, NewSubmission
 from app.ledger.database import UNAVAILABLE
-from app.ledger.group_commit import TooManyWaiting
+from app.ledger.group_commit import GroupCommit, TooManyWaiting
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.rules.integration import Integration
 from app.rules.plan import facts
@@ -34,6 +36,11 @@ _WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)")
 _SIGNATURE = signature.HEADER.encode()
 _TEST = signature.TEST_HEADER.encode()
 _LONGEST_SHOWN = 100  # characters of an unknown id, which may be as long as a URL
+
+# What takes the event loop no longer than a moment; what is larger is split in its turn.
+_BRIEF_BYTES = 16 * 1024
+_BRIEF_ITEMS = 25
+_WAITING_BYTES = 64 * 1024 * 1024  # of bodies that wait to be split, before they are turned away
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -127,6 +134,7 @@ class Door:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._line = _line()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a webhook, and leave everything else to the application."""
@@ -137,7 +145,7 @@ class Door:
         state: State = scope["app"].state.service
         note = Note(begin_request(scope))
         try:
-            answer = await _noted(state, named[1], scope["headers"], receive, note)
+            answer = await _noted(state, self._line, named[1], scope["headers"], receive, note)
         except Problem as problem:
             response = respond(problem)
         except UNAVAILABLE:
@@ -163,13 +171,18 @@ async def _send(send: Send, answer: bytes, request_id: str) -> None:
 
 
 async def _noted(
-    state: State, integration_id: str, headers: RawHeaders, receive: Receive, note: Note
+    state: State,
+    line: "_Line",
+    integration_id: str,
+    headers: RawHeaders,
+    receive: Receive,
+    note: Note,
 ) -> bytes:
     """Take a webhook, return the answer, and write down how it went, however that was."""
     started, head = time.perf_counter(), dict(headers)
     with state.traces.webhook(head) as span:
         try:
-            taken = _Webhook(integration_id, headers, head, receive, span.traceparent)
+            taken = _Webhook(integration_id, headers, head, receive, span.traceparent, line)
             return await _take(state, taken, note)
         except BaseException as error:
             note.failed(error)
@@ -186,6 +199,7 @@ class _Webhook(NamedTuple):
     head: Mapping[bytes, bytes]  # the same, the last one of each name
     receive: Receive
     traceparent: str | None
+    line: "_Line"
 
     @property
     def signature(self) -> str | None:
@@ -213,7 +227,7 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
     now = state.clock()
     stored, signed_at = await _signed_by(state, stored, signed, body, now, note)
     note.test = _TEST in webhook.head
-    items, unreadable = _read_items(state, stored.integration, body, now)
+    items, unreadable = await _items(webhook.line, _Signed(state, stored, body, now), note)
     arrival = Arrival(
         integration_id=stored.id,
         fingerprint=f"{signed_at:012x}{hashlib.sha256(body).hexdigest()[:52]}",
@@ -305,17 +319,60 @@ def _unknown(integration_id: str) -> Problem:
     )
 
 
-def _read_items(
-    state: State, integration: Integration, body: bytes, now: float
-) -> tuple[list[NewSubmission], UnreadableBody | None]:
-    """Split the body; one that cannot be read is kept whole, as one item."""
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A signed body that is to be split."""
+
+    state: State
+    stored: StoredIntegration
+    body: bytes
+    now: float
+
+
+_Items = tuple[list[NewSubmission], UnreadableBody | None]
+_Line = GroupCommit[_Signed, _Items]
+
+
+def _line() -> _Line:
+    """Return the line in which large bodies wait to be split: one at a time, sources in turn."""
+
+    async def split_next(next_one: Sequence[_Signed]) -> Sequence[_Items]:
+        return [await _split(each) for each in next_one]
+
+    return GroupCommit(
+        split_next,
+        weigh=lambda signed: len(signed.body),
+        source=lambda signed: signed.stored.id,
+        group_weight=1,
+        waiting_weight=_WAITING_BYTES,
+    )
+
+
+async def _items(line: _Line, signed: _Signed, note: Note) -> _Items:
+    """Split a body, a large one in its turn: what is short goes on meanwhile."""
+    if len(signed.body) <= _BRIEF_BYTES:
+        return await _split(signed)
     try:
-        items = parse(body)
+        return await line.submit(signed)
+    except TooManyWaiting:
+        note.reason = "too_many_waiting"
+        raise ledger_unavailable() from None
+
+
+async def _split(signed: _Signed) -> _Items:
+    """Split a body; one that cannot be read is kept whole, as one item."""
+    try:
+        items = parse(signed.body)
     except TooManyItems as error:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
     except UnreadableBody as error:
-        return [NewSubmission(body, readable=False)], error
-    return [_new(state, integration, item, now) for item in items], None
+        return [NewSubmission(signed.body, readable=False)], error
+    made = []
+    for number, item in enumerate(items):
+        if number and number % _BRIEF_ITEMS == 0:
+            await asyncio.sleep(0)
+        made.append(_new(signed.state, signed.stored.integration, item, signed.now))
+    return made, None
 
 
 def _new(state: State, integration: Integration, item: Item, received_at: float) -> NewSubmission:

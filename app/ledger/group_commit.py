@@ -42,7 +42,7 @@ class GroupCommit(Generic[Item, Result]):
             commit: stores all of the group or, by raising, nothing of it.
             weigh: an item's weight; the two limits below are in the same unit.
             source: who an item comes from; all from one, unless told otherwise.
-            group_weight: a group is closed when it weighs this much.
+            group_weight: the most a group weighs, unless it is a single item.
             waiting_weight: beyond this, writers are turned away.
             seconds: how long a commit may take, before its writers get a `TimeoutError`.
             gather: how many seconds to wait for more, where some waits already when a commit ends.
@@ -123,8 +123,10 @@ class GroupCommit(Generic[Item, Result]):
         while turns and room > 0:
             taken, place, source = turns[0]
             line = self._lines[source]
+            weight = line[0][1]
+            if group and weight > room:
+                break
             group.append(line.popleft())
-            weight = group[-1][1]
             room -= weight
             served.add(source)
             if line:

@@ -5,6 +5,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import MARKDOWN
@@ -14,7 +15,11 @@ from rich.table import Table
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.stage import Report
 from tests.faults.theatre import Theatre
+from tests.hostile.playing import ALL, ON_THE_LEDGER, Row, play
+from tests.hostile.playing import table as hostile_table
 
+_HOSTILE = "strangers"
+_SECONDS = 5.0  # of each attack
 _COLUMNS = (
     "scenario",
     "engine",
@@ -38,7 +43,8 @@ def main() -> int:
     parser.add_argument("--scale", type=int, help="instead of each scenario's own")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    reports = []
+    reports: list[Report] = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder, Theatre(Path(folder)) as theatre:
         for name, (play, engines, long) in SCENARIOS.items():
             for engine in engines if chosen.only in name else ():
@@ -50,8 +56,31 @@ def main() -> int:
                 report.seconds = time.monotonic() - started
                 reports.append(report)
                 print(report, flush=True)
+        for engine, attacks in (("sqlite", ALL), ("postgresql", ON_THE_LEDGER)):
+            if chosen.only in _HOSTILE:
+                rows += _hostile(theatre, engine, attacks, chosen.seed, reports)
     Console(width=400).print(_table(reports))
-    return 0 if all(each.sound for each in reports) else 1
+    if rows:
+        Console(width=400).print(hostile_table(rows))
+    return 0 if all(each.sound for each in (*reports, *rows)) else 1
+
+
+def _hostile(
+    theatre: Theatre, engine: str, attacks: Sequence[str], seed: int, reports: list[Report]
+) -> list[Row]:
+    """Play what strangers do; what is lost meanwhile is reported as for the others."""
+    rows: list[Row] = []
+    started = time.monotonic()
+    try:
+        report = theatre.play(
+            _HOSTILE, lambda stage, _: play(stage, attacks, _SECONDS, rows), engine, seed, 1
+        )
+    except Exception as error:
+        report = Report(_HOSTILE, engine, seed, failure=repr(error))
+    report.seconds = time.monotonic() - started
+    reports.append(report)
+    print(report, flush=True)
+    return rows
 
 
 def _table(reports: list[Report]) -> Table:

@@ -1,7 +1,7 @@
-"""What strangers do, each by itself: `python -m tests.hostile.attacks NAME PORT CORDIAL_PORT`.
+"""What strangers do: `python -m tests.hostile.attacks PORT CORDIAL_PORT`, on this machine alone.
 
-An attack goes on until its standard input is closed, then tells as JSON what it met. It runs in a
-process of its own, so that it takes no time of whoever measures meanwhile; on this machine alone.
+Attacks run in a process of their own, so that they take no time of whoever measures meanwhile. A
+line of its input names one, the next line ends it; then it tells as JSON what the attack met.
 """
 
 import gzip
@@ -17,7 +17,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from app.jebbit.signature import HEADER, sign
-from tests.faults.harness import SECRET
 
 GOOD, GREEDY, HOSTILE = "spring-quiz", "greedy", "hostile-account"  # integrations
 GREEDY_SECRET = "whsec-of-the-greedy-source"
@@ -356,11 +355,15 @@ def dripping(target: Target) -> Tries:
 
 
 def main() -> None:
-    """Attack until standard input is closed, then print the counts."""
-    name, port, cordial_port = sys.argv[1:]
+    """Begin each attack that a line of standard input names, and end it at the next line."""
+    ports = [int(each) for each in sys.argv[1:]]
+    for name in sys.stdin:
+        _play(name.strip(), Target(*ports))
+
+
+def _play(name: str, target: Target) -> None:
     tries, threads = ATTACKS[name]
-    target, met = Target(int(port), int(cordial_port)), Counter[str]()
-    lock = threading.Lock()
+    met, lock = Counter[str](), threading.Lock()
 
     def run() -> None:
         for came in tries(target):
@@ -371,11 +374,11 @@ def main() -> None:
     for each in running:
         each.start()
     print("begun", flush=True)
-    sys.stdin.read()
+    sys.stdin.readline()
     target.stop.set()
     for each in running:
         each.join(15)
-    print(json.dumps(met))
+    print(json.dumps(met), flush=True)
 
 
 if __name__ == "__main__":

@@ -65,11 +65,11 @@ async def test_what_comes_during_a_commit_shares_the_next(disk, gather):
 
 
 async def test_a_group_is_closed_when_it_is_heavy_enough(disk, gather):
-    """One commit does not grow without bound."""
-    tasks = [*await gather(1), *await gather(6, 5, 4, 2)]
+    """One commit does not grow without bound; what is heavier than that has one of its own."""
+    tasks = [*await gather(1), *await gather(6, 5, 5)]
     disk.free.set()
-    await asyncio.gather(*tasks)
-    assert disk.groups == [[1], [6, 5], [4, 2]]
+    await asyncio.gather(*tasks, *await gather(12))
+    assert disk.groups == [[1], [6], [5, 5], [12]]
 
 
 async def test_writers_beyond_the_limit_are_turned_away(disk, gather):
@@ -167,8 +167,8 @@ async def test_sources_take_turns(disk, take_turns):
     tasks = await take_turns(*[("a", 5)] * 4, ("b", 1), ("b", 1), ("c", 2))
     disk.free.set()
     await asyncio.gather(*tasks)
-    assert disk.groups[1] == [("a", 5), ("b", 1), ("c", 2), ("b", 1), ("a", 5)]
-    assert disk.groups[2] == [("a", 5), ("a", 5)]
+    assert disk.groups[1] == [("a", 5), ("b", 1), ("c", 2), ("b", 1)]
+    assert disk.groups[2:] == [[("a", 5), ("a", 5)], [("a", 5)]]
 
 
 async def test_who_was_not_served_is_next(disk, take_turns):
@@ -176,7 +176,7 @@ async def test_who_was_not_served_is_next(disk, take_turns):
     tasks = await take_turns(*[(each, 10) for each in "abab"], ("c", 1))
     disk.free.set()
     await asyncio.gather(*tasks)
-    assert disk.groups[1:] == [[("a", 10)], [("b", 10)], [("c", 1), ("a", 10)], [("b", 10)]]
+    assert disk.groups[1:] == [[("a", 10)], [("b", 10)], [("c", 1)], [("a", 10)], [("b", 10)]]
 
 
 async def test_who_fills_the_line_gives_way(disk, take_turns):

@@ -1,0 +1,43 @@
+"""What strangers do, in short: good webhooks are taken meanwhile, and nothing fills up."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.theatre import Theatre
+from tests.hostile.playing import Row, play
+
+_SECONDS = 0.4  # of each attack
+_PLAYED = {
+    "sqlite": (
+        "1,000 signatures on 1 MiB",
+        "made-up ids, 500 a second",
+        "Content-Length of 5,000 zeros",
+        "an upgrade to WebSocket",
+        "24 MB of header lines",
+        "trailers without end",
+        "200 bodies of 1 MiB that stall",
+        "a refusal of 900,000 characters",
+        "100 KB that become 100 MB",
+    ),
+    "postgresql": ("wrong signatures, 500 a second", "full batches from another source"),
+}
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """Where they are played."""
+    with Theatre(tmp_path_factory.mktemp("hostile")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("engine", _PLAYED)
+def test_a_good_webhook_is_taken_whatever_strangers_do(theatre: Theatre, engine: str) -> None:
+    """Each is answered 202 within seconds, none is lost, and memory stays bounded."""
+    rows: list[Row] = []
+    report = theatre.play(
+        "strangers", lambda stage, _: play(stage, _PLAYED[engine], _SECONDS, rows), engine, 0, 1
+    )
+    print(report, *rows, sep="\n")
+    assert report.sound, report
+    assert [each for each in rows if not each.sound] == []
