@@ -263,6 +263,15 @@ def test_every_route_that_is_named_exists():
                 assert f"{match[1]} {path}" in known or path.endswith("..."), f"{name}: {each}"
 
 
+def test_every_route_is_in_the_overview():
+    """Those and no others; each says what it is for."""
+    said = explained(page("docs/api.md"), "call")
+    named = {re.sub("{[^}]*}", "{}", each): text for each, text in said.items() if " /" in each}
+    ours = {each for each in routes() if "_sandbox" not in each and not each.startswith("HEAD ")}
+    assert set(named) == ours
+    assert all(len(text) > 10 for text in named.values())
+
+
 COMPOSE = set(re.findall(r"\$\{([A-Z_]+)", page("compose.yaml")))
 SETTINGS = {name.upper() for name in Settings.model_fields}
 UVICORN = {"FORWARDED_ALLOW_IPS"}
