@@ -21,9 +21,10 @@ from pydantic_core import PydanticUndefined
 from app.__main__ import cli
 from app.jebbit.folding import fold_label
 from app.jebbit.submission import Submission, parse
+from app.ledger.erasure import ERASED
 from app.ledger.integrations import State
-from app.ledger.retention import ERASED
 from app.ledger.schema import DeadReason, GateState, SubmissionStatus
+from app.ledger.submissions import DISCARDED
 from app.main import create_app
 from app.operations.callers import Role
 from app.rules import values
@@ -298,7 +299,7 @@ def test_every_status_state_and_gate_is_explained():
 
 
 @pytest.mark.parametrize(
-    ("status", "known"), [("skipped", [*SkipReason, ERASED]), ("dead", [*DeadReason])]
+    ("status", "known"), [("skipped", [*SkipReason, ERASED, DISCARDED]), ("dead", [*DeadReason])]
 )
 def test_every_reason_is_explained(status, known):
     """Those and no others, each with what it means; the status may stand in a row above."""

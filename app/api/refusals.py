@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from app.api.problems import Place, Problem, ProblemResponse, respond
 from app.jebbit.submission import TooManyItems, UnreadableBody
 from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration, VersionChanged
-from app.ledger.submissions import NotReplayable, UnknownSubmission
+from app.ledger.submissions import NotDiscardable, NotReplayable, UnknownSubmission
 from app.operations.checking import CheckFailed
 from app.operations.invalid import Invalid
 from app.operations.people import NoAddress
@@ -107,6 +107,7 @@ _TABLE: Mapping[type[Exception], Refusal] = {
         HTTPStatus.CONFLICT,
         lambda _: "This is the last webhook secret; add the new one first.",
     ),
+    NotDiscardable: Refusal(HTTPStatus.CONFLICT, str),
     NotReplayable: Refusal(HTTPStatus.CONFLICT, str),
     NotReachable: Refusal(
         HTTPStatus.CONFLICT,

@@ -15,7 +15,7 @@ from app.api.state import CurrentContext
 from app.api.views import CountsView, SubmissionSummary, SubmissionView
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Filter, UnknownSubmission
-from app.operations import erasing, replaying, submissions
+from app.operations import discarding, erasing, replaying, submissions
 from app.operations.people import NoAddress
 from app.operations.submissions import Wanted
 
@@ -82,6 +82,19 @@ class ReplayedView(BaseModel):
     refused: int
 
 
+class DiscardFilter(ReplayFilter):
+    """Which submissions are to be discarded: dead ones, or pending ones."""
+
+    status: Literal["dead", "pending"] = Field(examples=["dead"])  # type: ignore[assignment]
+
+
+class DiscardedView(BaseModel):
+    """What discarding many did, or with `dry_run` would do."""
+
+    dry_run: bool
+    discarded: int
+
+
 class Erasure(BaseModel):
     """Who is to be erased."""
 
@@ -94,7 +107,8 @@ class Erasure(BaseModel):
 class Erased(BaseModel):
     """What an erasure did."""
 
-    erased: int = Field(description="Submissions of which nothing personal is left.")
+    erased: int = Field(description="Submissions in which nothing of the person is left.")
+    dry_run: bool = Field(False, description="Nothing was changed; so many would be.")
 
 
 @router.get(
@@ -205,21 +219,72 @@ async def replay_submissions(
 
 
 @router.post(
+    "/submissions/{submission_id}/discard",
+    summary="Give a submission up",
+    responses=documented(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        details={
+            **_UNKNOWN,
+            HTTPStatus.CONFLICT: "It is delivered; only dead and pending ones are discarded.",
+        },
+    ),
+)
+async def discard_submission(
+    submission_id: SubmissionId, context: CurrentContext, who: CurrentCaller
+) -> SubmissionView:
+    """End a dead or pending submission. It becomes `skipped`, reason `discarded`.
+
+    Use it for what a person has dealt with, or for one that keeps others waiting. A replay brings
+    it back while its payload is kept.
+    """
+    return SubmissionView.explained(await discarding.discard(context, who, submission_id))
+
+
+@router.post(
+    "/submissions/discard",
+    summary="Give many submissions up",
+    responses=documented(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        details={HTTPStatus.UNPROCESSABLE_ENTITY: "status: Input should be 'dead' or 'pending'"},
+    ),
+)
+async def discard_submissions(
+    context: CurrentContext,
+    who: CurrentCaller,
+    wanted: DiscardFilter,
+    dry_run: Annotated[bool, Query(description="Only count; do this first.")] = False,
+) -> DiscardedView:
+    """End all that match; `status` and `integration` are needed. They become `skipped`."""
+    discarded = await discarding.discard_all(context, who, wanted.asked(), dry_run=dry_run)
+    return DiscardedView(dry_run=dry_run, discarded=discarded)
+
+
+@router.post(
     "/erasures",
     summary="Erase a person",
+    response_model_exclude_unset=True,
     responses=documented(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         details={HTTPStatus.UNPROCESSABLE_ENTITY: told(NoAddress())},
     ),
 )
-async def erase_person(context: CurrentContext, who: CurrentCaller, erasure: Erasure) -> Erased:
+async def erase_person(
+    context: CurrentContext,
+    who: CurrentCaller,
+    erasure: Erasure,
+    dry_run: Annotated[bool, Query(description="Only count.")] = False,
+) -> Erased:
     """Wipe a person's payloads and keys from the ledger; what is pending is not sent any more.
 
-    The rows stay for the counts, and nothing in them tells whose they were. Cordial is not told:
-    erase the contact there too. Give both addresses where both are known.
+    Other people's submissions that mention the address are cleared of it. The rows stay for the
+    counts, and nothing in them tells whose they were. Count first with `dry_run=true`. Give both
+    addresses if you know both. Cordial is not told: erase the contact there too.
     """
-    erased = await erasing.erase(context, who, email=erasure.email, phone=erasure.phone)
-    return Erased(erased=erased)
+    erased = await erasing.erase(
+        context, who, email=erasure.email, phone=erasure.phone, dry_run=dry_run
+    )
+    return Erased(erased=erased, dry_run=True) if dry_run else Erased(erased=erased)
 
 
 @router.get("/stats", summary="Count submissions")

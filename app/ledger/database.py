@@ -1,6 +1,7 @@
 """The ledger's database: SQLite or PostgreSQL behind the same few calls."""
 
 import asyncio
+import glob
 import secrets
 import sqlite3
 import time
@@ -73,6 +74,10 @@ def failure_event(error: Exception) -> str:
     return "ledger_unavailable" if isinstance(error, UNAVAILABLE) else "defect"
 
 
+_EMPTYINGS = 20
+_EMPTYING_PAUSE_SECONDS = 0.05
+
+
 class Database:
     """Connections to the ledger, and its kinds of transaction: `transact`, `write` and `read`."""
 
@@ -117,7 +122,7 @@ class Database:
     async def migrate(self) -> None:
         """Bring the tables to the newest form; several processes may do this at once."""
         if self.is_sqlite and self.url.database and self.url.database != ":memory:":
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            _keep_private(Path(self.url.database))
             await self._use_wal()
         with suppress(DBAPIError):  # before the first start there are no tables to read
             # This version can work on a newer form too: see the template of the migrations.
@@ -162,6 +167,23 @@ class Database:
                 select(data_keys.c.value).where(data_keys.c.name == "pseudonyms")
             )
         return Pseudonyms(vault.decrypt(kept or b""))
+
+    async def forget_deleted(self) -> None:
+        """Let nothing of what was deleted stay on disk beside the tables, if that can be told.
+
+        SQLite's write-ahead log holds earlier forms of its pages until it is emptied. A reader at
+        work can keep us from that; the next time will do. PostgreSQL's VACUUM is the server's.
+        """
+        if not self.is_sqlite:
+            return
+        async with self._engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            for _ in range(_EMPTYINGS):
+                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+                busy, *_rest = await cursor.fetchone()
+                if not busy:
+                    return
+                await asyncio.sleep(_EMPTYING_PAUSE_SECONDS)
 
     async def ping(self) -> None:
         """Raise if the ledger cannot be reached."""
@@ -236,11 +258,25 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     return engine
 
 
+def _keep_private(file: Path) -> None:
+    """Make the ledger's file and folder, or let nobody else read the file that is there.
+
+    SQLite gives its write-ahead log the permissions of the file. A folder that is there already may
+    be shared on purpose, so it stays as it is.
+    """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600, exist_ok=True)
+    for each in (file, *file.parent.glob(f"{glob.escape(file.name)}-*")):
+        with suppress(PermissionError):  # another user's file, which we were allowed to open
+            each.chmod(0o600)
+
+
 def _configure_sqlite(connection: Any) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk before it returns
     cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA secure_delete=ON")  # what is wiped is overwritten, not only let go
     cursor.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
     cursor.execute("PRAGMA temp_store=MEMORY")
     cursor.close()

@@ -1,26 +1,15 @@
-"""Deleting: old payloads and signatures, and everything about a person who asks for it."""
+"""What is not kept for ever: payloads, what was said of them, and signatures."""
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import and_, case, delete, or_, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import and_, delete, or_, select, tuple_, update
 
 from app.ledger.database import Database
-from app.ledger.schema import (
-    DeadReason,
-    SubmissionStatus,
-    attempts,
-    contacts,
-    receipts,
-    refusals,
-    submissions,
-)
+from app.ledger.schema import SubmissionStatus, attempts, receipts, submissions
 
 _BATCH = 500  # rows in one transaction: other writers do not wait long
 _PAUSE_SECONDS = 0.05  # between two: a writer that waits for SQLite polls, it has no queue
-ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,10 @@ async def prune_receipts(database: Database, now: float) -> None:
 
 
 async def wipe_payloads(database: Database, retention: Retention, now: float) -> int:
-    """Wipe payloads whose time is over; return how many. The rows stay."""
+    """Wipe payloads whose time is over, and what was said of them; return how many.
+
+    The rows stay. Cordial's words and our warnings may repeat an answer, so they go with it.
+    """
     column = submissions.c
     past = or_(
         and_(
@@ -64,84 +56,17 @@ async def wipe_payloads(database: Database, retention: Retention, now: float) ->
     while True:
         batch = select(column.seq).where(column.payload.is_not(None), past).limit(_BATCH)
         async with database.write() as connection:
-            done = await connection.execute(
-                update(submissions).where(column.seq.in_(batch)).values(payload=None)
+            seqs = list(await connection.scalars(batch))
+            await connection.execute(
+                update(submissions).where(column.seq.in_(seqs)).values(payload=None, warnings=None)
             )
-        wiped += done.rowcount
-        if done.rowcount < _BATCH:
-            return wiped
+            await connection.execute(
+                update(attempts).where(attempts.c.submission_seq.in_(seqs)).values(error=None)
+            )
+        wiped += len(seqs)
+        if len(seqs) < _BATCH:
+            break
         await asyncio.sleep(_PAUSE_SECONDS)
-
-
-async def erase(
-    database: Database, keys: Collection[str], texts: Collection[str], now: float
-) -> int:
-    """Wipe what we know of a person: payloads, keys, messages; return how many submissions.
-
-    Pending submissions are not sent any more. A delivery under way finds its lease gone and settles
-    nothing.
-
-    Args:
-        database: the ledger.
-        keys: the contact keys of the person's address.
-        texts: the address itself, in every form that an unreadable payload may hold.
-        now: unix seconds.
-    """
-    async with database.write() as connection:
-        known = await connection.execute(
-            select(submissions.c.contact_key).where(submissions.c.phone_key.in_(keys))
-        )
-        # A phone number leads to the person whose email came with it.
-        own = {*keys, *(row.contact_key for row in known)}
-        await connection.execute(
-            select(contacts.c.contact_key)
-            .where(contacts.c.contact_key.in_(own))
-            .order_by(contacts.c.integration_id, contacts.c.contact_key)
-            .with_for_update()
-        )
-        mine = or_(submissions.c.contact_key.in_(own), submissions.c.phone_key.in_(own))
-        seqs = set(await connection.scalars(select(submissions.c.seq).where(mine)))
-        seqs |= await _unreadable_with(connection, texts)
-        for start in range(0, len(seqs), _BATCH):
-            await _wipe(connection, sorted(seqs)[start : start + _BATCH], now)
-        await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(own)))
-        await connection.execute(delete(refusals).where(refusals.c.address_key.in_(own)))
-    return len(seqs)
-
-
-async def _unreadable_with(connection: AsyncConnection, texts: Collection[str]) -> set[int]:
-    """Return the seqs of unreadable payloads that contain one of the texts."""
-    wanted = [text.lower().encode() for text in texts]
-    rows = await connection.execute(
-        select(submissions.c.seq, submissions.c.payload).where(
-            submissions.c.status == SubmissionStatus.DEAD,
-            submissions.c.reason == DeadReason.UNREADABLE,
-            submissions.c.payload.is_not(None),
-        )
-    )
-    return {seq for seq, payload in rows if any(text in payload.lower() for text in wanted)}
-
-
-async def _wipe(connection: AsyncConnection, seqs: Collection[int], now: float) -> None:
-    column = submissions.c
-    pending = column.status == SubmissionStatus.PENDING
-    await connection.execute(
-        update(attempts).where(attempts.c.submission_seq.in_(seqs)).values(error=None)
-    )
-    await connection.execute(
-        update(submissions)
-        .where(column.seq.in_(seqs))
-        .values(
-            status=case((pending, SubmissionStatus.SKIPPED), else_=column.status),
-            reason=case((pending, ERASED), else_=column.reason),
-            settled_at=case((pending, now), else_=column.settled_at),
-            contact_key=column.id,
-            phone_key=None,
-            session_key=None,
-            payload=None,
-            warnings=None,
-            cordial_contact_id=None,
-            request_id=None,
-            traceparent=None,
-        )
-    )
+    if wiped:
+        await database.forget_deleted()
+    return wiped

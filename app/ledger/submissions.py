@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.claims import Attempt
@@ -24,6 +25,10 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 class UnknownSubmission(Exception):
     """No submission has this id."""
+
+
+class NotDiscardable(Exception):
+    """The submission is settled, so there is nothing to end; the message says as what."""
 
 
 class NotReplayable(Exception):
@@ -117,15 +122,24 @@ async def find(database: Database, submission_id: str) -> StoredSubmission:
 async def newest(
     database: Database, wanted: Filter, *, limit: int, before: int | None
 ) -> list[StoredSubmission]:
-    """Return submissions, newest first, without their attempts; `before` is a seq."""
+    """Return submissions, newest first, without attempts and payloads; `before` is a seq."""
     conditions = wanted.conditions()
     if before is not None:
         conditions.append(submissions.c.seq < before)
     async with database.read() as connection:
         found = await connection.execute(
-            select(submissions).where(*conditions).order_by(submissions.c.seq.desc()).limit(limit)
+            select(*_WITHOUT_PAYLOAD)
+            .where(*conditions)
+            .order_by(submissions.c.seq.desc())
+            .limit(limit)
         )
         return [_stored(row, ()) for row in found]
+
+
+# A list does not show payloads, and each may have a megabyte.
+_WITHOUT_PAYLOAD = [
+    null().label("payload") if column.name == "payload" else column for column in submissions.c
+]
 
 
 async def payloads(
@@ -238,6 +252,72 @@ async def replay_all(
 
 
 _REPLAYED_AT_ONCE = 500
+
+DISCARDED = "discarded"
+
+
+async def discard(database: Database, submission_id: str, *, now: float) -> None:
+    """End a dead or pending submission for good: it counts as skipped, and is kept as those are.
+
+    A delivery under way finds its lease gone and settles nothing. A replay brings it back while its
+    payload is kept.
+
+    Raises:
+        UnknownSubmission: there is none.
+        NotDiscardable: it is neither dead nor pending.
+    """
+    async with database.write() as connection:
+        row = await _row(connection, submission_id)
+        await _lock_contact(connection, database, row)
+        row = await _row(connection, submission_id)
+        if row.status not in _DISCARDABLE:
+            raise NotDiscardable(f"It is {row.status}; only dead and pending ones are discarded.")
+        await connection.execute(
+            update(submissions)
+            .where(submissions.c.seq == row.seq)
+            .values(status=SubmissionStatus.SKIPPED, reason=DISCARDED, settled_at=now)
+        )
+        if row.status == SubmissionStatus.PENDING:
+            await connection.execute(
+                update(contacts)
+                .where(
+                    contacts.c.integration_id == row.integration_id,
+                    contacts.c.contact_key == row.contact_key,
+                )
+                .values(lease=None, due_at=ready_at(now))
+            )
+
+
+async def discard_all(database: Database, wanted: Filter, *, dry_run: bool, now: float) -> int:
+    """Discard every dead or pending submission that matches; return how many.
+
+    With `dry_run`, only count.
+    """
+    discarded = after = 0
+    while True:
+        async with database.read() as connection:
+            found = await connection.execute(
+                select(submissions.c.seq, submissions.c.id)
+                .where(
+                    *wanted.conditions(),
+                    submissions.c.seq > after,
+                    submissions.c.status.in_(_DISCARDABLE),
+                )
+                .order_by(submissions.c.seq)
+                .limit(_REPLAYED_AT_ONCE)
+            )
+            batch = found.all()
+        if not batch:
+            return discarded
+        for seq, submission_id in batch:
+            after = seq
+            with suppress(NotDiscardable, UnknownSubmission):  # settled or erased meanwhile
+                if not dry_run:
+                    await discard(database, submission_id, now=now)
+                discarded += 1
+
+
+_DISCARDABLE = (SubmissionStatus.DEAD, SubmissionStatus.PENDING)
 
 
 def _replayable() -> ColumnElement[bool]:

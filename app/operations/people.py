@@ -13,10 +13,11 @@ class NoAddress(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person's contact keys, and the address in the forms in which a text may hold it."""
+    """A person's contact keys, and their addresses: normalized emails, and numbers in E.164."""
 
     keys: Sequence[str]
-    texts: Sequence[str]
+    emails: Sequence[str]
+    numbers: Sequence[str]
 
 
 async def by_address(context: Context, address: str) -> Person:
@@ -50,15 +51,13 @@ async def by_phone(context: Context, phone: str) -> Person:
 
 async def _known(context: Context, email: str | None, phone: str | None) -> Person:
     numbers = await _numbers(context, phone) if phone else []
-    emails = map(normalize_email, _as_sent(email) if email else ())
-    address = next(filter(None, emails), None)
+    read = map(normalize_email, _as_sent(email) if email else ())
+    address = next(filter(None, read), None)
     if not numbers and not address:
         raise NoAddress
-    keys = [context.pseudonyms.phone(number) for number in numbers]
-    texts = [number.removeprefix("+") for number in numbers]
-    if address:
-        return Person([*keys, context.pseudonyms.email(address)], [*texts, address])
-    return Person(keys, texts)
+    emails = [address] if address else []
+    keys = [*map(context.pseudonyms.phone, numbers), *map(context.pseudonyms.email, emails)]
+    return Person(keys, emails, numbers)
 
 
 async def _numbers(context: Context, phone: str) -> list[str]:

@@ -149,6 +149,11 @@ def _parse(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     return number if reason == phonenumbers.ValidationResult.IS_POSSIBLE else None
 
 
+def national_digits(e164: str) -> str:
+    """Return the digits of a number without its country's code."""
+    return phonenumbers.national_significant_number(phonenumbers.parse(e164))
+
+
 def takes_sms(e164: str) -> bool:
     """Whether a number may get texts: a mobile's, or one whose kind its country does not tell."""
     return phonenumbers.number_type(phonenumbers.parse(e164)) in _TAKE_SMS

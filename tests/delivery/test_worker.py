@@ -9,7 +9,8 @@ import pytest
 
 from app.delivery import worker as module
 from app.ledger.claims import LEASE_SECONDS, claim
-from app.ledger.retention import erase
+from app.ledger.erasure import Person, erase
+from app.rules.mentions import Mentions
 from tests.delivery.conftest import person
 
 
@@ -203,7 +204,9 @@ async def test_an_erasure_wins_over_a_delivery_under_way(line):
     await line.start()
     await line.until(lambda: len(line.cordial.bodies()) == 1)
     key, _ = line.pseudonyms.keys("ann@example.com", None)
-    assert await erase(line.database, [key], ["ann@example.com"], line.clock()) == 2
+    mentions = Mentions(["ann@example.com"], [])
+    ann = Person([key], mentions.stand_in, mentions.removed_from)
+    assert await erase(line.database, ann, line.clock()) == 2
     await line.until(lambda: line.cordial.sandbox.journal.after(0)[0].ended)
     await line.quiet()
     await line.stop()

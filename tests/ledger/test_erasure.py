@@ -1,0 +1,154 @@
+"""Erasing a person: nothing findable is left, and nobody else loses anything."""
+
+import asyncio
+import json
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+ANN, PHONE = "ann.quiz@example.com", "+1 617 555 0123"
+TRACES = re.compile(
+    rb"ann\.quiz|ann%2equiz|quiz%40example|quiz\\u0040example|617.{0,3}555.{0,3}0123", re.IGNORECASE
+)
+MAPPING = [
+    {"attribute": "email", "field": "channels.email.address"},
+    {"attribute": "phone_number", "field": "channels.sms.address"},
+]
+
+
+@pytest.fixture
+def running(service: Any, database_url: str) -> Any:
+    """A service whose integration is paused, so that what comes in waits."""
+    made = service(database_url=database_url)
+    made.create_integration(state="paused", mapping=MAPPING)
+    return made
+
+
+def erase(running: Any, query: str = "", **who: str) -> Any:
+    answer = running.client.post(f"/erasures{query}", json=who)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def left(running: Any) -> bytes:
+    """Return everything that is kept, wherever it is kept, and everything that is answered."""
+    answers = [
+        running.client.get(path).content for path in ("/integrations", "/submissions?limit=200")
+    ]
+    for each in json.loads(answers[1])["submissions"]:
+        answers.append(running.client.get(f"/submissions/{each['id']}").content)
+    return b"\n".join([*answers, *_stored(running)])
+
+
+def _stored(running: Any) -> list[bytes]:
+    url = str(running.settings.database_url)
+    if url.startswith("sqlite"):
+        file = Path(url.removeprefix("sqlite:///"))
+        return [each.read_bytes() for each in file.parent.glob(f"{file.name}*")]
+    return [asyncio.run(_rows(url))]
+
+
+async def _rows(url: str) -> bytes:
+    """Return all rows of all tables."""
+    connection = await asyncpg.connect(url)
+    try:
+        tables = await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        )
+        rows = [await connection.fetch(f'SELECT * FROM "{each[0]}"') for each in tables]
+        return "\n".join(str(tuple(row)) for table in rows for row in table).encode()
+    finally:
+        await connection.close()
+
+
+FORMS = [
+    pytest.param({"email": ANN, "phone_number": PHONE}, id="the contact"),
+    pytest.param({"email": ANN, "url_params": "email=x"}, id="skipped for its identity"),
+    pytest.param({"email": "bob@example.com", "friend": ANN.upper()}, id="an unmapped key"),
+    pytest.param({"email": "bob@example.com", "friend": [{"mail": ANN}]}, id="nested"),
+    pytest.param(
+        {"email": "bob@example.com", "page_url": "https://x.example/?e=ann.quiz%40example.com"},
+        id="a query",
+    ),
+    pytest.param(b'{"email": "ann.quiz\\u0040example.com", ', id="no JSON, escaped"),
+    pytest.param(b"email=ann%2Equiz%40example.com", id="no JSON, a query"),
+]
+
+
+@pytest.mark.parametrize("body", FORMS)
+def test_nothing_of_an_email_address_is_left(running: Any, body: Any) -> None:
+    """Wherever it stood: answers, tables, and the files with what was deleted from them."""
+    running.post(body)
+    assert TRACES.search(left(running))
+    assert erase(running, email=" Ann.Quiz@Example.com ") == {"erased": 1}
+    assert not TRACES.search(left(running))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"phone_number": PHONE},
+        {"phone_number": 6175550123},
+        {"email": "bob@example.com", "call_me": "(617) 555-0123"},
+        b"phone: 617-555-0123",
+    ],
+)
+def test_nothing_of_a_phone_number_is_left(running: Any, body: Any) -> None:
+    """However it was written."""
+    running.post(body)
+    assert erase(running, phone="617-555-0123") == {"erased": 1}
+    assert not TRACES.search(left(running))
+
+
+def test_a_dry_run_counts_and_changes_nothing(running: Any) -> None:
+    """So that somebody sees first whether too many are meant."""
+    made = [
+        running.post(each).json()["submissions"][0]
+        for each in ({"email": ANN}, {"email": "bob@example.com", "friend": ANN})
+    ]
+    assert erase(running, "?dry_run=true", email=ANN) == {"erased": 2, "dry_run": True}
+    assert {running.submission(each)["status"] for each in made} == {"pending"}
+    assert erase(running, email=ANN) == {"erased": 2}
+    assert erase(running, "?dry_run=true", email=ANN) == {"erased": 0, "dry_run": True}
+
+
+def test_others_keep_what_is_theirs(running: Any, sandbox_server: Any) -> None:
+    """Whoever mentions the person is cleared of that and sent all the same; whoever once had the
+    number beside their email keeps every other submission."""
+    [mentioned] = running.post(
+        {"email": "bob@example.com", "opt_in": "true", "friend": ANN, "outcome": "Bold"}
+    ).json()["submissions"]
+    [beside] = running.post({"email": "eve@example.com", "phone_number": PHONE}).json()[
+        "submissions"
+    ]
+    [own] = running.post({"email": "eve@example.com", "opt_in": "true"}).json()["submissions"]
+    assert erase(running, email=ANN) == {"erased": 1}
+    assert erase(running, phone=PHONE) == {"erased": 1}
+    payload = running.submission(mentioned)["payload"]
+    assert (payload["friend"], payload["outcome"]) == ("[erased]", "Bold")
+    assert running.submission(beside)["reason"] == "erased"
+    running.client.post("/integrations/spring-quiz/resume?force=true").raise_for_status()
+    assert running.wait(mentioned)["status"] == "delivered"
+    assert running.wait(own)["status"] == "delivered"
+
+
+def test_words_of_others_that_repeat_the_address_are_cleared(running: Any) -> None:
+    """Cordial may repeat an address where it refuses access, and in what is told of that."""
+    url = str(running.settings.database_url)
+    if not url.startswith("sqlite"):
+        pytest.skip("the same statements; the file can be written to from here")
+    file = url.removeprefix("sqlite:///")
+    with sqlite3.connect(file, timeout=10) as connection:
+        connection.execute("UPDATE integrations SET gate_reason = ?", (f"no access for {ANN}",))
+        connection.execute(
+            "INSERT INTO notices (integration_id, kind, detail, events, created_at)"
+            " VALUES ('spring-quiz', 'blocked', ?, 1, 0)",
+            (f"refused: {ANN}",),
+        )
+    connection.close()
+    erase(running, email=ANN)
+    assert not TRACES.search(left(running))

@@ -1,0 +1,67 @@
+"""An address is found in whatever form a person or a program wrote it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.rules.mentions import ERASED_TEXT, Mentions
+
+ANN = Mentions(["ann.o'neil+quiz@example.com"], ["+16175550123", "6175550123"])
+GERMAN = Mentions([], ["+49301234567", "301234567"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "write to Ann.O'Neil+Quiz@Example.com!",
+        "email=ann.o%27neil%2Bquiz%40example.com&x=1",
+        "email%3Dann.o%2527neil%252Bquiz%2540example.com",
+        "ann.o'neil quiz@example.com",
+        '{"email":"ann.o\\u0027neil\\u002bquiz\\u0040example.com"',
+        "ann.o&#39;neil+quiz&#64;example.com",
+        "\uff41nn.o'neil+quiz\uff20example.com",
+        *("6175550123", "(617) 555-0123", "+1 617.555.0123", "001 617 555 0123", "617-555-0123 x1"),
+        *("1-617-555-0123", "tel:+16175550123", '"phone":6175550123,', "%2B1+617+555+0123"),
+    ],
+)
+def test_found(text: str) -> None:
+    """Encoded, escaped, in capitals, with any punctuation."""
+    assert ANN.stand_in(text)
+
+
+@pytest.mark.parametrize("text", ["030 1234567", "+49 (0)30 1234567", "0049-30-1234567"])
+def test_found_with_its_trunk_zero(text: str) -> None:
+    """As people dial a number at home."""
+    assert GERMAN.stand_in(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("bob@example.com", "ann@example.com", "6175550124", "61755501234", "26175550123"),
+        *("617 555", "", "6 apples, 17 pears and 5550123 plums"),
+    ],
+)
+def test_others_are_left_alone(text: str) -> None:
+    """Neither other people nor longer numbers are taken for the person."""
+    assert not ANN.stand_in(text)
+
+
+def test_what_mentions_the_person_is_replaced() -> None:
+    """Texts, numbers and keys; the rest of a payload stays as it is."""
+    given = {
+        "email": "bob@example.com",
+        "friend": {"ann.o'neil+quiz@example.com": 1, "phone": 6175550123, "age": 30},
+        "notes": ["ask 617 555 0123", True, None, 1.5],
+    }
+    assert ANN.removed_from(given) == {
+        "email": "bob@example.com",
+        "friend": {ERASED_TEXT: 1, "phone": ERASED_TEXT, "age": 30},
+        "notes": [ERASED_TEXT, True, None, 1.5],
+    }
+
+
+@given(st.recursive(st.none() | st.booleans() | st.text() | st.floats(allow_nan=False), st.lists))
+def test_any_json_is_looked_through(value: object) -> None:
+    """Nothing raises, and what mentions nobody is given back as it was."""
+    assert ANN.removed_from(value) == value  # type: ignore[arg-type]
