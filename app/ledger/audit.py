@@ -7,17 +7,17 @@ from sqlalchemy import and_, delete, insert, or_, update
 from app.ledger.database import Database
 from app.ledger.schema import audit
 
-_KEPT_SECONDS = 5 * 365 * 86_400.0  # as long as what was decided of people
+_KEPT_SECONDS = 5 * 365 * 86_400.0  # as long as our decisions about people
 _REFUSED_KEPT_SECONDS = 30 * 86_400.0  # of tokens that nobody has; strangers cause these rows
 BEGUN = "begun"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One call: by whom (None: nobody knows), what was asked for, of what, from where.
+    """One call: who asked (None: unknown), for which operation, on what, from which address.
 
-    `outcome` is `begun`, `done`, or a word for why not. `times` is for how many calls the entry
-    stands. `at` is in unix seconds.
+    `outcome` is `begun`, `done`, or a word for why not. The entry stands for so many `times` calls.
+    `at` is in unix seconds.
     """
 
     at: float
@@ -39,7 +39,7 @@ async def write(database: Database, entry: AuditEntry) -> int:
 
 
 async def finish(database: Database, number: int, outcome: str, target: str | None) -> None:
-    """Say what became of a call that was begun, and of what it was."""
+    """Store the outcome of a call that was begun, and what it was about."""
     async with database.write() as connection:
         await connection.execute(
             update(audit).where(audit.c.id == number).values(outcome=outcome, target=target)
@@ -47,7 +47,7 @@ async def finish(database: Database, number: int, outcome: str, target: str | No
 
 
 async def prune_audit(database: Database, now: float) -> None:
-    """Forget what is past its time."""
+    """Delete entries that are past their time."""
     refused = and_(audit.c.name.is_(None), audit.c.at < now - _REFUSED_KEPT_SECONDS)
     async with database.write() as connection:
         await connection.execute(

@@ -1,4 +1,4 @@
-"""Group commit: concurrent writers share one transaction, and so one sync of the disk."""
+"""Group commit: concurrent writers share one transaction, and with it one sync of the disk."""
 
 import asyncio
 import heapq
@@ -10,19 +10,19 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_Waiting = tuple[Item, int, asyncio.Future[Result]]  # what to write, its weight, who waits for it
+_Waiting = tuple[Item, int, asyncio.Future[Result]]  # an item, its weight, its writer's future
 
 
 class TooManyWaiting(Exception):
-    """More is waiting to be written than is kept in memory; try again later."""
+    """Too much waits in memory to be written; try again later."""
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Gathers what arrives while one commit is under way into the next.
+    """Commits together what arrives while the previous commit is under way.
 
-    A lone writer does not wait for company: what is there is committed at once. Sources take turns:
-    each group holds about as much of every source that waits, and if the line is full, the source
-    that takes most of it gives way. So none can starve another.
+    A lone writer does not wait for company: its item is committed at once. Sources take turns: each
+    group holds about as much of every source that waits, and if the line is full, the source that
+    takes most of it gives way. So no source can starve another.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class GroupCommit(Generic[Item, Result]):
         Args:
             commit: stores all of the group or, by raising, nothing of it.
             weigh: an item's weight; the two limits below are in the same unit.
-            source: who an item comes from; all from one, unless told otherwise.
+            source: returns whom an item comes from; by default all come from one source.
             group_weight: the most a group weighs, unless it is a single item.
-            waiting_weight: beyond this, writers are turned away.
+            waiting_weight: beyond this, we turn writers away.
             seconds: how long a commit may take, before its writers get a `TimeoutError`.
-            gather: how many seconds to wait for more, where some waits already when a commit ends.
+            gather: seconds to wait for more, if some already waits when a commit ends.
         """
         self._commit = commit
         self._weigh = weigh
@@ -54,10 +54,10 @@ class GroupCommit(Generic[Item, Result]):
         self._waiting_weight = waiting_weight
         self._seconds = seconds
         self._gather = gather
-        # By source, whose turn is next first; a source that has nothing waiting is not there.
+        # The lines of the sources that wait; the next source to have its turn comes first.
         self._lines: dict[Hashable, deque[_Waiting[Item, Result]]] = {}
-        self._weights: defaultdict[Hashable, int] = defaultdict(int)  # what waits of each
-        self._weight = 0  # what waits, and what is being committed
+        self._weights: defaultdict[Hashable, int] = defaultdict(int)  # of each line
+        self._weight = 0  # of all lines and of the group being committed
         self._committer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
@@ -79,10 +79,10 @@ class GroupCommit(Generic[Item, Result]):
         self._weights[source] += weight
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_waiting())
-        return await done  # a caller that goes away does not take back what it handed in
+        return await done  # if the caller goes away, its item is committed all the same
 
     def _make_room(self, weight: int, source: Hashable) -> None:
-        """Turn away the newest of whoever waits with most, or raise if that is the newcomer."""
+        """Turn away the newest items of the source with most; raise if that is the newcomer."""
         while self._weight + weight > self._waiting_weight:
             most = max(self._weights, key=lambda each: self._weights[each], default=source)
             if self._weights[most] <= self._weights.get(source, 0) + weight:
@@ -92,16 +92,16 @@ class GroupCommit(Generic[Item, Result]):
             self._forget(most, freed)
             if not done.done():
                 done.set_exception(TooManyWaiting())
-                done.exception()  # a caller that went away leaves it unread
+                done.exception()  # read here, as a caller that went away never reads it
 
     def _forget(self, source: Hashable, weight: int) -> None:
-        """Note that so much of a source no longer waits."""
+        """Take so much off the weight of a source that waits."""
         self._weights[source] -= weight
         if not self._lines[source]:
             del self._lines[source], self._weights[source]
 
     async def drain(self) -> None:
-        """Return when everything handed in is committed or refused."""
+        """Return when every item is committed or refused."""
         while self._committer is not None and not self._committer.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(self._committer)
@@ -115,7 +115,7 @@ class GroupCommit(Generic[Item, Result]):
                 await asyncio.sleep(self._gather)
 
     def _next_group(self) -> "list[_Waiting[Item, Result]]":
-        """Take about as much of each source, in the order in which each handed in its own."""
+        """Take about as much of each source, the oldest items of each first."""
         group: list[_Waiting[Item, Result]] = []
         room = self._group_weight
         turns = [(0, place, source) for place, source in enumerate(self._lines)]  # a heap
@@ -134,7 +134,9 @@ class GroupCommit(Generic[Item, Result]):
             else:
                 heapq.heappop(turns)
             self._forget(source, weight)
-        for source in served & self._lines.keys():  # whoever was not served is next
+        for source in (
+            served & self._lines.keys()
+        ):  # sources that were not served come first next time
             self._lines[source] = self._lines.pop(source)
         return group
 
@@ -142,11 +144,11 @@ class GroupCommit(Generic[Item, Result]):
         try:
             async with asyncio.timeout(self._seconds):
                 results = await self._commit([item for item, _, _ in group])
-        except Exception as error:  # each waiting caller raises it
+        except Exception as error:  # every caller of the group raises it
             for _, _, done in group:
                 if not done.done():
                     done.set_exception(error)
-                    done.exception()  # a caller that went away leaves it unread
+                    done.exception()  # read here, as a caller that went away never reads it
             return
         for (_, _, done), result in zip(group, results, strict=True):
             if not done.done():

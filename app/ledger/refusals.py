@@ -1,8 +1,8 @@
 """When people last said no, by address: silence and older answers must not overrule it.
 
-A no counts for an address in whichever integration it was given, as several may feed one account.
-It is remembered when its webhook is accepted, so that it holds however long its integration is
-paused, and again when the submission settles, by the labels of that time.
+A no counts for its address in every integration, because several may feed one account. We remember
+it when we accept its webhook, so it holds however long its integration is paused, and again when
+the submission settles, by the labels of that time.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,8 +38,8 @@ def merge(*several: Mapping[str, float]) -> dict[str, float]:
 async def record(transaction: Transaction, said: Mapping[str, float]) -> None:
     """Remember when people said no: unix seconds by address key. The newest of each stays.
 
-    Where another process writes the same address at the same moment, PostgreSQL refuses one of
-    the two (`asyncpg.UniqueViolationError`), which then starts again.
+    If another process writes the same address at the same moment, PostgreSQL refuses one of the two
+    (`asyncpg.UniqueViolationError`): its caller starts again.
     """
     if not said:
         return
@@ -53,7 +53,7 @@ async def record(transaction: Transaction, said: Mapping[str, float]) -> None:
 
 
 async def find(database: Database, keys: Collection[str]) -> Mapping[str, float]:
-    """Return when the people with these address keys last said no, those who did."""
+    """Return when people last said no, for those of these address keys that did."""
     wanted = select(refusals.c.address_key, refusals.c.said_at)
     async with database.read() as connection:
         rows = await connection.execute(wanted.where(refusals.c.address_key.in_(keys)))
