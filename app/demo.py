@@ -5,6 +5,7 @@ compared with what was expected.
 """
 
 import json
+import secrets
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,8 @@ from app.sandbox.server import create_sandbox
 from app.serving import free_port, serving
 from app.settings import Settings
 
-_SECRET = "shared-secret-of-the-demo"
-_TOKEN = "ops-token-of-the-demo"
+_SECRET = secrets.token_urlsafe(24)  # others each time: what is printed in public protects nobody
+_TOKEN = secrets.token_urlsafe(24)
 _WAIT_SECONDS = 30.0
 
 _MAPPING: list[JsonValue] = [
@@ -286,7 +287,7 @@ def _settings(folder: Path, cordial: str) -> Settings:
         _env_file=None,
         database_url=f"sqlite:///{folder}/ledger.db",
         data_dir=folder,
-        secret_key=SecretStr("secret-key-of-the-demo-0123456789"),
+        secret_key=SecretStr(secrets.token_urlsafe(48)),
         ops_token=SecretStr(_TOKEN),
         cordial_extra_hosts=frozenset([cordial.removeprefix("http://")]),
     )

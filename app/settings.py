@@ -16,10 +16,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.delivery.schedule import DELAYS
 from app.ledger.database import async_url
 from app.operations.callers import OPS, Role, Token, read_tokens
+from app.operations.strength import SHORTEST, weakness
 from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES, Jurisdictions
 from app.telemetry.logs import LogFormat
 
-_SHORTEST_KEY = 16
 _HOST_PORT = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 
 
@@ -127,14 +127,27 @@ class Settings(BaseSettings):
     @classmethod
     def _keys_are_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         given = value.get_secret_value().split(",") if value else []
-        if any(len(key.strip()) < _SHORTEST_KEY for key in given if key.strip()):
-            raise ValueError(f"needs at least {_SHORTEST_KEY} characters; {_MAKE_ONE}")
+        keys = [key.strip() for key in given if key.strip()]
+        if keys and (detail := weakness(keys[0])):
+            raise ValueError(f"{detail}; {_MAKE_ONE}")
+        # An older one may be easy to guess: it is on its way out.
+        if any(len(key) < SHORTEST for key in keys):
+            raise ValueError(f"needs at least {SHORTEST} characters; {_MAKE_ONE}")
+        return value
+
+    @field_validator("ops_token")
+    @classmethod
+    def _protects_something(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and (detail := weakness(value.get_secret_value())):
+            raise ValueError(f"{detail}; {_MAKE_ONE}")
         return value
 
     @field_validator("ops_tokens")
     @classmethod
     def _are_tokens(cls, value: SecretStr | None) -> SecretStr | None:
-        read_tokens(value.get_secret_value() if value else "")  # says what is wrong
+        for each in read_tokens(value.get_secret_value() if value else ""):  # says what is wrong
+            if detail := weakness(each.secret):
+                raise ValueError(f"the token of {each.name} {detail}; {_MAKE_ONE}")
         return value
 
     @model_validator(mode="after")

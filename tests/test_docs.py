@@ -27,6 +27,7 @@ from app.ledger.schema import DeadReason, GateState, SubmissionStatus
 from app.ledger.submissions import DISCARDED
 from app.main import create_app
 from app.operations.callers import Role
+from app.operations.strength import weakness
 from app.rules import values
 from app.rules.integration import Integration, merge_patch
 from app.rules.jurisdictions import EXPRESS_CONSENT_COUNTRIES, country_code
@@ -561,3 +562,20 @@ def test_secrets_in_examples_are_none():
     integration = Integration.model_validate_json(example_integration())
     secrets: list[SecretStr] = [integration.cordial.api_key, *integration.jebbit.webhook_secrets]
     assert all(each.get_secret_value().startswith("the-") for each in secrets)
+
+
+def test_a_secret_that_is_printed_is_refused():
+    """Whoever copies an example word for word must not run on what everybody can read."""
+    texts = [page(str(each.relative_to(ROOT))) for each in ROOT.glob("docs/**/*.md")]
+    texts += [
+        page("README.md"),
+        page(".env.example"),
+        json.dumps(create_app(Settings(_env_file=None)).openapi()),
+    ]
+    pattern = (
+        r"""(?:webhook_secrets"?: \[|"secret": |--secret |-hmac |[A-Z_]*(?:SECRET|TOKEN)[A-Z_]*=)"""
+        r"""["']?([A-Za-z][A-Za-z0-9_-]{7,})"""
+    )
+    printed = {each for text in texts for each in re.findall(pattern, text)}
+    assert "the-shared-secret-from-jebbit" in printed
+    assert {each for each in printed if weakness(each) is None} == set()

@@ -25,7 +25,8 @@ from app.settings import Settings
 from tests.conftest import API_KEY, WEBHOOK_SECRET, integration_body, post_webhook
 from tests.waiting import wait_for
 
-KEY = "k" * 32
+KEY = "a-key-of-the-tests-0123456789"
+TOKEN = "a-token-of-the-tests"
 COMMANDS = ["serve", "worker", "migrate", "sandbox", "send", "demo"]
 
 
@@ -89,7 +90,7 @@ def command(
         ),
         pytest.param(
             "serve",
-            {"DATABASE_URL": "mysql://x/y", "SECRET_KEY": KEY, "OPS_TOKEN": "t"},
+            {"DATABASE_URL": "mysql://x/y", "SECRET_KEY": KEY, "OPS_TOKEN": TOKEN},
             r"DATABASE_URL: mysql is not known here; use sqlite.*",
         ),
         pytest.param("migrate", {"DATABASE_URL": "nonsense"}, r".*DATABASE_URL.*"),
@@ -118,8 +119,8 @@ def test_another_key_than_the_ledgers_is_one_clear_line(command, name, sqlite_ur
         await database.close()
 
     asyncio.run(write())
-    free = {"DATABASE_URL": sqlite_url, "PORT": str(free_port()), "OPS_TOKEN": "t"}
-    code, told = command(name, **free, SECRET_KEY="o" * 32)
+    free = {"DATABASE_URL": sqlite_url, "PORT": str(free_port()), "OPS_TOKEN": TOKEN}
+    code, told = command(name, **free, SECRET_KEY="another-key-of-the-tests-0123")
     assert code == 2
     assert told.splitlines()[-1].startswith("SECRET_KEY is not the one")
     assert "Traceback" not in told
@@ -216,10 +217,12 @@ def test_the_commands_work_together(tmp_path, launch):
 
 def test_a_signal_lets_what_is_under_way_finish(tmp_path, launch, sandbox_server):
     """SIGTERM: /readyz goes 503 while the delivery finishes, then the process ends with 0."""
-    serve = launch("serve", SECRET_KEY=KEY, OPS_TOKEN="t", CORDIAL_EXTRA_HOSTS=sandbox_server.host)
+    serve = launch(
+        "serve", SECRET_KEY=KEY, OPS_TOKEN=TOKEN, CORDIAL_EXTRA_HOSTS=sandbox_server.host
+    )
     serve.until_ready()
     body = integration_body(sandbox_server.url)
-    headers = {"authorization": "Bearer t"}
+    headers = {"authorization": f"Bearer {TOKEN}"}
     assert httpx.post(f"{serve.url}/integrations", json=body, headers=headers).status_code == 201
     sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=1.5)]
     answer = post_webhook(serve.url, {"email": "ann@example.com"})

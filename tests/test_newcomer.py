@@ -60,7 +60,6 @@ def test_newcomer_goes_live(service: Callable[..., Any], sandbox_server: Any) ->
         TOKEN=running.token,
         ACCOUNT_URL=sandbox_server.url,
         CORDIAL_KEY="a-key-with-a-typo",
-        JEBBIT_SECRET="not-yet-known",
     )
     created = shell.run('"name": "Spring quiz"')
     assert (created["state"], created["id"]) == ("paused", "spring-quiz")

@@ -17,7 +17,8 @@ from app.settings import MissingSecret, Settings, load_secrets
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / ".env.example"
-KEY = "k" * 32
+KEY = "a-key-of-the-tests-0123456789"
+TOKEN = "a-token-of-the-tests"
 POSTGRESQL = "postgresql://ledger/db"
 
 
@@ -161,9 +162,9 @@ def test_a_wrong_value_is_refused(name, text, told, monkeypatch):
 
 def test_secrets_are_not_shown():
     """Settings that are printed by mistake give nothing away."""
-    shown = repr(Settings(secret_key=KEY, ops_token="the-token"))
+    shown = repr(Settings(secret_key=KEY, ops_token=TOKEN))
     assert KEY not in shown
-    assert "the-token" not in shown
+    assert TOKEN not in shown
 
 
 # --- Secrets ------------------------------------------------------------------------------------
@@ -171,9 +172,9 @@ def test_secrets_are_not_shown():
 
 def test_given_secrets_are_used_and_nothing_is_written(tmp_path):
     """Several keys, newest first; no file appears."""
-    secrets = load_secrets(Settings(secret_key=f" {KEY} , {'o' * 40},", ops_token="the-token"))
+    secrets = load_secrets(Settings(secret_key=f" {KEY} , {'o' * 40},", ops_token=TOKEN))
     assert secrets.secret_keys == [KEY, "o" * 40]
-    assert (secrets.ops_token, secrets.kept_in) == ("the-token", {})
+    assert (secrets.ops_token, secrets.kept_in) == (TOKEN, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -245,7 +246,7 @@ def test_an_empty_file_is_no_secret(tmp_path, name):
     [
         ({}, "Set SECRET_KEY and OPS_TOKEN, the same on every replica"),
         ({"secret_key": KEY}, "Set OPS_TOKEN, the same"),
-        ({"ops_token": "t"}, "Set SECRET_KEY, the same"),
+        ({"ops_token": TOKEN}, "Set SECRET_KEY, the same"),
     ],
 )
 def test_postgresql_wants_its_secrets_given(given, missing, tmp_path):
@@ -262,7 +263,7 @@ def test_postgresql_wants_its_secrets_given(given, missing, tmp_path):
 
 def test_postgresql_with_its_secrets_is_served():
     """Nothing is made, nothing is kept."""
-    settings = Settings(database_url=POSTGRESQL, secret_key=KEY, ops_token="t")
+    settings = Settings(database_url=POSTGRESQL, secret_key=KEY, ops_token=TOKEN)
     assert load_secrets(settings).kept_in == {}
     assert not settings.is_sqlite
 

@@ -44,7 +44,7 @@ _CHECK_FAILED = (
 EXAMPLE: dict[str, Any] = {
     "name": "Spring quiz",
     "cordial": {"account_url": "https://admin.cordial.io", "api_key": "the-key-from-cordial"},
-    "jebbit": {"webhook_secrets": ["the-shared-secret-from-jebbit"], "region": "us"},
+    "jebbit": {"region": "us"},
     "mapping": [
         {"attribute": "email", "field": "channels.email.address"},
         {"attribute": "first_name", "field": "first_name"},
@@ -187,7 +187,8 @@ async def create_integration(
     """Create an integration. It is paused unless `state` is `active`.
 
     While paused, its webhooks are accepted and wait. The id is made from the name and stays.
-    Paste the `webhook_url` of the answer into Jebbit.
+    Paste the `webhook_url` of the answer into Jebbit, then add the shared secret that Jebbit shows:
+    `POST .../webhook-secrets`. Or let `POST .../jebbit/register` do both.
     """
     integration = Integration.model_validate(new.model_dump(exclude={"state"}))
     stored = await integrations.create(context, who, integration, paused=new.state == "paused")
@@ -389,10 +390,7 @@ async def preview(
     responses=documented(
         HTTPStatus.NOT_FOUND,
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        details={
-            HTTPStatus.UNPROCESSABLE_ENTITY: "secret: must be plain ASCII, not empty, without "
-            "spaces around it"
-        },
+        details={HTTPStatus.UNPROCESSABLE_ENTITY: "secret: needs at least 16 characters"},
     ),
 )
 async def add_webhook_secret(

@@ -12,6 +12,7 @@ from app.operations import attributes
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import WrongPlace
+from app.operations.strength import weak_secrets
 from app.rules.integration import Integration
 
 
@@ -80,7 +81,8 @@ async def look_at(
         client = context.accounts.client(stored)
     except BadAccountUrl as error:
         return _bad_account(error)
-    return Checked(await check(client, stored.integration, create_missing=create_missing))
+    findings = await check(client, stored.integration, create_missing=create_missing)
+    return Checked([*findings, *weak_secrets(stored.integration)])
 
 
 async def refuse_live(context: Context, before: StoredIntegration, after: Integration) -> None:

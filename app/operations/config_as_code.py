@@ -18,8 +18,10 @@ from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegra
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live
 from app.operations.context import Context
+from app.operations.invalid import Invalid
 from app.operations.masking import masked
 from app.operations.resuming import let_send
+from app.operations.strength import refuse_weak
 from app.rules.integration import Integration, slug
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -103,7 +105,7 @@ def document(integration_id: str, integration: Integration, paused: bool, show: 
     prefix = _variable_prefix(integration_id)
     key = integration.cordial.api_key.get_secret_value()
     plain["cordial"]["api_key"] = show(f"{prefix}_CORDIAL_API_KEY", key)
-    plain["jebbit"]["webhook_secrets"] = [
+    plain.setdefault("jebbit", {})["webhook_secrets"] = [
         show(f"{prefix}_JEBBIT_WEBHOOK_SECRET" + (f"_{n}" if n > 1 else ""), each)
         for n, each in enumerate(_webhook_secrets(integration), 1)
     ]
@@ -332,8 +334,24 @@ async def export_all(context: Context) -> tuple[str, list[str]]:
 
 
 async def compare(context: Context, wanted: Sequence[Wanted]) -> list[Change]:
-    """Return what is to be done to make the ledger's integrations as a file wants them."""
-    return changes(wanted, await context.integrations.list())
+    """Return what is to be done to make the ledger's integrations as a file wants them.
+
+    Raises:
+        RefusedFile: a new webhook secret protects nothing.
+    """
+    planned = changes(wanted, await context.integrations.list())
+    if weak := [line for each in planned for line in _weak(each)]:
+        raise RefusedFile(weak)
+    return planned
+
+
+def _weak(change: Change) -> Iterator[str]:
+    before = change.before.integration if change.before else None
+    try:
+        refuse_weak(change.wanted.integration, before)
+    except Invalid as error:
+        for each in error.places:
+            yield f"{change.wanted.id}.{each.place}: {each.detail}"
 
 
 async def apply(context: Context, who: Caller, change: Change, *, force: bool) -> None:

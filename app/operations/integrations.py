@@ -13,11 +13,13 @@ from app.operations.checking import refuse_live
 from app.operations.context import Context
 from app.operations.invalid import invalid_at, invalid_by
 from app.operations.masking import unmasked
+from app.operations.strength import refuse_weak
 from app.rules.integration import MASK, Integration, merge_patch, slug
 
 _KEY_WANTED = (
     "the account's host changes, and the key must not go there unseen: give the key of that account"
 )
+_ONE_MUST_STAY = "needs at least 1 item: without it every webhook would be answered 401"
 _NEW_REASON = "Created paused: look at a preview, then resume."
 _PAUSED_REASON = "Paused by a person."
 
@@ -42,11 +44,12 @@ async def create(
     """Store a new integration under an id made from its name.
 
     Raises:
-        Invalid: its account URL is none.
+        Invalid: its account URL is none, or a webhook secret protects nothing.
         NameTaken: another integration has that id.
     """
     async with context.auditor.changing(who, "integration.create", slug(integration.name)):
         _check_account(context, integration)
+        refuse_weak(integration)
         reason = _NEW_REASON if paused else None
         return await context.integrations.create(
             integration, paused_reason=reason, now=context.clock()
@@ -115,6 +118,9 @@ def _patched(context: Context, before: Integration, patch: Mapping[str, JsonValu
     except ValidationError as error:
         raise invalid_by(error) from None
     _check_account(context, after)
+    refuse_weak(after, before)
+    if before.jebbit.webhook_secrets and not after.jebbit.webhook_secrets:
+        raise invalid_at("jebbit.webhook_secrets", _ONE_MUST_STAY)
     if not _gives_key(patch) and _moves(context, before, after):
         raise invalid_at("cordial.api_key", _KEY_WANTED)
     return after

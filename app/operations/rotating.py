@@ -5,6 +5,8 @@ from collections.abc import Callable
 from app.ledger.integrations import StoredIntegration, document_of
 from app.operations.callers import Caller
 from app.operations.context import Context
+from app.operations.invalid import invalid_at
+from app.operations.strength import weakness
 from app.rules.integration import Integration
 
 _NAMED_BY = 4  # of a secret's last characters
@@ -29,8 +31,12 @@ async def add_secret(
 
     Raises:
         UnknownIntegration: there is none.
+        Invalid: the secret protects nothing.
     """
     async with context.auditor.changing(who, "integration.add_secret", integration_id):
+        await context.integrations.get(integration_id)
+        if detail := weakness(added):
+            raise invalid_at("secret", detail)
         return await keep_secret(context, integration_id, added)
 
 

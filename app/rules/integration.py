@@ -143,7 +143,9 @@ class JebbitSource(_Strict):
     """What arrives and how it is read."""
 
     webhook_secrets: list[Secret] = Field(
-        min_length=1, description="Jebbit's shared secrets; several while they rotate. Write-only."
+        default=[],
+        description="Jebbit's shared secrets; several while they rotate. Without one every webhook "
+        "is answered 401. Write-only.",
     )
     region: JebbitRegion | None = Field(
         "us", description="Where people are from if nothing else says; null: unknown."
@@ -247,7 +249,7 @@ class Integration(_Strict):
 
     name: str = Field(min_length=1, max_length=100)
     cordial: CordialAccount
-    jebbit: JebbitSource
+    jebbit: JebbitSource = JebbitSource()
     mapping: list[Rule] = Field(
         default=[Rule(attribute="email", field="channels.email.address")], min_length=1
     )

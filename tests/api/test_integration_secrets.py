@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.conftest import ANN, body, problem
+from tests.api.conftest import ANN, body, problem, without
 from tests.conftest import WEBHOOK_SECRET
 
 
@@ -37,10 +37,9 @@ def test_no_answer_shows_a_secret(shared, create):
 )
 def test_a_short_secret_is_not_given_away_by_its_end(create, shared, secret, shown):
     """Four of seven characters would be most of it."""
-    quiz = create(cordial={"api_key": secret}, jebbit={"webhook_secrets": [secret]})
+    quiz = create(cordial={"api_key": secret})
     integration = shared.client.get(f"/integrations/{quiz}").json()
     assert integration["cordial"]["api_key"] == shown
-    assert integration["jebbit"]["webhook_secrets"] == [shown]
 
 
 def test_what_is_shown_can_be_sent_back(shared, create, clock):
@@ -112,3 +111,66 @@ def test_a_bad_webhook_secret_is_refused(shared, quiz, given, place, detail):
     told = problem(shared.client.post(f"/integrations/{quiz}/webhook-secrets", json=given), 422)
     assert told["errors"][0]["place"] == place
     assert detail in told["errors"][0]["detail"]
+
+
+# --- None, or none that protects ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jebbit", [None, {}, {"webhook_secrets": []}], ids=str)
+def test_an_integration_can_do_without_a_secret_until_jebbit_gives_one(shared, create, jebbit):
+    """It answers 401 to all until then, and the check says so; afterwards it takes webhooks."""
+    given = without(body(name="Yet to be", state="paused"), "jebbit")
+    created = shared.client.post(
+        "/integrations", json=given if jebbit is None else {**given, "jebbit": jebbit}
+    )
+    assert created.status_code == 201, created.text
+    path = f"/integrations/{created.json()['id']}"
+    try:
+        assert created.json()["jebbit"]["webhook_secrets"] == []
+        for secret in ("", WEBHOOK_SECRET):
+            assert shared.post(ANN, "yet-to-be", secret=secret).status_code == 401
+        added = shared.client.post(f"{path}/webhook-secrets", json={"secret": WEBHOOK_SECRET})
+        assert added.status_code == 200
+        assert shared.post(ANN, "yet-to-be").status_code == 202
+    finally:
+        shared.client.delete(f"{path}?force=true")
+
+
+def test_the_check_says_that_there_is_no_secret(shared, create, sandbox_server):
+    """As a warning: it does not keep what is stored from being sent."""
+    quiz = create(jebbit={"webhook_secrets": []})
+    checked = shared.client.post(f"/integrations/{quiz}/check").json()
+    [found] = [each for each in checked["findings"] if each["place"] == "jebbit.webhook_secrets"]
+    assert (found["level"], checked["ok"]) == ("warning", True)
+    assert "every webhook is answered 401" in found["problem"]
+    assert "webhook-secrets" in found["remedy"]
+
+
+@pytest.mark.parametrize("secrets", [[], None])
+def test_the_last_secret_is_not_patched_away(shared, quiz, secrets):
+    """All that Jebbit sends from then on would be refused."""
+    told = problem(
+        shared.client.patch(f"/integrations/{quiz}", json={"jebbit": {"webhook_secrets": secrets}}),
+        422,
+    )
+    assert [each["place"] for each in told["errors"]] == ["jebbit.webhook_secrets"]
+    assert shared.post(ANN, quiz).status_code == 202
+
+
+WEAK = ["the-shared-secret-from-jebbit", "too-short", "k" * 32]
+
+
+@pytest.mark.parametrize("weak", WEAK)
+def test_a_secret_that_protects_nothing_is_refused(shared, quiz, weak):
+    """Wherever it is given, with its place; the answer does not repeat it."""
+    path, given = f"/integrations/{quiz}", {"webhook_secrets": [WEBHOOK_SECRET, weak]}
+    place = "jebbit.webhook_secrets.1"
+    for answer, at in (
+        (shared.client.post("/integrations", json=body(name="Weak", jebbit=given)), place),
+        (shared.client.patch(path, json={"jebbit": given}), place),
+        (shared.client.post(f"{path}/webhook-secrets", json={"secret": weak}), "secret"),
+    ):
+        assert [each["place"] for each in problem(answer, 422)["errors"]] == [at]
+        assert weak not in answer.text
+    assert shared.client.get("/integrations/weak").status_code == 404
+    assert shared.post(ANN, quiz, secret=weak).status_code == 401

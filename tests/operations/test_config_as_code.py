@@ -30,6 +30,7 @@ from app.rules.integration import Integration
 from app.settings import Settings
 from tests.conftest import (
     API_KEY,
+    OPS_TOKEN,
     SECRET_KEY,
     WEBHOOK_SECRET,
     SandboxServer,
@@ -61,7 +62,7 @@ FULL = {
         "on_rejected_field": "dead",
     },
     "jebbit": {
-        "webhook_secrets": [WEBHOOK_SECRET, "another-secret"],
+        "webhook_secrets": [WEBHOOK_SECRET, "another-secret-0001"],
         "region": None,
         "attributes": {"opt_in": "2024-01-01", "country": None},
         "opt_in_labels": {"true": ["Yes", "on", "1"], "false": ["no", "Nö: never"]},
@@ -448,7 +449,7 @@ async def _apply_after(context: Context, meanwhile: str) -> None:
 def test_a_change_made_after_the_difference_was_shown_is_not_overwritten(database_url, meanwhile):
     """Who said yes did not see it."""
     settings = Settings(
-        _env_file=None, database_url=database_url, secret_key=SECRET_KEY, ops_token="t"
+        _env_file=None, database_url=database_url, secret_key=SECRET_KEY, ops_token=OPS_TOKEN
     )
     with pytest.raises(ChangedMeanwhile, match="spring-quiz was changed meanwhile"):
         asyncio.run(_apply_late(settings, meanwhile))

@@ -30,7 +30,6 @@ def refusals(body: Any) -> list[tuple[str, str]]:
     "place",
     [
         *("name", "cordial", "cordial.account_url", "cordial.api_key"),
-        *("jebbit", "jebbit.webhook_secrets"),
         *("policy", "policy.collect", "policy.opt_in", "policy.auto_subscribe"),
     ],
 )
@@ -123,7 +122,6 @@ def test_everyone_needs_the_status_as_data(make_body: Make, policy: dict[str, An
             "cordial.sms.address_format",
             "'digits' or 'e164'",
         ),
-        ({"jebbit": {"webhook_secrets": []}}, "jebbit.webhook_secrets", "at least 1 item"),
         ({"jebbit": {"webhook_secrets": [""]}}, "jebbit.webhook_secrets.0", "not empty"),
         ({"jebbit": {"region": "uk"}}, "jebbit.region", "'us' or 'eu'"),
         ({"jebbit": {"default_phone_country": "us"}}, "jebbit.default_phone_country", "alpha-2"),
@@ -348,7 +346,7 @@ def test_merged_integration(make_body: Make, patch: Any, place: str, value: Any)
     assert attrgetter(place)(patched) == value
 
 
-@pytest.mark.parametrize("place", ["jebbit.webhook_secrets", "cordial.api_key", "policy.collect"])
+@pytest.mark.parametrize("place", ["cordial.api_key", "policy.collect"])
 def test_required_cannot_be_patched_away(make_body: Make, place: str) -> None:
     """A null for what is required is refused like its absence."""
     section, _, key = place.partition(".")
