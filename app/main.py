@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
+    docs,
     health,
     integrations,
     metrics,
@@ -184,7 +185,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         MissingSecret: a secret is not set and cannot be made here.
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
-    routes = (webhooks, integrations, registration, submissions, health, metrics)
+    routes = (webhooks, integrations, registration, submissions, health, metrics, docs)
     return _build(settings, clock, [each.router for each in routes])
 
 
@@ -233,7 +234,8 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         redirect_slashes=False,  # behind a proxy the redirect would send the token over plain http
         # FastAPI's own telemetry would put queries, which hold addresses, into traces.
         telemetry=_NO_TELEMETRY,
-        swagger_ui_parameters={"persistAuthorization": True},
+        docs_url=None,  # from files of our own; see api.docs
+        redoc_url=None,
     )
     problems.install(app)
     refusals.install(app)
