@@ -3,8 +3,10 @@
 import html
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
+_MOST_MARKS = 30  # on one letter: UAX #15's stream-safe text; no script needs as many
 _LONGEST_KEPT = 64  # characters of a text whose folded form is remembered: keys and labels repeat
 # Letters by their Unicode category that show nothing: Hangul fillers (as NFKC leaves them) and
 # the empty Braille pattern.
@@ -46,6 +48,26 @@ def unescape(text: str) -> str:
     return _ENTITY.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
 
 
+def compatible(text: str) -> str:
+    """Return a text in its compatible form (NFKC), in time with its length.
+
+    Python sorts the marks on a letter in time with the square of their number: a few kilobytes of
+    them, which anybody can type into a form, would stop the service. What is beyond the marks that
+    writing needs is left out.
+    """
+    if len(text) > _MOST_MARKS and not text.isascii():
+        text = "".join(_with_few_marks(text))
+    return unicodedata.normalize("NFKC", text)
+
+
+def _with_few_marks(text: str) -> Iterator[str]:
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MOST_MARKS:
+            yield character
+
+
 def _name(text: str) -> str:
     return _GAPS.sub("_", _plain(text)).strip("_")
 
@@ -61,7 +83,7 @@ _known_label = lru_cache(maxsize=1_024)(_label)
 def _plain(text: str) -> str:
     if text.isascii() and text.isprintable() and "`" not in text:
         return text.lower()
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    folded = compatible(compatible(text).casefold())
     return "".join(map(_shown, folded.translate(_LIKE_ASCII)))
 
 

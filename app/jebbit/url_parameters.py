@@ -8,7 +8,6 @@ counts. A name too many costs a look by a person. A name too few subscribes a st
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +16,7 @@ from urllib.parse import unquote
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from app.jebbit.folding import fold
+from app.jebbit.folding import compatible, fold
 from app.jebbit.keys import keys_of, speaks_of_page
 
 # What may be read at most; beyond it every key of the submission may be a parameter.
@@ -223,4 +222,4 @@ def _decoded(text: str) -> Iterator[str]:
     if "\\" in text:
         yield _BACKSLASHED.sub(r"\1", text)
     if not text.isascii():
-        yield unicodedata.normalize("NFKC", text)
+        yield compatible(text)

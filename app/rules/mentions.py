@@ -2,12 +2,13 @@
 
 import html
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import unquote
 
 from pydantic import JsonValue
+
+from app.jebbit.folding import compatible
 
 ERASED_TEXT: Final = "[erased]"
 _DECODINGS: Final = 4  # an address encoded more often is no address any more
@@ -56,7 +57,7 @@ class Mentions:
 def _readings(text: str) -> Iterator[str]:
     """Yield a text as it is compared: plain, then decoded once more each time."""
     for _ in range(_DECODINGS):
-        plain = unicodedata.normalize("NFKC", text).casefold()
+        plain = compatible(text).casefold()
         yield plain
         if " " in plain:
             yield plain.replace(" ", "+")  # a query's plus that was read as a space

@@ -17,9 +17,13 @@ from app.api.requests import _given
 from app.cordial.errors import CordialError, read_answer
 from app.jebbit import signature
 from app.jebbit.signature import InvalidSignature
+from app.jebbit.submission import TooManyItems, UnreadableBody, parse, read
 from app.jebbit_api.client import _said
+from app.rules.integration import Integration
+from app.rules.plan import facts, plan
 
 MIB = 2**20
+PAYLOAD = 2**15  # large enough to tell a square; all shapes of a MiB would take the suite long
 _TIMES = 4  # how much larger the larger of two sizes is
 _MOST = 10.0  # how much longer it may take; linear: 4, quadratic: 16
 _BRIEF = 0.02  # s; what takes no longer than this blocks nobody, and cannot be measured well
@@ -158,3 +162,100 @@ def nested(value: Any, depth: int) -> Any:
 def test_a_refusal_is_read_in_time_with_its_length(shape: str) -> None:
     """However Cordial's words are nested, and however many there are."""
     grows_linearly(read_refusal, lambda size: written(REFUSALS[shape](size)))
+
+
+# --- Payloads -----------------------------------------------------------------------------------
+
+INTEGRATION = Integration.model_validate(
+    {
+        "name": "Growth",
+        "cordial": {"account_url": "https://admin.cordial.io", "api_key": "a-key-of-sixteen"},
+        "jebbit": {
+            "webhook_secrets": ["whsec-0123456789abcdef"],
+            "attributes": {"sms_opt_in": "sms_opt_in"},
+        },
+        "mapping": [
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "phone_number", "field": "channels.sms.address"},
+            {"attribute": "text", "field": "text"},
+            {"attribute": "text", "field": "parts", "type": "array", "separator": "|"},
+            {"attribute": "text", "field": "number", "type": "number"},
+            {"attribute": "text", "field": "date", "type": "date"},
+            {"attribute": "text", "field": "home.city", "type": "geo"},
+            {"attribute": "text", "field": "list", "type": "list"},
+        ],
+        "unmapped": "known",
+        "policy": {
+            "collect": "both",
+            "opt_in": "everyone",
+            "auto_subscribe": True,
+            "opt_in_field": "opt_in_status",
+        },
+    }
+)
+ATTRIBUTES = (
+    "email",
+    "phone_number",
+    "opt_in",
+    "country_code",
+    "experience_date",
+    "is_completed",
+    "url_params",
+    "page_url",
+    "text",
+)
+
+
+def take(body: bytes) -> None:
+    """Take a webhook's body through all that is done with it before and after it is stored."""
+    try:
+        items = parse(body)
+    except (UnreadableBody, TooManyItems):
+        return
+    for item in items:
+        read(item.payload)
+        if item.submission is not None:
+            facts(item.submission, INTEGRATION, 1.7e9)
+            plan(item.submission, INTEGRATION, received_at=1.7e9, now=1.7e9)
+
+
+@pytest.mark.parametrize("shape", TEXTS)
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_an_attribute_is_read_in_time_with_its_length(attribute: str, shape: str) -> None:
+    """Whatever is asked of it, and whatever it holds."""
+
+    def make(size: int) -> bytes:
+        return written({"email": "ann@example.com", "opt_in": "yes", attribute: TEXTS[shape](size)})
+
+    grows_linearly(take, make, PAYLOAD)
+
+
+BODIES: dict[str, Make] = {
+    "many keys": lambda size: {f"key{n}": n for n in range(size // 16)},
+    "keys that are alike": lambda size: {
+        "a" + " " * (n % 500) + f"{n}": n for n in range(size // 260)
+    },
+    "one key": lambda size: {"x" * size: 1},
+    "many items": lambda size: [{"email": f"a{n}@example.com"} for n in range(size // 30)],
+    "lists": lambda size: {"email": ["ann@example.com"] * (size // 20)},
+    "deep": lambda size: nested({"a": "x" * size}, 100),
+    "deep parameters": lambda size: {"url_params": nested(["a=b"] * (size // 8), 100)},
+    "an object of parameters": lambda size: {
+        "url_params": {f"k{n}": "v" for n in range(size // 14)}
+    },
+    "many texts": lambda size: {f"t{n}": "https://x/?a=b" for n in range(size // 28)},
+    "many texts in a list": lambda size: {"t": ["a=b&c=d"] * (size // 12)},
+    "a number": lambda size: {"text": 10 ** (size // 300)},
+}
+
+
+@pytest.mark.parametrize("shape", BODIES)
+def test_a_body_is_read_in_time_with_its_length(shape: str) -> None:
+    """However it is built."""
+    grows_linearly(take, lambda size: written(BODIES[shape](size)), PAYLOAD)
+
+
+@pytest.mark.parametrize("shape", ["brackets", "braces", "broken JSON", "quotes", "backslashes"])
+def test_what_is_no_json_is_refused_in_time_with_its_length(shape: str) -> None:
+    """Signed, but not to be read."""
+    grows_linearly(take, lambda size: TEXTS[shape](size).encode(), PAYLOAD)
