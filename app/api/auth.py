@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, cast
 
 from fastapi import Depends, Request, Response
@@ -74,8 +75,14 @@ async def _caller(request: Request, operation: str, roles: frozenset[Role]) -> C
 
 
 def address_of(request: Request) -> str:
-    """Return the network address of a call; behind a proxy that is trusted, the one it names."""
-    return request.client.host[:64] if request.client else "local"
+    """Return the network address of a call; behind a trusted proxy, the one that the proxy names.
+
+    What a proxy passes on may be any text, also somebody's: only an address is kept.
+    """
+    try:
+        return str(ip_address(request.client.host)) if request.client else "local"
+    except ValueError:
+        return "unknown"
 
 
 def caller_of(request: Request) -> Caller:

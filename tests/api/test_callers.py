@@ -12,7 +12,8 @@ import pytest
 from app.operations.slowdown import FREE, delay
 from app.telemetry import logs
 from tests.api.conftest import ANN, problem
-from tests.conftest import Service, wait_for
+from tests.conftest import Service, integration_body
+from tests.waiting import wait_for
 
 TOKENS = {
     "maria": ("viewer", "a-token-of-maria-0123456789"),
@@ -185,6 +186,78 @@ def test_a_wrong_token_is_written_down_and_the_next_ones_wait(service, capsys, l
         for each in lines
     } == {(None, "GET /stats", "127.0.0.1", "wrong_token", "warning")}
     assert "guess" not in said
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [("192.0.2.7", "192.0.2.7"), ("2001:db8::1", "2001:db8::1"), ("ann@example.com", "unknown")],
+)
+def test_behind_a_proxy_the_callers_own_address_is_written_down(
+    running, capsys, logging_restored, forwarded, address
+):
+    """As a trusted proxy names it (127.0.0.1, others by FORWARDED_ALLOW_IPS); no other text."""
+    logs.configure("json", "INFO")
+    headers = {"x-forwarded-for": forwarded}
+    running.client.post("/integrations/spring-quiz/pause", headers=headers)
+    [line] = wait_for(lambda: audited(capsys.readouterr().err))
+    assert line["address"] == address
+
+
+LOOKING = {
+    "POST /integrations/{integration_id}/preview",  # it wants a body, and changes nothing
+    "POST /webhooks/jebbit/{integration_id}",  # Jebbit's, by signature
+}
+
+
+def changing(running: Service) -> list[tuple[str, str]]:
+    """Return method and path of all operations but those that only read."""
+    paths = running.client.get("/openapi.json").json()["paths"]
+    every = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    return [
+        (method, path)
+        for method, path in every
+        if method != "GET"
+        and not path.startswith("/webhooks")
+        and f"{method} {path}" not in LOOKING
+    ]
+
+
+def test_every_call_that_changes_something_is_written_down(running, capsys, logging_restored):
+    """Also one that is added tomorrow: by its method, each once, under a name of its own."""
+    logs.configure("json", "INFO")
+    bodies = {
+        "/integrations": {**integration_body("https://admin.cordial.io"), "name": "Another"},
+        "/integrations/{integration_id}": {},
+        "/integrations/{integration_id}/webhook-secrets": {"secret": "whsec-another-fedcba98"},
+        "/erasures": {"email": "ann@example.com"},
+    }
+    by_filter = {"integration": "spring-quiz", "status": "dead"}
+    credentials = {"client_id": "nobody", "client_secret": "a-client-secret-of-nobody"}
+    names = set()
+    for method, path in changing(running):
+        body = bodies.get(path, credentials if "jebbit" in path else by_filter)
+        values = {"integration_id": "spring-quiz", "submission_id": "0" * 32, "last4": "zzzz"}
+        capsys.readouterr()
+        answer = running.client.request(
+            method,
+            path.format(**values),
+            json=body if method in ("POST", "PATCH") and "{submission_id}" not in path else None,
+        )
+        assert answer.status_code != 422 or "jebbit" in path, answer.text
+        [line] = wait_for(lambda: audited(capsys.readouterr().err))
+        assert (line["name"], line["role"], line["address"]) == ("ops", "admin", "127.0.0.1"), path
+        names.add(line["operation"])
+        if (method, path) == ("DELETE", "/integrations/{integration_id}"):
+            running.create_integration()
+    assert len(names) == len(changing(running)) >= 14
+
+
+def test_no_change_is_open_to_others_than_admins(running):
+    """Also one that is added tomorrow; and metrics tokens read nothing else."""
+    for name in ("maria", "prometheus"):
+        with by(running, name) as other:
+            for method, path in changing(running):
+                assert other.request(method, path, json={}).status_code == 403, path
 
 
 def test_a_call_without_a_token_is_no_guess(shared, caplog):
