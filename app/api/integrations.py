@@ -425,7 +425,7 @@ async def remove_webhook_secret(
 
 
 def _versions(if_match: str | None) -> frozenset[int] | None:
-    """Return the versions that If-Match names; one that is none of ours matches nothing."""
+    """Return the versions that If-Match names; a tag that is no version matches nothing."""
     tags = [each.strip().removeprefix("W/").strip('"') for each in (if_match or "*").split(",")]
     if "*" in tags:
         return None

@@ -38,7 +38,7 @@ async def metrics(state: CurrentState) -> Response:
     """Counters and histograms of this process, and gauges of the ledger, in the text format.
 
     Sum counters over processes; take the maximum of what the ledger says (pending, dead, oldest,
-    paused, gate), which is the same from each. When the ledger cannot be reached those are missing
+    paused, gate): every process says the same. When the ledger cannot be reached they are missing
     and `jebbit_sync_ledger_up` is 0.
     """
     try:

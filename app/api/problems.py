@@ -122,7 +122,7 @@ def _place(loc: Sequence[str | int]) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error but those of operations (see `refusals`) with a problem document."""
+    """Answer errors with problem documents; `refusals` does so for the errors of operations."""
 
     @app.exception_handler(Problem)
     async def on_problem(_: Request, problem: Problem) -> ProblemResponse:
@@ -184,7 +184,7 @@ def _described(status: HTTPStatus, detail: str) -> dict[str, Any]:
 
 
 def _invalid(operation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry for 422 of an operation that has none of its own, in the place of FastAPI's.
+    """Return the entry for 422 that replaces FastAPI's, if an operation has none of its own.
 
     An id in the path is never invalid; it may be unknown.
     """

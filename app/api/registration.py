@@ -193,8 +193,8 @@ async def register(
 ) -> RegisteredView:
     """Create the webhook integration at Jebbit, with our `webhook_url` and the region.
 
-    Jebbit's shared secret is stored as a further webhook secret; those that are there stay valid
-    until you remove them. Next: `POST .../jebbit/test`.
+    Jebbit's shared secret is stored as a further webhook secret; earlier ones stay valid until you
+    remove them. Next: `POST .../jebbit/test`.
     """
     done = await registering.register(
         context, who, integration_id, new.asked(), base_url=outside_url, force=force

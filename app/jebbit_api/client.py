@@ -1,4 +1,4 @@
-"""The HTTP client for Jebbit's public API, as far as webhooks are set up by it.
+"""The HTTP client for the part of Jebbit's public API that sets up webhooks.
 
 Source: Jebbit API v1 (JSON:API), "Auth", "Integrations" and "Integration Historic Backfills".
 """
@@ -37,7 +37,7 @@ class Forbidden(JebbitError):
 
 
 class NotThere(JebbitError):
-    """What the request names does not exist at Jebbit, or no longer."""
+    """Jebbit does not know what the request names, or no longer."""
 
 
 class Refused(JebbitError):
@@ -45,12 +45,12 @@ class Refused(JebbitError):
 
 
 class Unreachable(JebbitError):
-    """No answer, or none that can be used; whether Jebbit did it is not known."""
+    """Jebbit gave no usable answer; it may have done what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook integration to be made at Jebbit: where to post, and what of which region."""
+    """A webhook integration to create at Jebbit: the address, the region and the options."""
 
     endpoint: str
     region: Literal["us", "eu"]

@@ -24,7 +24,7 @@ class Checked:
 
     @property
     def errors(self) -> Sequence[Finding]:
-        """The findings because of which contacts would go wrong."""
+        """The findings that would send contacts wrong."""
         return errors_in(self.findings)
 
     @property
@@ -34,7 +34,7 @@ class Checked:
 
 
 class CheckFailed(Exception):
-    """The check finds errors, so nothing is sent by this; `places` are those."""
+    """The check finds errors, so the call changes nothing; `places` lists them."""
 
     def __init__(self, errors: Sequence[Finding]) -> None:
         self.places = [WrongPlace(each.place, said(each)) for each in errors]

@@ -25,7 +25,7 @@ from app.operations.strength import refuse_weak
 from app.rules.integration import Integration, slug
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_UNRESOLVED = "unresolved"  # stands in for a secret while all else is checked
+_UNRESOLVED = "unresolved"  # stands in for a missing secret while the rest is checked
 _PAUSED = "Paused by a configuration file."
 _UNCHECKED = "Created by a configuration file; it waits for a check without errors."
 
@@ -50,7 +50,7 @@ class ChangedMeanwhile(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An integration as a file wants it; `paused` is None where the file does not say."""
+    """An integration as a file describes it; `paused` is None if the file does not say."""
 
     id: str
     integration: Integration
@@ -66,14 +66,14 @@ class Change:
 
     @property
     def paused(self) -> bool:
-        """Whether it is paused afterwards; as it was, where the file does not say; a new one is."""
+        """Whether it is paused afterwards. If the file does not say: as before, a new one is."""
         if self.wanted.paused is not None:
             return self.wanted.paused
         return self.before.paused if self.before else True
 
     @property
     def resumes(self) -> bool:
-        """Whether what did not send sends afterwards."""
+        """Whether it starts to send."""
         return not self.paused and (self.before is None or self.before.paused)
 
     @property
@@ -132,7 +132,7 @@ def _yaml(plain: Document) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists, as people write them, and repeats what occurs twice."""
+    """Indents lists, as people write them, and writes no aliases."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
@@ -207,7 +207,7 @@ class _Reading:
     missing: list[str] = field(default_factory=list)
 
     def entry(self, place: str, given: object) -> Wanted | None:
-        """Return what one entry wants; None where it is wrong."""
+        """Return the integration of one entry; None if the entry is wrong."""
         try:
             entry = _Entry.model_validate(self._resolved(place, given))
             api_base(entry.cordial.account_url, self.extra_hosts)
@@ -229,7 +229,7 @@ class _Reading:
             self.lines.append(f"{twice}: it is listed more than once")
 
     def _resolved(self, place: str, given: object) -> object:
-        """Return an entry with the secrets in the place of the references.
+        """Return an entry with each reference replaced by its secret.
 
         Its parts are copied: by an alias several entries may share one.
         """
@@ -315,7 +315,7 @@ def _shown_before(stored: StoredIntegration) -> Document:
 
 
 def _shown_after(change: Change) -> Document:
-    """Return the document, with a word at secrets that change but may look the same."""
+    """Return the document; `(new)` marks a changed secret, whose mask may look the same."""
     before = change.before.integration if change.before else change.wanted.integration
     known = {before.cordial.api_key.get_secret_value(), *_webhook_secrets(before)}
 

@@ -60,7 +60,8 @@ async def create(
 class Change:
     """A patch (RFC 7396) of an integration's configuration.
 
-    `versions`: those it may be made to, None for any. `force`: although the check finds errors.
+    `versions`: the versions it may be applied to, None for any. `force`: apply it even if the check
+    finds errors.
     """
 
     patch: Mapping[str, JsonValue]
@@ -79,7 +80,7 @@ async def change(
 
     Raises:
         UnknownIntegration: there is none.
-        VersionChanged: it is of none of the versions meant.
+        VersionChanged: it has another version than the patch is meant for.
         Invalid: with the patch it would be no integration.
         CheckFailed: it is active, and with the patch it would send what is wrong.
     """

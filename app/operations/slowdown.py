@@ -1,4 +1,4 @@
-"""Letting those who guess tokens wait."""
+"""Slowing down callers who guess tokens."""
 
 import asyncio
 import ipaddress

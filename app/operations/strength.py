@@ -35,7 +35,7 @@ _PLACEHOLDER = re.compile(
 
 
 def weakness(secret: str) -> str | None:
-    """Return why a secret protects nothing, as the end of a sentence; None if it may do."""
+    """Return what is wrong with a secret, as the end of a sentence; None if nothing is known."""
     if secret in PUBLISHED or _PLACEHOLDER.search(secret):
         return "is an example that anybody can read; give one of your own"
     if len(secret) < SHORTEST:
@@ -56,10 +56,10 @@ def _is_guessable(secret: str) -> bool:
 
 
 def refuse_weak(integration: Integration, before: Integration | None = None) -> None:
-    """Let only such webhook secrets in as protect something; those that are there may stay.
+    """Refuse new webhook secrets that protect nothing; an integration may keep the ones it has.
 
     Raises:
-        Invalid: with the place of each other one.
+        Invalid: with the place of each weak one.
     """
     known = set(before.jebbit.webhook_secrets) if before else set()
     weak = [

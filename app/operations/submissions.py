@@ -49,7 +49,7 @@ class Explained:
 async def list_submissions(
     context: Context, wanted: Wanted, *, limit: int, before: int | None
 ) -> Page:
-    """Return at most `limit` of the submissions that match, those received before `before`.
+    """Return at most `limit` of the submissions that match and were received before `before`.
 
     Raises:
         NoAddress: `contact` is neither an email address nor a phone number.
