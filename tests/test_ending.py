@@ -5,13 +5,14 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.processes import STARTING_SECONDS, UNTIL_TOLD, Program, catches, form_of
-from tests.waiting import wait_for
+from tests.waiting import POLL, wait_for
 
 
 @pytest.fixture
@@ -59,9 +60,10 @@ def test_signals_without_end_change_nothing(begin, command):
     program = begin(command)
     program.until_handled()
     program.until_spent(STARTING_SECONDS)
-    while program.running:
+    while program.running:  # one a millisecond: without end, and yet it gets to do something else
         program.send(signal.SIGTERM)
         program.send(signal.SIGINT)
+        time.sleep(POLL / 10)
     assert program.wait() == 0
 
 

@@ -20,7 +20,7 @@ _PLAYED = {
         "a refusal of 900,000 characters",
         "100 KB that become 100 MB",
     ),
-    "postgresql": ("wrong signatures, 500 a second", "full batches from another source"),
+    "postgresql": ("wrong signatures, 500 a second", "48 x 0.9 MB from another source"),
 }
 
 
