@@ -7,7 +7,7 @@ from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import invalid_at
 from app.operations.strength import weakness
-from app.rules.integration import Integration
+from app.rules.integration import MOST_SECRETS, Integration
 
 _NAMED_BY = 4  # of a secret's last characters
 
@@ -31,7 +31,7 @@ async def add_secret(
 
     Raises:
         UnknownIntegration: there is none.
-        Invalid: the secret protects nothing.
+        Invalid: the secret protects nothing, or there are too many.
     """
     async with context.auditor.changing(who, "integration.add_secret", integration_id):
         await context.integrations.get(integration_id)
@@ -44,7 +44,12 @@ async def keep_secret(context: Context, integration_id: str, added: str) -> Stor
     """Add a webhook secret, as a part of an operation that is written down already."""
 
     def add(secrets: list[str]) -> list[str]:
-        return secrets if added in secrets else [*secrets, added]
+        if added in secrets:
+            return secrets
+        if len(secrets) >= MOST_SECRETS:
+            detail = f"There are {MOST_SECRETS} already; remove those that are no longer used."
+            raise invalid_at("secret", detail)
+        return [*secrets, added]
 
     return await _change_secrets(context, integration_id, add)
 

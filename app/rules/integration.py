@@ -139,13 +139,17 @@ class OptInLabels(_Strict):
         return Labels(frozenset(map(fold_label, self.true)), frozenset(map(fold_label, self.false)))
 
 
+MOST_SECRETS = 8  # for webhooks, of an integration: each body is digested once for each
+
+
 class JebbitSource(_Strict):
     """What arrives and how it is read."""
 
     webhook_secrets: list[Secret] = Field(
         default=[],
-        description="Jebbit's shared secrets; several while they rotate. Without one every webhook "
-        "is answered 401. Write-only.",
+        max_length=MOST_SECRETS,
+        description=f"Jebbit's shared secrets; up to {MOST_SECRETS} while they rotate. Without one "
+        "every webhook is answered 401. Write-only.",
     )
     region: JebbitRegion | None = Field(
         "us", description="Where people are from if nothing else says; null: unknown."

@@ -369,6 +369,17 @@ def test_a_flood_of_wrong_signatures_does_not_read_the_ledger(shared, quiz, stat
     assert len(statements) - before < 15
 
 
+def test_secrets_are_few(shared, quiz):
+    """Each is tried on every webhook, so there are at most eight."""
+    answers = [
+        shared.client.post(
+            f"/integrations/{quiz}/webhook-secrets", json={"secret": f"another-secret-{n:05}"}
+        ).status_code
+        for n in range(8)
+    ]
+    assert answers == [200] * 7 + [422]
+
+
 # --- 404, 405 -----------------------------------------------------------------------------------
 
 
