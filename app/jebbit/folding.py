@@ -17,8 +17,13 @@ _LIKE_ASCII = str.maketrans(
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"'),
         **dict.fromkeys("\u2212\u2043\u02d7", "-"),  # minus and bullets, which are no dashes there
         **dict.fromkeys(_BLANK_LETTERS, " "),
-        **dict.fromkeys(map(chr, range(0xFE00, 0xFE10)), None),  # variation selectors
     }
+)
+# What shows nothing (Unicode's Default_Ignorable_Code_Point), without the fillers above.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
 )
 _GAPS = re.compile(r"[\s_-]+")
 _SPACES = re.compile(r"\s+")
@@ -83,7 +88,7 @@ _known_label = lru_cache(maxsize=1_024)(_label)
 def _plain(text: str) -> str:
     if text.isascii() and text.isprintable() and "`" not in text:
         return text.lower()
-    folded = compatible(compatible(text).casefold())
+    folded = compatible(compatible(_INVISIBLE.sub("", text)).casefold())
     return "".join(map(_shown, folded.translate(_LIKE_ASCII)))
 
 

@@ -26,6 +26,7 @@ from app.rules.policy import (
     find_believed,
     find_present,
     is_believed,
+    may_be_hidden,
     may_force,
     may_join,
     read_opt_in,
@@ -282,10 +283,11 @@ def _dates(
     submission: Submission, source: JebbitSource, received_at: float
 ) -> Sequence[float] | None:
     """Return when it happened by each spelling of the date; None if one cannot be believed."""
+    if may_be_hidden(submission, source.attributes.occurred_at, source):
+        return None
     found = find_present(submission, source.attributes.occurred_at)
-    dates = [_date(each.value, received_at) for each in found if is_believed(each, source)]
-    known = [each for each in dates if each is not None]
-    return known if len(known) == len(found) else None
+    dates = [_date(each.value, received_at) for each in found]
+    return None if None in dates else [each for each in dates if each is not None]
 
 
 def _date(value: JsonValue, received_at: float) -> float | None:

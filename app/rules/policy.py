@@ -176,7 +176,8 @@ def read_region(
     """
     countries = read_countries(submission, source)
     named = sorted({each for each in countries if each})
-    doubtful = None in countries or len(named) > 1
+    hidden = may_be_hidden(submission, source.attributes.country, source)
+    doubtful = hidden or None in countries or len(named) > 1
     if named:
         eu = [each for each in named if each in jurisdictions.eu_countries or each == EUROPE]
         express = any(each in jurisdictions.express_consent_countries for each in named)
@@ -187,7 +188,8 @@ def read_region(
     spoken = {
         _region_named(each.value) if is_believed(each, source) else None: each for each in given
     }
-    doubtful = doubtful or None in spoken
+    hidden = may_be_hidden(submission, source.attributes.region, source)
+    doubtful = doubtful or hidden or None in spoken
     for region in (Region.EU, Region.NON_EU):
         if found := spoken.get(region):
             return RegionReading(region, "region", found.key, found.value, doubtful)
@@ -195,6 +197,12 @@ def read_region(
         region = _REGIONS[source.region]
         return RegionReading(region, "integration", value=source.region, doubtful=doubtful)
     return RegionReading(Region.UNKNOWN, "nothing", doubtful=doubtful)
+
+
+def may_be_hidden(submission: Submission, name: str | None, source: JebbitSource) -> bool:
+    """Whether a parameter of the URL may stand in place of what Jebbit knew, blank or not."""
+    found = submission.find_all(name) if name else ()
+    return any(not is_believed(each, source) for each in found)
 
 
 def find_present(submission: Submission, name: str | None) -> Sequence[Attribute]:
@@ -270,7 +278,7 @@ def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason
     if excluded & {_campaign(each) for each in given}:
         return SkipReason.CAMPAIGN_EXCLUDED
     believable = {_campaign(each) for each in given if is_believed(each, source)}
-    if excluded and any(not is_believed(each, source) for each in given):
+    if excluded and any(may_be_hidden(submission, name, source) for name in names):
         return SkipReason.CAMPAIGN_UNKNOWN
     if not included or believable & included:
         return None
