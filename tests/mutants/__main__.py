@@ -27,7 +27,7 @@ LIST = Path(__file__).with_name("equivalents.toml")
 # of their folder.
 SUBJECTS = {
     "app/rules/*.py": ("tests/rules", "tests/jebbit"),
-    "app/jebbit/*.py": ("tests/jebbit", "tests/rules"),
+    "app/jebbit/*.py": ("tests/rules", "tests/jebbit"),
     "app/delivery/gate.py": ("tests/delivery/test_gate.py",),
     "app/delivery/schedule.py": ("tests/delivery/test_schedule.py",),
     "app/cordial/errors.py": ("tests/cordial/test_errors.py",),

@@ -96,9 +96,7 @@ def test_any_text_is_an_address_or_none(text: str, region: str) -> None:
 
 def by_email_validator(text: str) -> str | None:
     try:
-        found = validate_email(
-            text.strip().lower(), check_deliverability=False, test_environment=True
-        )
+        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         return None
     return found.normalized.lower()
