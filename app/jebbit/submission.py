@@ -94,21 +94,24 @@ class Submission:
         Null and blank values count as absent: the next key of the same name is looked at.
         """
         key = self._find(name)
-        return None if key is None else self._attribute(key, fold(name))
+        if key is None:
+            return None
+        return Attribute(key, self.attributes[key], self.url_parameters.reading(fold(name)))
 
     def find_all(self, name: str) -> Sequence[Attribute]:
         """Return every attribute that has this name in some spelling, null and blank ones too."""
         folded = fold(name)
-        return [self._attribute(key, folded) for key in self._keys.by_name.get(folded, ())]
+        keys = self._keys.by_name.get(folded)
+        if not keys:
+            return ()
+        doubt = self.url_parameters.reading(folded)
+        return [Attribute(key, self.attributes[key], doubt) for key in keys]
 
     def _find(self, name: str) -> str | None:
         if is_present(self.attributes.get(name)):
             return name
         keys = self._keys.by_name.get(fold(name), ())
         return next((key for key in keys if is_present(self.attributes[key])), None)
-
-    def _attribute(self, key: str, folded: str) -> Attribute:
-        return Attribute(key, self.attributes[key], self.url_parameters.reading(folded))
 
 
 def is_present(value: JsonValue) -> bool:

@@ -28,7 +28,6 @@ _MOST_LEVELS: Final = 8  # of JSON texts in JSON texts
 _LONGEST_SHOWN: Final = 64  # characters of a key
 
 _ASSIGNED = re.compile(r"[=:?#;,./{}()\[\]\"'<>|\\\s]")
-_MAY_ASSIGN = re.compile(r"[=%&\\\\]|[^\x00-\x7f]")
 _BETWEEN_NAMES = re.compile(r"[&?#;]")
 _AROUND_NAMES = " \t\r\n\"'[]{}()\\"
 _NAMING_KEYS = frozenset(("name", "key", "param", "parameter"))
@@ -104,7 +103,7 @@ def _others(
 
 def _may_assign(text: str) -> bool:
     """Whether a text can hold a `=`, however encoded."""
-    return _MAY_ASSIGN.search(text) is not None
+    return "=" in text or _is_encoded(text) or not text.isascii()
 
 
 class _TooMuch(Exception):

@@ -3,14 +3,22 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
 from app.jebbit.folding import fold
 from app.jebbit.submission import Attribute, Submission
-from app.rules.values import FieldType, Labels, NotConvertible, convert, is_unfilled
+from app.rules.values import (
+    CONVERTERS,
+    Converter,
+    FieldType,
+    Labels,
+    NotConvertible,
+    convert,
+    is_unfilled,
+)
 
 ListsNeed = Literal["yes", "not_no"] | None
 """Which opt-in a person must have given before a rule puts them on a list."""
@@ -127,6 +135,30 @@ class MappedField:
     value: JsonValue
 
 
+class _Unpacked(NamedTuple):
+    """A rule taken apart, with the converter of its type."""
+
+    rule: Rule
+    attribute: str | None
+    field: str
+    default: JsonValue
+    separator: str | None
+    converter: Converter
+    is_list: bool
+
+
+def _unpacked(rule: Rule) -> _Unpacked:
+    return _Unpacked(
+        rule,
+        rule.attribute,
+        rule.field,
+        rule.default,
+        rule.separator,
+        CONVERTERS[rule.type],
+        is_list=rule.type == "list",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """What the mapping makes of one submission: the fields, and how they came about."""
@@ -134,12 +166,12 @@ class Mapped:
     fields: Mapping[str, JsonValue]
     warnings: Sequence[PlanWarning]
     submission: Submission = field(repr=False)
-    rules: Sequence[Rule]
+    rules: Sequence[_Unpacked]
 
     @property
     def steps(self) -> Sequence[MappedField]:
         """What was tried, field by field; worked out when asked for, as only a preview does."""
-        return [self._step(rule) for rule in self.rules]
+        return [self._step(each.rule) for each in self.rules]
 
     def _step(self, rule: Rule) -> MappedField:
         found = self.submission.find(rule.attribute) if rule.attribute else None
@@ -164,7 +196,7 @@ class FieldMapping:
 
     def __init__(self, rules: Sequence[Rule], labels: Labels) -> None:
         self._labels = labels
-        self._rules = [rule for rule in rules if rule.channel is None]
+        self._rules = [_unpacked(rule) for rule in rules if rule.channel is None]
         sources = {fold(rule.attribute) for rule in rules if rule.attribute}
         self._never_unmapped = sources | NEVER_UNMAPPED
         self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
@@ -185,25 +217,26 @@ class FieldMapping:
         """
         rules = self._rules
         if account_attributes:
-            rules = [*rules, *self._unmapped(submission, account_attributes)]
+            rules = [*rules, *map(_unpacked, self._unmapped(submission, account_attributes))]
         fields: dict[str, JsonValue] = {}
         warnings: list[PlanWarning] = []
-        for rule in rules:
-            source = submission.value(rule.attribute) if rule.attribute else None
+        labels = self._labels
+        for rule, attribute, name, default, separator, converter, is_list in rules:
+            source = submission.value(attribute) if attribute else None
             if source is not None and is_unfilled(source):
                 warnings.append(_unfilled(rule))
                 source = None
-            if source is None and (source := rule.default) is None:
+            if source is None and (source := default) is None:
                 continue
             try:
-                value = convert(source, rule.type, rule.separator, self._labels)
+                value = converter(source, separator, labels)
             except NotConvertible:
                 warnings.append(_not_converted(rule))
                 continue
-            if rule.type == "list" and not _may_have(value, rule, submission, may_join):
+            if is_list and not _may_have(value, rule, submission, may_join):
                 warnings.append(_not_joined(rule))
             elif value is not None:
-                fields[rule.field] = value
+                fields[name] = value
         return Mapped(fields, warnings, submission, rules)
 
     def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:

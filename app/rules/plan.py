@@ -5,7 +5,7 @@ is what is sent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC
 
 from pydantic import JsonValue
@@ -138,7 +138,7 @@ def plan(
     else:
         known = account_attributes if integration.unmapped == "known" else None
         mapped = integration.fields.apply(submission, _lists(opt_in, source), known)
-        evidence = replace(evidence, mapping=mapped)
+        evidence = Evidence(region, opt_in, sms_opt_in, mapped)
         fields.update(mapped.fields)
         warnings += mapped.warnings
     if policy.opt_in_field:

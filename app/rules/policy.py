@@ -12,7 +12,7 @@ from typing import Final, Literal
 from pydantic import JsonValue
 
 from app.jebbit.folding import fold, fold_label
-from app.jebbit.submission import Attribute, Submission
+from app.jebbit.submission import Attribute, Submission, is_present
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
 from app.rules.mapping import ListsNeed
@@ -207,7 +207,7 @@ def may_be_hidden(submission: Submission, name: str | None, source: JebbitSource
 
 def find_present(submission: Submission, name: str | None) -> Sequence[Attribute]:
     """Return every attribute of this name, in any spelling, that is neither null nor blank."""
-    return [each for each in submission.find_all(name) if each.is_present] if name else ()
+    return [each for each in submission.find_all(name) if is_present(each.value)] if name else ()
 
 
 _REGIONS = {"eu": Region.EU, "us": Region.NON_EU}

@@ -139,7 +139,7 @@ def convert(
     Raises:
         NotConvertible: the value has no such form.
     """
-    return _CONVERTERS[to](value, separator, labels or _NO_LABELS)
+    return CONVERTERS[to](value, separator, labels or _NO_LABELS)
 
 
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -259,7 +259,7 @@ def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonVal
 def _item(value: JsonValue) -> JsonValue:
     if isinstance(value, str | bool) or value is None:
         return _scalar(value)
-    return to_number(value, None, Labels())
+    return to_number(value, None, _NO_LABELS)
 
 
 def to_list_membership(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -279,8 +279,10 @@ def to_list_membership(value: JsonValue, separator: str | None, labels: Labels) 
             raise NotConvertible
 
 
-_Converter = Callable[[JsonValue, str | None, Labels], JsonValue]
-_CONVERTERS: Mapping[FieldType, _Converter] = {
+Converter = Callable[[JsonValue, str | None, Labels], JsonValue]
+"""Takes what `convert` takes, for one type."""
+
+CONVERTERS: Mapping[FieldType, Converter] = {
     "string": to_string,
     "number": to_number,
     "date": to_date,
