@@ -24,6 +24,7 @@ from app.operations.resuming import let_send
 from app.operations.strength import refuse_weak
 from app.rules.integration import Integration, slug
 
+_LONGEST = 1024 * 1024  # characters of a file; hundreds of integrations have fewer
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _UNRESOLVED = "unresolved"  # stands in for a missing secret while the rest is checked
 _PAUSED = "Paused by a configuration file."
@@ -180,6 +181,8 @@ def _entries(text: str) -> Iterator[tuple[str, object]]:
     Raises:
         RefusedFile: it is no such file.
     """
+    if len(text) > _LONGEST:
+        raise RefusedFile([f"a file may hold {_LONGEST} characters; this one has {len(text)}"])
     try:
         file = yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -187,6 +190,8 @@ def _entries(text: str) -> Iterator[tuple[str, object]]:
         raise RefusedFile([f"{line}{error.problem or 'no YAML'}"]) from None
     except yaml.YAMLError:
         raise RefusedFile(["it holds characters that YAML does not have"]) from None
+    except RecursionError:
+        raise RefusedFile(["it is nested too deeply"]) from None
     listed = file.get("integrations") if isinstance(file, dict) else None
     if not isinstance(listed, list):
         raise RefusedFile(["write a list of integrations under `integrations:`"])

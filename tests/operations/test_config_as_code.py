@@ -157,6 +157,9 @@ def test_entries_may_share_a_part_by_an_alias():
         ("  - name: Spring quiz\n    state", "  - 42\n  - name: A\n    state", "integrations[0]: "),
         (FILE, "\x00", "characters that YAML does not have"),
         (FILE, "", "write a list of integrations"),
+        (FILE, "integrations: " + "[" * 20_000, "nested too deeply"),
+        (FILE, "- " * 5_000, "nested too deeply"),
+        (FILE, "x" * (2**20 + 1), "may hold 1048576 characters"),
     ],
 )
 def test_what_is_wrong_gets_one_line_with_its_place(old, new, told):
