@@ -278,7 +278,9 @@ def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason
     if excluded & {_campaign(each) for each in given}:
         return SkipReason.CAMPAIGN_EXCLUDED
     believable = {_campaign(each) for each in given if is_believed(each, source)}
-    if excluded and any(may_be_hidden(submission, name, source) for name in names):
+    unread = any(isinstance(each.value, list | dict) for each in given)  # or written twice
+    hidden = any(may_be_hidden(submission, name, source) for name in names)
+    if excluded and (unread or hidden):
         return SkipReason.CAMPAIGN_UNKNOWN
     if not included or believable & included:
         return None
