@@ -139,6 +139,10 @@ class Scene:
         """Let everything good be delivered, and hold the log to what it may say."""
         self._stage.ops("DELETE", f"/integrations/{HOSTILE}?force=true")
         self._stage.settle()
+        for each in (GREEDY, HOSTILE):  # the judge would look at each of its dead
+            body = {"status": "dead", "integration": each}
+            answer = self._stage.ops("POST", "/submissions/discard", json=body, timeout=300)
+            assert answer.status_code == 200, answer.text
         assert _NEVER_LOGGED not in self._service.log.read_text(errors="replace")
 
     def _end_attacker(self) -> None:
