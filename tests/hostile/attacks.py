@@ -262,7 +262,7 @@ def batches(target: Target) -> Tries:
     return again_and_again(target, batch, pace=0)
 
 
-@attack("75,000 keys of their own", threads=2)
+@attack("50,000 keys of their own", threads=2)
 def many_keys(target: Target) -> Tries:
     """Each webhook with other keys."""
 

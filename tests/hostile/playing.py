@@ -27,7 +27,7 @@ ON_THE_LEDGER = (  # the others end before it, and so are alike on both engines
     "made-up ids, 500 a second",
     "48 x 0.9 MB from another source",
     "full batches from another source",
-    "75,000 keys of their own",
+    "50,000 keys of their own",
 )
 _PAUSE = 0.02  # s between two good webhooks
 _WORST_MEDIAN = 2.0  # s; the machine may be busy with other things
