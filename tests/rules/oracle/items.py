@@ -1,0 +1,81 @@
+"""An item of a webhook and all that it says under one name."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from tests.rules.oracle.documents import JsonObject
+from tests.rules.oracle.folding import fold_key, fold_word, squash
+from tests.rules.oracle.urls import url_names
+
+
+class Group(NamedTuple):
+    """All that is written under one attribute's name, by whichever spelling of it."""
+
+    values: tuple[Any, ...] = ()
+    spoken: tuple[Any, ...] = ()  # the values that say something
+    single: tuple[Any, ...] = ()  # those of them whose key has no other value
+    forbidden: bool = False  # the page's URL names it
+    hidden: bool = False  # it is there, and a stranger may have written it: a blank hides as well
+    doubted: bool = False  # a text may name it, by a reading that nobody knows
+    written_twice: bool = False  # one key is there twice, with different values
+
+
+def _group(pairs: Sequence[tuple[str, Any]], forbidden: bool, doubted: bool) -> Group:
+    written: dict[str, set[str]] = {}
+    for key, value in pairs:
+        written.setdefault(key, set()).add(_as_text(value))
+    values = tuple(value for _, value in pairs)
+    return Group(
+        values,
+        tuple(value for value in values if not _is_blank(value)),
+        tuple(value for key, value in pairs if not _is_blank(value) and len(written[key]) == 1),
+        forbidden,
+        forbidden and bool(values),
+        doubted,
+        any(len(different) > 1 for different in written.values()),
+    )
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not fold_word(value))
+
+
+class Item:
+    """One item of a webhook, as its JSON says it."""
+
+    def __init__(self, document: Any) -> None:
+        self.urls = url_names(document)
+        data = dict(document).get("data")
+        pairs = list(document)
+        if isinstance(data, JsonObject):
+            pairs = [each for each in pairs if each[0] not in ("data", "event")]
+            for key, value in document:
+                if key == "data" and isinstance(value, JsonObject):
+                    pairs.extend(value)
+        self.pairs = pairs
+        self._known: dict[Any, Any] = {}
+
+    def once(self, key: Any, read: Callable[[], Any]) -> Any:
+        """Return what was read under this key, which is read once."""
+        if key not in self._known:
+            self._known[key] = read()
+        return self._known[key]
+
+    def group(self, name: str | None, trusted: frozenset[str]) -> Group:
+        """Return what the item says under a name; `trusted` are names the URL may write."""
+        return self.once((name, trusted), lambda: self._read(name, trusted))
+
+    def _read(self, name: str | None, trusted: frozenset[str]) -> Group:
+        if name is None:
+            return Group()
+        folded = fold_key(name)
+        pairs = [pair for pair in self.pairs if fold_key(pair[0]) == folded]
+        if folded in trusted:
+            return _group(pairs, False, False)
+        doubted = squash(name) in self.urls.letters
+        return _group(pairs, folded in self.urls.forbidden, doubted)

@@ -1,0 +1,242 @@
+"""The judgement: what a plan does that a reading forbids, or leaves out that all demand."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tests.rules.oracle.folding import fold_word
+from tests.rules.oracle.items import Item
+from tests.rules.oracle.law import SUB, UNSUB, When, World, worlds
+from tests.rules.oracle.readings import LAW, Law
+from tests.rules.oracle.source import Source
+
+# --- addresses: what of them is certain
+
+EMAIL = re.compile(r"[a-z0-9]+([._+-][a-z0-9]+)*@([a-z0-9-]+\.)+(com|de|org)")
+PHONES = {  # number as written: its digits, and whether it takes a text message
+    "+1 617 555 0123": ("16175550123", True),
+    "+44 7400 123456": ("447400123456", True),
+    "+49 1512 3456789": ("4915123456789", True),
+    "+49 30 123456": ("4930123456", False),  # a fixed line
+    "+1 900 555 1234": ("19005551234", False),  # a premium number
+}
+
+
+# --- addresses
+
+
+class Addresses(NamedTuple):
+    """What may be sent as address, and whether one has to be: None where it is not certain."""
+
+    allowed: frozenset[str]
+    demanded: bool | None
+
+
+def emails(item: Item, source: Source) -> Addresses:
+    """Return the email addresses that an item names of itself, not by the page's URL."""
+    return item.once(("emails", source.key), lambda: _emails(item, source))
+
+
+def _emails(item: Item, source: Source) -> Addresses:
+    group = item.group(source.email, source.trusted)
+    if group.forbidden:
+        return Addresses(frozenset(), False)
+    texts = [value.strip().lower() for value in group.single if isinstance(value, str)]
+    sure = len(texts) == len(group.spoken) and not group.doubted and not group.written_twice
+    if not group.spoken or all(isinstance(each, str) and "@" not in each for each in group.spoken):
+        return Addresses(frozenset(), False)
+    return Addresses(frozenset(texts), (sure and all(map(EMAIL.fullmatch, texts))) or None)
+
+
+def phones(item: Item, source: Source) -> Addresses:
+    """Return the phone numbers that an item names of itself: digits, as far as they are known."""
+    return item.once(("phones", source.key), lambda: _phones(item, source))
+
+
+def _phones(item: Item, source: Source) -> Addresses:
+    group = item.group(source.phone, source.trusted)
+    if group.forbidden or not group.single:
+        return Addresses(frozenset(), False)
+    known = {PHONES.get(value) if isinstance(value, str) else None for value in group.single}
+    sure = None not in known and not group.doubted and not group.written_twice
+    return Addresses(frozenset(each[0] for each in known if each), True if sure else None)
+
+
+def takes_sms(item: Item, source: Source) -> bool | None:
+    """Say whether the number can take a text message; None where it is not known."""
+    group = item.group(source.phone, source.trusted)
+    known = {
+        PHONES[value][1] for value in group.spoken if isinstance(value, str) and value in PHONES
+    }
+    return known.pop() if len(known) == 1 and len(group.spoken) == 1 else None
+
+
+# --- campaigns and sessions
+
+
+def session_refused(item: Item, source: Source) -> bool | None:
+    """Say whether the campaign or an unfinished session keeps the item back; None in doubt."""
+    return item.once(("session", source.key), lambda: _session_refused(item, source))
+
+
+def _session_refused(item: Item, source: Source) -> bool | None:
+    groups = [item.group(name, source.trusted) for name in source.campaign]
+    doubt = any(each.doubted or each.forbidden or each.written_twice for each in groups)
+    texts = [
+        fold_word(str(value)) for group in groups if not group.forbidden for value in group.spoken
+    ]
+    for name in ("is_completed", "is_valid"):
+        group = item.group(name, source.trusted)
+        said = list(group.values)
+        if said and (group.forbidden or group.doubted or said not in ([False], [True])):
+            doubt = True
+        elif said == [False]:
+            return True
+    if source.excluded and (set(texts) & source.excluded):
+        return None if any(group.written_twice for group in groups) else True
+    if source.excluded and any(group.hidden for group in groups):
+        return True
+    if source.included and not set(texts) & source.included:
+        return True
+    return None if doubt or len(texts) > len(groups) else False
+
+
+# --- the judgement
+
+
+class Judgement(NamedTuple):
+    """What an item says, by each reading, and what a plan does against the law, in words."""
+
+    worlds: list[World]
+    breaches: list[str]
+
+
+def judge(
+    item: Item, source: Source, when: When, body: Mapping[str, Any] | None, law: Law = LAW
+) -> Judgement:
+    """Judge a plan; `body` is what would be sent to Cordial, None where nothing would."""
+    every = worlds(item, source, when, law)
+    found = (
+        _kept_back(item, source, when, every)
+        if body is None
+        else _sent(item, source, when, every, body)
+    )
+    return Judgement(every, list(found))
+
+
+def _kept_back(item: Item, source: Source, when: When, every: list[World]) -> Iterator[str]:
+    known = emails(item, source).demanded
+    if not when.stale:  # of a stale one it is the channel's own no that is sent
+        known = known or phones(item, source).demanded
+    elif any(each.email_answer != "no" for each in every):
+        return
+    if known and session_refused(item, source) is False and not any(each.skip for each in every):
+        yield "skipped, though every reading sends"
+
+
+def _sent(
+    item: Item, source: Source, when: When, every: list[World], body: Mapping[str, Any]
+) -> Iterator[str]:
+    channels = body.get("channels") or {}
+    email, sms = channels.get(source.email_channel), channels.get(source.sms_channel)
+    programs = (sms or {}).get("programs") or {}
+    asked = Status(
+        (email or {}).get("subscribeStatus"),
+        frozenset(each.get("subscribeStatus") for each in programs.values()),
+        bool(body.get("forceSubscribe")),
+    )
+    if all(each.skip for each in every) or session_refused(item, source):
+        yield "sent, though every reading skips"
+    if channels.keys() - {source.email_channel, source.sms_channel}:
+        yield "a channel that nobody named"
+    if programs and programs.keys() != {source.program}:
+        yield "an SMS program that nobody named"
+    yield from _addresses(item, source, email, sms)
+    texts = takes_sms(item, source)
+    for world in every:
+        if world.hard:
+            yield from _forbidden(world, when, asked, texts, body)
+    yield from _unfounded(every, asked)
+    yield from _missing(every, asked, email is not None, sms is not None and texts)
+    if when.stale:
+        yield from (f"stale, and {key} sent" for key in body if key not in _told_when_stale(source))
+    if source.opt_in_field:
+        answer = _agreed(every, lambda world: world.email_answer)
+        if answer not in (DOUBT, "hidden", body.get(source.opt_in_field)):
+            yield f"{source.opt_in_field} is not {answer}"
+
+
+class Status(NamedTuple):
+    """What is asked of Cordial for a contact."""
+
+    email: str | None
+    sms: frozenset[str]
+    force: bool
+
+
+def _forbidden(
+    world: World, when: When, asked: Status, texts: bool | None, body: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield what one reading forbids."""
+    if asked.email == SUB and world.email != SUB:
+        yield f"email subscribed: {world}"
+    if SUB in asked.sms and (world.sms != SUB or texts is False):
+        yield f"SMS subscribed: {world}"
+    if asked.force and not _may_force(world, asked):
+        yield f"forced: {world}"
+    for field, allowed in world.may_join.items():
+        if body.get(field) is True and (when.stale or not allowed):
+            yield f"joined to {field}: {world}"
+
+
+def _unfounded(every: list[World], asked: Status) -> Iterator[str]:
+    """Yield who is unsubscribed though no reading has a no."""
+    if asked.email == UNSUB and all(world.email != UNSUB for world in every):
+        yield "email unsubscribed without a no"
+    if UNSUB in asked.sms and all(world.sms != UNSUB for world in every):
+        yield "SMS unsubscribed without a no"
+
+
+def _missing(every: list[World], asked: Status, email: bool, sms: bool | None) -> Iterator[str]:
+    """Yield what every reading demands and the plan does not ask for, of channels it sends."""
+    status = _agreed(every, lambda world: world.email)
+    if email and status not in (DOUBT, asked.email):
+        yield f"email {asked.email}, though every reading says {status}"
+    status = _agreed(every, lambda world: world.sms)
+    if sms and status is not DOUBT and asked.sms != ({status} if status else set()):
+        yield f"SMS {set(asked.sms)}, though every reading says {status}"
+    if not asked.force and all(_may_force(world, asked) for world in every):
+        yield "not forced, though every reading forces"
+
+
+def _told_when_stale(source: Source) -> frozenset[str | None]:
+    return frozenset(("channels", "suppressTriggers", "identifyBy", source.opt_in_field))
+
+
+DOUBT = "doubt"
+
+
+def _agreed(every: list[World], what: Callable[[World], str | None]) -> str | None:
+    found = {what(world) for world in every}
+    return found.pop() if len(found) == 1 else DOUBT
+
+
+def _may_force(world: World, asked: Status) -> bool:
+    subscribed = zip(world.forceable, (asked.email == SUB, SUB in asked.sms), strict=True)
+    each = [forceable for forceable, is_asked in subscribed if is_asked]
+    return bool(each) and all(each)
+
+
+def _addresses(item: Item, source: Source, email: Any, sms: Any) -> Iterator[str]:
+    allowed, demanded = emails(item, source)
+    if email is None and demanded and session_refused(item, source) is False:
+        yield "no email address, though every reading has one"
+    if email is not None and email.get("address") not in allowed:
+        yield f"an email address that no believed key holds: {email.get('address')}"
+    allowed, demanded = phones(item, source)
+    if sms is None and demanded:
+        yield "no phone number, though every reading has one"
+    if sms is not None and demanded is not None:
+        number = str(sms.get("address")).removeprefix("+")
+        if number not in allowed:
+            yield f"a phone number that no believed key holds: {sms.get('address')}"

@@ -1,0 +1,104 @@
+"""What the law makes of an item, by each of its readings."""
+
+from collections.abc import Container
+from itertools import product
+from typing import NamedTuple
+
+from tests.rules.oracle.items import Item
+from tests.rules.oracle.readings import DAY, LAW, Law, Place, read_answer, read_given, read_place
+from tests.rules.oracle.source import Source
+
+SUB, UNSUB = "subscribed", "unsubscribed"
+
+
+class When(NamedTuple):
+    """The time of a plan, and what the ledger knows of the contact."""
+
+    received_at: float
+    now: float
+    delivered_before: bool = False
+    stale: bool = False
+    email_refused_at: float | None = None
+    sms_refused_at: float | None = None
+
+
+class World(NamedTuple):
+    """One reading of an item, and what the law makes of it."""
+
+    hard: bool
+    place: Place
+    email_answer: str
+    sms_answer: str
+    given: float
+    skip: bool  # whoever it is of, nothing is sent
+    email: str | None
+    sms: str | None
+    forceable: tuple[bool, bool]  # whether email's, and SMS's, `subscribed` may be forced
+    may_join: dict[str, bool]  # by the list's field
+
+
+def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> list[World]:
+    """Return what the law says by each reading of an item."""
+    trusted = source.trusted
+
+    def read() -> list[tuple[Place, str, str, bool]]:
+        return [
+            (place, email, sms, one and two and three)
+            for (place, one), (email, two), (sms, three) in product(
+                read_place(item, source, law),
+                read_answer(item.group(source.opt_in, trusted), source.labels),
+                read_answer(item.group(source.sms_opt_in, trusted), source.labels),
+            )
+        ]
+
+    said = item.once(("said", source.key, law), read)
+    hidden = [field for field, name in source.joined_by.items() if item.group(name, trusted).hidden]
+    times = read_given(item.group(source.occurred_at, trusted), when.received_at)
+    return [
+        _decide(source, when, hidden, hard and also_hard, place, email, sms, given)
+        for (place, email, sms, hard), (given, also_hard) in product(said, times)
+    ]
+
+
+def _decide(
+    source: Source,
+    when: When,
+    hidden: Container[str],
+    hard: bool,
+    place: Place,
+    email: str,
+    sms: str,
+    given: float,
+) -> World:
+    terms = source.elsewhere if place.region == "non_eu" else source.in_eu
+    refused_email, refused_sms = when.email_refused_at, when.sms_refused_at
+    statuses: list[str | None] = [None, None]
+    forceable = [False, False]
+    fresh = given >= when.now - DAY and not when.delivered_before and not when.stale
+    for number, (answer, refused) in enumerate(((email, refused_email), (sms, refused_sms))):
+        if answer == "no" and terms.on_opt_out == "unsubscribe":
+            statuses[number] = UNSUB
+        elif answer == "yes" and terms.auto_subscribe and not when.stale:
+            if refused is None or given > refused:
+                statuses[number] = SUB
+                forceable[number] = terms.resubscribe == "explicit_opt_in" and fresh
+        elif answer == "null" and number == 0 and terms.auto_subscribe and not when.stale:
+            at_home = place.region == "non_eu" or terms.null_is_consent
+            if at_home and not place.express and not place.doubtful and refused is None:
+                statuses[number] = SUB
+    if not source.program:
+        statuses[1] = None
+    may_join = {
+        field: need is None
+        or (field not in hidden and (email == "yes" or (need == "not_no" and email == "null")))
+        for field, need in source.lists.items()
+    }
+    skip = (
+        (source.collect != "both" and place.region != source.collect)
+        or (terms.opt_in != "everyone" and email in ("no", "unclear"))
+        or (terms.opt_in == "opted_in_only" and email != "yes")
+        or (when.stale and email != "no" and sms != "no")
+    )
+    return World(
+        hard, place, email, sms, given, skip, *statuses, (forceable[0], forceable[1]), may_join
+    )
