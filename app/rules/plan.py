@@ -150,8 +150,14 @@ def read_answers(
     submission: Submission, source: JebbitSource, received_at: float
 ) -> tuple[OptInReading, OptInReading]:
     """Read what a person answered to email and to SMS, and when (unix seconds)."""
+    given = _given(_dates(submission, source, received_at), received_at)
+    return _answers(submission, source, given)
+
+
+def _answers(
+    submission: Submission, source: JebbitSource, given: tuple[float, float]
+) -> tuple[OptInReading, OptInReading]:
     names = source.attributes
-    given = _given(submission, source, received_at)
     return (
         read_opt_in(submission, names.opt_in, source, given),
         read_opt_in(submission, names.sms_opt_in, source, given),
@@ -250,33 +256,32 @@ def facts(submission: Submission, integration: Integration, received_at: float) 
     """
     source = integration.jebbit
     session = find_believed(submission, source.attributes.session, source)
+    dates = _dates(submission, source, received_at)
     return Facts(
         identity=identify(submission, integration),
         session=str(session.value) if session else None,
-        occurred_at=_occurred_at(submission, source, received_at),
-        refusals=refusals_of(*read_answers(submission, source, received_at)),
+        occurred_at=_occurred_at(dates),
+        refusals=refusals_of(*_answers(submission, source, _given(dates, received_at))),
     )
 
 
-def _occurred_at(submission: Submission, source: JebbitSource, received_at: float) -> float | None:
+def _occurred_at(dates: Sequence[float] | None) -> float | None:
     """Return when it happened, in unix seconds, never later than received; None if unknown.
 
     A time far ahead of its receipt is a wrong clock and counts as no time.
     """
-    at = _dates(submission, source, received_at)
-    return min(at) if at else None
+    return min(dates) if dates else None
 
 
-def _given(submission: Submission, source: JebbitSource, received_at: float) -> tuple[float, float]:
+def _given(dates: Sequence[float] | None, received_at: float) -> tuple[float, float]:
     """Return between which times (unix seconds) a person answered.
 
     A date that is there but not understood, or not believed, leaves it open: a backfill may bring
     answers of any time.
     """
-    at = _dates(submission, source, received_at)
-    if at is None:
+    if dates is None:
         return 0.0, received_at
-    return (min(at), max(at)) if at else (received_at, received_at)
+    return (min(dates), max(dates)) if dates else (received_at, received_at)
 
 
 def _dates(
