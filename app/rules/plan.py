@@ -10,7 +10,7 @@ from datetime import UTC
 
 from pydantic import JsonValue
 
-from app.jebbit.submission import Attribute, Submission
+from app.jebbit.submission import Attribute, Submission, is_present
 from app.rules.contact import Identity, Statuses, contact_body, identify, takes_sms
 from app.rules.integration import Integration, JebbitSource, Terms
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions
@@ -24,9 +24,7 @@ from app.rules.policy import (
     Status,
     email_status,
     find_believed,
-    find_present,
     is_believed,
-    may_be_hidden,
     may_force,
     may_join,
     read_opt_in,
@@ -288,11 +286,16 @@ def _dates(
     submission: Submission, source: JebbitSource, received_at: float
 ) -> Sequence[float] | None:
     """Return when it happened by each spelling of the date; None if one cannot be believed."""
-    if may_be_hidden(submission, source.attributes.occurred_at, source):
-        return None
-    found = find_present(submission, source.attributes.occurred_at)
-    dates = [_date(each.value, received_at) for each in found]
-    return None if None in dates else [each for each in dates if each is not None]
+    name = source.attributes.occurred_at
+    dates: list[float] = []
+    for each in submission.find_all(name) if name else ():
+        if not is_believed(each, source):
+            return None  # even a blank may stand in place of the date that Jebbit knew
+        if is_present(each.value):
+            if (at := _date(each.value, received_at)) is None:
+                return None
+            dates.append(at)
+    return dates
 
 
 def _date(value: JsonValue, received_at: float) -> float | None:

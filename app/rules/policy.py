@@ -157,13 +157,16 @@ def read_countries(submission: Submission, source: JebbitSource) -> Sequence[str
     """Return the countries that a submission names, as ISO 3166 alpha-2 (or `EU`).
 
     There are several where spellings of the attribute's name hold different ones. None stands for
-    one that is not understood, or that may come from the page's URL.
+    one that is not understood, or that may come from the page's URL: even a blank there may stand
+    in place of what Jebbit knew.
     """
+    name = source.attributes.country
     return [
         country_code(fold_label(each.value))
         if isinstance(each.value, str) and is_believed(each, source)
         else None
-        for each in find_present(submission, source.attributes.country)
+        for each in (submission.find_all(name) if name else ())
+        if is_present(each.value) or not is_believed(each, source)
     ]
 
 
@@ -176,20 +179,20 @@ def read_region(
     """
     countries = read_countries(submission, source)
     named = sorted({each for each in countries if each})
-    hidden = may_be_hidden(submission, source.attributes.country, source)
-    doubtful = hidden or None in countries or len(named) > 1
+    doubtful = None in countries or len(named) > 1
     if named:
         eu = [each for each in named if each in jurisdictions.eu_countries or each == EUROPE]
         express = any(each in jurisdictions.express_consent_countries for each in named)
         region = Region.EU if eu else Region.NON_EU
         name = source.attributes.country
         return RegionReading(region, "country", name, (eu or named)[0], doubtful, express)
-    given = find_present(submission, source.attributes.region)
+    name = source.attributes.region
     spoken = {
-        _region_named(each.value) if is_believed(each, source) else None: each for each in given
+        _region_named(each.value) if is_believed(each, source) else None: each
+        for each in (submission.find_all(name) if name else ())
+        if is_present(each.value) or not is_believed(each, source)
     }
-    hidden = may_be_hidden(submission, source.attributes.region, source)
-    doubtful = doubtful or hidden or None in spoken
+    doubtful = doubtful or None in spoken
     for region in (Region.EU, Region.NON_EU):
         if found := spoken.get(region):
             return RegionReading(region, "region", found.key, found.value, doubtful)
