@@ -1,7 +1,7 @@
 """Submissions as operators see them: find, list, count, replay."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -230,28 +230,38 @@ async def replay_all(
         dry_run: only count.
         now: unix seconds.
     """
-    replayed = refused = after = 0
+    replayed = refused = 0
+    async for submission_id in _oldest_first(database, wanted, _replayable()):
+        try:
+            await replay(database, submission_id, force=force, now=now, dry_run=dry_run)
+            replayed += 1
+        except (NotReplayable, UnknownSubmission):
+            refused += 1
+    return Replayed(replayed, refused)
+
+
+async def _oldest_first(
+    database: Database, wanted: Filter, also: ColumnElement[bool]
+) -> AsyncIterator[str]:
+    """Yield the ids of those that match, a batch at a time: they may be changed meanwhile."""
+    after = 0
     while True:
         async with database.read() as connection:
             found = await connection.execute(
                 select(submissions.c.seq, submissions.c.id)
-                .where(*wanted.conditions(), submissions.c.seq > after, _replayable())
+                .where(*wanted.conditions(), submissions.c.seq > after, also)
                 .order_by(submissions.c.seq)
-                .limit(_REPLAYED_AT_ONCE)
+                .limit(_AT_ONCE)
             )
             batch = found.all()
         if not batch:
-            return Replayed(replayed, refused)
-        for seq, submission_id in batch:
-            after = seq
-            try:
-                await replay(database, submission_id, force=force, now=now, dry_run=dry_run)
-                replayed += 1
-            except (NotReplayable, UnknownSubmission):
-                refused += 1
+            return
+        for _, submission_id in batch:
+            yield submission_id
+        after = batch[-1].seq
 
 
-_REPLAYED_AT_ONCE = 500
+_AT_ONCE = 500
 
 DISCARDED = "discarded"
 
@@ -293,28 +303,14 @@ async def discard_all(database: Database, wanted: Filter, *, dry_run: bool, now:
 
     With `dry_run`, only count.
     """
-    discarded = after = 0
-    while True:
-        async with database.read() as connection:
-            found = await connection.execute(
-                select(submissions.c.seq, submissions.c.id)
-                .where(
-                    *wanted.conditions(),
-                    submissions.c.seq > after,
-                    submissions.c.status.in_(_DISCARDABLE),
-                )
-                .order_by(submissions.c.seq)
-                .limit(_REPLAYED_AT_ONCE)
-            )
-            batch = found.all()
-        if not batch:
-            return discarded
-        for seq, submission_id in batch:
-            after = seq
-            with suppress(NotDiscardable, UnknownSubmission):  # settled or erased meanwhile
-                if not dry_run:
-                    await discard(database, submission_id, now=now)
-                discarded += 1
+    discarded = 0
+    not_settled = submissions.c.status.in_(_DISCARDABLE)
+    async for submission_id in _oldest_first(database, wanted, not_settled):
+        with suppress(NotDiscardable, UnknownSubmission):  # settled or erased meanwhile
+            if not dry_run:
+                await discard(database, submission_id, now=now)
+            discarded += 1
+    return discarded
 
 
 _DISCARDABLE = (SubmissionStatus.DEAD, SubmissionStatus.PENDING)

@@ -202,17 +202,6 @@ def read_region(
     return RegionReading(Region.UNKNOWN, "nothing", doubtful=doubtful)
 
 
-def may_be_hidden(submission: Submission, name: str | None, source: JebbitSource) -> bool:
-    """Whether a parameter of the URL may stand in place of what Jebbit knew, blank or not."""
-    found = submission.find_all(name) if name else ()
-    return any(not is_believed(each, source) for each in found)
-
-
-def find_present(submission: Submission, name: str | None) -> Sequence[Attribute]:
-    """Return every attribute of this name, in any spelling, that is neither null nor blank."""
-    return [each for each in submission.find_all(name) if is_present(each.value)] if name else ()
-
-
 _REGIONS = {"eu": Region.EU, "us": Region.NON_EU}
 
 
@@ -277,12 +266,13 @@ def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason
     if not included and not excluded:
         return None
     names = (source.attributes.campaign_id, source.attributes.campaign_name)
-    given = [each for name in names for each in find_present(submission, name)]
+    named = [each for name in names if name for each in submission.find_all(name)]
+    given = [each for each in named if is_present(each.value)]
     if excluded & {_campaign(each) for each in given}:
         return SkipReason.CAMPAIGN_EXCLUDED
     believable = {_campaign(each) for each in given if is_believed(each, source)}
     unread = any(isinstance(each.value, list | dict) for each in given)  # or written twice
-    hidden = any(may_be_hidden(submission, name, source) for name in names)
+    hidden = any(not is_believed(each, source) for each in named)  # a blank may stand in its place
     if excluded and (unread or hidden):
         return SkipReason.CAMPAIGN_UNKNOWN
     if not included or believable & included:
