@@ -53,7 +53,8 @@ def serve() -> None:
     asyncio.run(_try_ledger(settings))
     for name, path in secrets.kept_in.items():
         typer.echo(f"{name} is in {path.resolve()}", err=True)
-    typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
+    if settings.console:
+        typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
     app = create_app(settings)
     DrainingServer(app, settings.host, settings.port, log_level=settings.log_level).run()
 

@@ -179,14 +179,15 @@ async def _notifying(
 
 
 def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
-    """Build the service: webhooks, ops API, probes and, unless RUN_WORKER is false, the worker.
+    """Build the service: webhooks, ops API, probes and, unless turned off, pages and worker.
 
     Raises (when it starts):
         MissingSecret: a secret is not set and cannot be made here.
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
-    routes = (webhooks, integrations, registration, submissions, health, metrics, docs)
-    return _build(settings, clock, [each.router for each in routes])
+    routes = (webhooks, integrations, registration, submissions, health, metrics)
+    pages = (docs,) if settings.console else ()
+    return _build(settings, clock, [each.router for each in (*routes, *pages)])
 
 
 def create_worker_app(settings: Settings) -> FastAPI:

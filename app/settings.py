@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     public_url: str | None = None
+    console: bool = True
     run_worker: bool = True
     worker_port: int | None = Field(None, ge=0, le=65535)
     delivery_concurrency: int = Field(50, ge=1)

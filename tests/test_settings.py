@@ -45,6 +45,7 @@ DEFAULTS = {
     "host": "127.0.0.1",
     "port": 8000,
     "public_url": None,
+    "console": True,
     "run_worker": True,
     "worker_port": None,
     "delivery_concurrency": 50,

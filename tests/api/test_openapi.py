@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import hypothesis
 import jsonschema_rs
 import pytest
@@ -14,6 +15,8 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
 from app.api.integrations import EXAMPLE
+from app.main import create_app
+from app.settings import Settings
 from tests.conftest import OPS_TOKEN
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -187,6 +190,16 @@ def test_the_docs_page_is_served(shared):
     assert answer.status_code == 200
     assert "docs/swagger-ui-bundle.js" in answer.text
     assert "openapi.json" in shared.anyone.get("/docs/start.js").text
+
+
+async def test_pages_can_be_turned_off():
+    """CONSOLE=false leaves the API and its description, and nothing for a browser."""
+    app = create_app(Settings(_env_file=None, console=False))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as anyone:
+        for path in ("/docs", "/docs/start.js", "/docs/swagger-ui.css", "/console", "/"):
+            assert (await anyone.get(path)).status_code == 404, path
+        assert (await anyone.get("/openapi.json")).status_code == 200
 
 
 @pytest.mark.parametrize(
