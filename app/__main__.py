@@ -19,7 +19,7 @@ from typing import Annotated, TypeVar
 
 import httpx
 import typer
-from pydantic import ValidationError
+from fastapi import FastAPI
 
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
@@ -31,8 +31,8 @@ from app.operations.callers import Caller, Role
 from app.operations.checking import CheckFailed
 from app.operations.context import Context
 from app.sandbox.samples import SAMPLES
-from app.serving import DrainingServer
-from app.settings import MissingSecret, Settings, load_secrets
+from app.serving import CannotListen, DrainingServer, try_to_listen
+from app.settings import BadSettings, MissingSecret, Settings, load_secrets, read_settings
 from app.telemetry import logs
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ cli = typer.Typer(
 def serve() -> None:
     """Serve webhooks and the ops API, and deliver (unless RUN_WORKER=false)."""
     settings = _settings()
+    try_to_listen(settings.host, settings.port)
     secrets = load_secrets(settings)
     asyncio.run(_try_ledger(settings))
     for name, path in secrets.kept_in.items():
@@ -56,7 +57,7 @@ def serve() -> None:
     if settings.console:
         typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
     app = create_app(settings)
-    DrainingServer(app, settings.host, settings.port, log_level=settings.log_level).run()
+    _serve(app, settings, settings.port)
 
 
 @cli.command()
@@ -64,9 +65,9 @@ def worker() -> None:
     """Deliver only; with PostgreSQL, as many as wanted. WORKER_PORT shows probes and metrics."""
     settings = _settings()
     if settings.worker_port is not None:
+        try_to_listen(settings.host, settings.worker_port, "WORKER_PORT")
         asyncio.run(_try_ledger(settings))
-        app, port = create_worker_app(settings), settings.worker_port
-        DrainingServer(app, settings.host, port, log_level=settings.log_level).run()
+        _serve(create_worker_app(settings), settings, settings.worker_port)
         return
     asyncio.run(run_worker(settings))
 
@@ -221,6 +222,17 @@ def demo(
         raise typer.Exit(run_demo(once=False))
 
 
+def _serve(app: FastAPI, settings: Settings, port: int) -> None:
+    DrainingServer(
+        app,
+        settings.host,
+        port,
+        log_level=settings.log_level,
+        keep_alive=settings.keep_alive_seconds,
+        proxies=settings.forwarded_allow_ips,
+    ).run()
+
+
 def _operator() -> Caller:
     """Return who runs the command: whoever has the ledger's secrets may do everything."""
     try:
@@ -247,7 +259,7 @@ def _on_ledger(settings: Settings, use: Callable[[Database, Vault], Coroutine[No
 
 
 def _settings() -> Settings:
-    settings = Settings()
+    settings = read_settings()
     logs.configure(settings.log_format, settings.log_level)
     return settings
 
@@ -262,14 +274,12 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         cli()
-    except ValidationError as error:
-        for each in error.errors(include_input=False):
-            name = ".".join(map(str, each["loc"])).upper()
-            print(f"{name}: {each['msg'].removeprefix('Value error, ')}", file=sys.stderr)
-        sys.exit(2)
-    except (MissingSecret, WrongSecretKey, ValueError) as error:
+    except (BadSettings, MissingSecret, WrongSecretKey, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except CannotListen as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except UNAVAILABLE as error:
         print(f"The ledger cannot be reached, look at DATABASE_URL: {error}", file=sys.stderr)
         sys.exit(1)

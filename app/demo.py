@@ -290,6 +290,7 @@ def _settings(folder: Path, cordial: str) -> Settings:
         secret_key=SecretStr(secrets.token_urlsafe(48)),
         ops_token=SecretStr(_TOKEN),
         cordial_extra_hosts=frozenset([cordial.removeprefix("http://")]),
+        no_proxy="*",  # whatever this machine's way out is: all of it is here
     )
 
 

@@ -26,6 +26,7 @@ from app.api import (
 )
 from app.api.bodies import Arriving
 from app.api.limits import BodyLimit
+from app.api.prefix import UnderPrefix
 from app.api.requests import RequestIds
 from app.api.state import State
 from app.cordial.client import client_on, open_pool
@@ -33,6 +34,7 @@ from app.delivery.accounts import Accounts
 from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
 from app.delivery.worker import SteadyClock, Worker
+from app.egress import Pool
 from app.ending import on_signals
 from app.jebbit_api.client import JebbitApi
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
@@ -113,7 +115,7 @@ async def open_parts(
         stored = Integrations(database, vault)
         steady = SteadyClock(await zero_at(database))
         async with (
-            open_pool(settings.delivery_concurrency) as pool,
+            open_pool(settings.delivery_concurrency, settings.routes) as pool,
             client_on(pool) as http,
         ):
             accounts = _accounts(settings, pool, counted)
@@ -225,7 +227,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
             yield
             await drain()
 
-    made_by = _WithDoor if webhooks.router in routers else FastAPI
+    made_by = _Service if webhooks.router in routers else FastAPI
     app = made_by(
         title="Jebbit to Cordial sync",
         description=_DESCRIPTION,
@@ -238,6 +240,8 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         docs_url=None,  # from files of our own; see api.docs
         redoc_url=None,
     )
+    if isinstance(app, _Service):
+        app.prefix = settings.path_prefix
     problems.install(app)
     refusals.install(app)
     app.add_middleware(BodyLimit, arriving=arriving)
@@ -248,12 +252,15 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
     return app
 
 
-class _WithDoor(FastAPI):
-    """An application that takes webhooks in before routing and middleware."""
+class _Service(FastAPI):
+    """An application under a prefix, that takes webhooks in before routing and middleware."""
+
+    prefix = ""
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the webhooks' door before everything else."""
-        return webhooks.Door(super().build_middleware_stack())
+        """Put the webhooks' door before everything else, and before that the prefix."""
+        inner: ASGIApp = webhooks.Door(super().build_middleware_stack())
+        return UnderPrefix(inner, self.prefix) if self.prefix else inner
 
 
 def _tell_of_death(worker: asyncio.Task[None]) -> None:
@@ -325,7 +332,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     """
     async with (
         open_ledger(settings) as (database, vault),
-        open_pool(connections=1) as pool,
+        open_pool(1, settings.routes) as pool,
         client_on(pool) as http,
     ):
         yield Context(
@@ -348,9 +355,10 @@ def _nobody() -> None:
     """Wake no worker: this process has none, and those of other processes poll."""
 
 
-def _accounts(settings: Settings, pool: httpx.AsyncBaseTransport, metrics: Metrics) -> Accounts:
+def _accounts(settings: Settings, pool: Pool, metrics: Metrics) -> Accounts:
     return Accounts(
         pool,
+        routes=pool.routes,
         timeout=settings.cordial_timeout_seconds,
         extra_hosts=settings.cordial_extra_hosts,
         metrics=metrics,

@@ -1,6 +1,7 @@
 """Serving over HTTP, and ending well."""
 
 import asyncio
+import errno
 import gc
 import resource
 import socket
@@ -29,8 +30,21 @@ class DrainingServer(uvicorn.Server):
     answers 503 while deliveries finish, and a signal ends the process with 0.
     """
 
-    def __init__(self, app: Starlette, host: str, port: int, *, log_level: str) -> None:
-        """Take what to serve and where; logging stays as it is configured."""
+    def __init__(
+        self,
+        app: Starlette,
+        host: str,
+        port: int,
+        *,
+        log_level: str,
+        keep_alive: int = 75,
+        proxies: str = "127.0.0.1,::1",
+    ) -> None:
+        """Take what to serve and where; logging stays as it is configured.
+
+        `keep_alive` is how long (s) a connection without a request stays open, `proxies` who may
+        say by `X-Forwarded-For` and `X-Forwarded-Proto` who calls, and how.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -42,6 +56,8 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 http=Connection,
                 ws="none",
+                timeout_keep_alive=keep_alive,
+                forwarded_allow_ips=proxies,
                 timeout_graceful_shutdown=5,
             )
         )
@@ -59,6 +75,8 @@ class DrainingServer(uvicorn.Server):
         _allow_many_connections()
         _share_the_interpreter()
         await super().main_loop()
+        # Proxies must not send another webhook on a connection that will close after the drain.
+        self.server_state.default_headers += [(b"connection", b"close")]
         drain: Callable[[], Awaitable[None]] | None = getattr(self._app.state, "drain", None)
         if drain is not None:
             await drain()
@@ -102,6 +120,32 @@ def serving(app: Starlette, port: int = 0) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+class CannotListen(Exception):
+    """Nothing can be served at the address that is set; the text names the setting."""
+
+
+def try_to_listen(host: str, port: int, setting: str = "PORT") -> None:
+    """Find out whether an address can be served at, before anything is begun.
+
+    Raises:
+        CannotListen: it cannot; the text says which setting to change, and why.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except socket.gaierror:
+        raise CannotListen(f"HOST: this machine does not know the name {host}") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotListen(f"{setting}: another program listens on {port}") from None
+        if error.errno == errno.EACCES:
+            raise CannotListen(f"{setting}: this user may not listen on {port}") from None
+        raise CannotListen(f"HOST: this machine has no address {host}") from None
 
 
 def free_port(preferred: int = 0) -> int:

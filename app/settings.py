@@ -3,24 +3,67 @@
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from ssl import SSLError
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+import httpx
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from app import addresses
 from app.delivery.schedule import DELAYS
+from app.egress import NoProxy, Proxy, Routes
 from app.ledger.database import async_url
 from app.operations.callers import OPS, Role, Token, read_tokens
 from app.operations.strength import SHORTEST, weakness
-from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES, Jurisdictions
+from app.rules.jurisdictions import (
+    EU_COUNTRIES,
+    EUROPE,
+    EXPRESS_CONSENT_COUNTRIES,
+    Jurisdictions,
+    country_code,
+)
 from app.telemetry.logs import LogFormat
 
-_HOST_PORT = re.compile(r"([a-z0-9.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
+_FILES = (
+    "database_url",
+    "secret_key",
+    "ops_token",
+    "ops_tokens",
+    "cordial_proxy_url",
+    "https_proxy",
+    "http_proxy",
+    "notify_url",
+)
+"""The settings that hold a secret: each may be in a file, which NAME_FILE names."""
+_LARGEST_FILE = 64 * 1024
+
+_OWN_PATHS = frozenset(
+    "console docs decisions erasures healthz integrations metrics openapi.json readyz stats "
+    "submissions webhooks".split()
+)
+_SERVICE_VARIABLE = re.compile(r"(tcp|udp|sctp)://")
+_BLANKS = re.compile(r"[\x00-\x1f\x7f]")
+_HUNDRED_YEARS = 36_525  # days
+_LONGEST_DELAY = 30 * 86_400.0  # seconds
 
 
 class Settings(BaseSettings):
@@ -28,8 +71,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_file=".env",
+        env_file_encoding="utf-8-sig",  # some editors put a mark before the first name
         env_ignore_empty=True,  # `NAME=` counts as not set
         extra="ignore",
+        allow_inf_nan=False,
         hide_input_in_errors=True,
     )
 
@@ -40,19 +85,25 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     public_url: str | None = None
+    forwarded_allow_ips: str = "127.0.0.1,::1"
+    keep_alive_seconds: int = Field(75, ge=1, le=3600)
     console: bool = True
     run_worker: bool = True
     worker_port: int | None = Field(None, ge=0, le=65535)
-    delivery_concurrency: int = Field(50, ge=1)
+    delivery_concurrency: int = Field(50, ge=1, le=1000)
     retry_delays_seconds: Annotated[tuple[float, ...], NoDecode] = DELAYS
-    lease_seconds: float = Field(60.0, ge=1)
-    webhook_max_bytes: int = Field(1024 * 1024, ge=1024)
-    webhook_tolerance_seconds: float = Field(300.0, gt=0)
+    lease_seconds: float = Field(60.0, ge=1, le=86_400)
+    webhook_max_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024)
+    webhook_tolerance_seconds: float = Field(300.0, gt=0, le=86_400)
     cordial_extra_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
-    cordial_timeout_seconds: float = Field(10.0, gt=0)
+    cordial_timeout_seconds: float = Field(10.0, gt=0, le=600)
+    cordial_proxy_url: SecretStr | None = None
+    https_proxy: SecretStr | None = None
+    http_proxy: SecretStr | None = None
+    no_proxy: str = ""
     jebbit_api_url: str = "https://api2.jebbit.com"
-    retention_days: float = Field(30.0, ge=0)
-    skipped_retention_days: float = Field(7.0, ge=0)
+    retention_days: float = Field(30.0, ge=0, le=_HUNDRED_YEARS)
+    skipped_retention_days: float = Field(7.0, ge=0, le=_HUNDRED_YEARS)
     eu_countries: Annotated[frozenset[str], NoDecode] = EU_COUNTRIES
     express_consent_countries: Annotated[frozenset[str], NoDecode] = EXPRESS_CONSENT_COUNTRIES
     notify_url: SecretStr | None = None
@@ -60,10 +111,54 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     data_dir: Path = Path("data")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read secrets also from files: what is given here, files, environment, .env."""
+        files = _Files(settings_cls, [env_settings, dotenv_settings])
+        return init_settings, files, env_settings, dotenv_settings
+
     @property
     def jurisdictions(self) -> Jurisdictions:
         """Whose people which rules protect."""
         return Jurisdictions(self.eu_countries, self.express_consent_countries)
+
+    @property
+    def path_prefix(self) -> str:
+        """The path under which a proxy shows the service, as /sync; blank without one."""
+        return urlsplit(self.public_url or "").path
+
+    @property
+    def routes(self) -> Routes:
+        """Which proxy takes requests to where."""
+        return Routes(
+            cordial=_proxy("CORDIAL_PROXY_URL", self.cordial_proxy_url),
+            https=_proxy("HTTPS_PROXY", self.https_proxy),
+            http=_proxy("HTTP_PROXY", self.http_proxy),
+            without=NoProxy(self.no_proxy),
+        )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_one_plain_line(cls, value: object, about: ValidationInfo) -> object:
+        given = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not isinstance(given, str):
+            return value
+        if _BLANKS.search(given):
+            raise ValueError("holds a line break or another control character; write one line")
+        if len(given) > 1 and given[0] == given[-1] and given[0] in "\"'":
+            raise ValueError("write it without the quotes around it")
+        name = about.field_name or ""
+        # Kubernetes and Docker set WORKER_PORT=tcp://... where a service is named worker.
+        if name.endswith("_port") and _SERVICE_VARIABLE.match(given):
+            return cls.model_fields[name].default
+        return value
 
     @field_validator(
         "cordial_extra_hosts",
@@ -81,24 +176,56 @@ class Settings(BaseSettings):
     @field_validator("eu_countries", "express_consent_countries")
     @classmethod
     def _are_codes(cls, value: frozenset[str]) -> frozenset[str]:
-        codes = frozenset(each.upper() for each in value)
-        if wrong := sorted(code for code in codes if len(code) != 2 or not code.isalpha()):
+        codes = {each: country_code(each) for each in value if len(each) == 2}
+        if wrong := sorted(each for each in value if codes.get(each) in (None, EUROPE)):
             raise ValueError(f"not ISO 3166 alpha-2: {', '.join(wrong)}")
-        return codes
+        return frozenset(filter(None, codes.values()))
+
+    @field_validator("eu_countries")
+    @classmethod
+    def _protects_somebody(cls, value: frozenset[str]) -> frozenset[str]:
+        if not value:
+            raise ValueError("names no country; leave it out for the EU, the EEA and the UK")
+        return value
 
     @field_validator("cordial_extra_hosts")
     @classmethod
     def _are_hosts(cls, value: frozenset[str]) -> frozenset[str]:
-        hosts = frozenset(each.lower() for each in value)
-        if wrong := sorted(each for each in hosts if not _HOST_PORT.fullmatch(each)):
-            raise ValueError(f"write host:port, not {', '.join(wrong)}")
-        return hosts
+        return frozenset(map(addresses.host_and_port, sorted(value)))
+
+    @field_validator("host")
+    @classmethod
+    def _can_be_listened_on(cls, value: str) -> str:
+        return addresses.listening_host(value)
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_proxies(cls, value: str) -> str:
+        return addresses.trusted_proxies(value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_built_on(cls, value: str | None) -> str | None:
+        return None if value is None else addresses.base_address(value, _OWN_PATHS)
+
+    @field_validator("cordial_proxy_url", "https_proxy", "http_proxy")
+    @classmethod
+    def _is_a_proxy(cls, value: SecretStr | None, about: ValidationInfo) -> SecretStr | None:
+        _proxy(about.field_name or "", value)  # says what is wrong
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _can_be_posted_to(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            addresses.web_address(value.get_secret_value(), only_https=False)
+        return value
 
     @field_validator("retry_delays_seconds")
     @classmethod
     def _are_delays(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= each < float("inf") for each in value):
-            raise ValueError("give seconds, none of them negative")
+        if not all(0 <= each <= _LONGEST_DELAY for each in value):
+            raise ValueError("give seconds, none of them negative or over 30 days")
         return value
 
     @field_validator("database_url")
@@ -110,11 +237,7 @@ class Settings(BaseSettings):
     @field_validator("jebbit_api_url")
     @classmethod
     def _carries_secrets_safely(cls, value: str) -> str:
-        url = urlsplit(value)
-        local = url.hostname in ("localhost", "127.0.0.1", "::1")
-        if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and local)):
-            raise ValueError("give an https:// address; http:// only for a stand-in on localhost")
-        return value.rstrip("/")
+        return addresses.web_address(value, only_https=True).rstrip("/")
 
     @field_validator("log_level")
     @classmethod
@@ -139,7 +262,7 @@ class Settings(BaseSettings):
     @field_validator("ops_token")
     @classmethod
     def _protects_something(cls, value: SecretStr | None) -> SecretStr | None:
-        if value and (detail := weakness(value.get_secret_value())):
+        if value and (detail := _unfit(value.get_secret_value())):
             raise ValueError(f"{detail}; {_MAKE_ONE}")
         return value
 
@@ -147,7 +270,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_tokens(cls, value: SecretStr | None) -> SecretStr | None:
         for each in read_tokens(value.get_secret_value() if value else ""):  # says what is wrong
-            if detail := weakness(each.secret):
+            if detail := _unfit(each.secret):
                 raise ValueError(f"the token of {each.name} {detail}; {_MAKE_ONE}")
         return value
 
@@ -192,6 +315,106 @@ def traces_exporter() -> str | None:
     return "console" if chosen == "console" else "otlp"
 
 
+class BadSettings(Exception):
+    """Settings that cannot be used; the text has a line for each, with its name."""
+
+
+def read_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        BadSettings: some cannot be used.
+    """
+    try:
+        settings = Settings()
+        if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+            httpx.create_ssl_context()  # the same as the connections will use
+        return settings
+    except SSLError:
+        raise BadSettings("SSL_CERT_FILE: holds no certificates in PEM form") from None
+    except ValidationError as error:
+        raise BadSettings("\n".join(_lines(error))) from None
+    except UnicodeDecodeError:
+        raise BadSettings(".env: is not UTF-8 text; save it as that") from None
+    except OSError as error:
+        name = ".env" if error.filename == ".env" else "SSL_CERT_FILE"
+        raise BadSettings(f"{name}: cannot be read: {error.strerror}") from None
+
+
+_TO_WRITE = {
+    "bool_parsing": "write true or false",
+    "int_parsing": "write a whole number",
+    "float_parsing": "write a number",
+    "finite_number": "write a number",
+    "literal_error": "write {expected}",
+    "greater_than": "write a number over {gt:g}",
+    "greater_than_equal": "write a number from {ge:g} on",
+    "less_than_equal": "write a number up to {le:g}",
+}
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_input=False, include_url=False):
+        said = each["msg"].removeprefix("Value error, ")
+        if each["type"] in _TO_WRITE:
+            said = _TO_WRITE[each["type"]].format(**each.get("ctx", {}))
+        yield f"{str(each['loc'][0]).upper()}: {said}" if each["loc"] else said
+
+
+class _Files(PydanticBaseSettingsSource):
+    """Secrets from the files that NAME_FILE names, as Docker and Kubernetes mount them."""
+
+    def __init__(
+        self, settings: type[BaseSettings], given: Sequence[PydanticBaseSettingsSource]
+    ) -> None:
+        super().__init__(settings)
+        self._given = [each.env_vars for each in given if isinstance(each, EnvSettingsSource)]
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
+        """Return the secret if NAME_FILE is set where NAME itself would be looked for first."""
+        for variables in self._given:
+            value, file = variables.get(field_name), variables.get(f"{field_name}_file")
+            if value and file:
+                name = field_name.upper()
+                raise BadSettings(f"{name} and {name}_FILE are both set; keep one of them")
+            if file:
+                return _content(field_name, Path(file)), field_name, False
+            if value:
+                break
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        """Return the secrets that are in files."""
+        found = {name: self.get_field_value(None, name)[0] for name in _FILES}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _content(name: str, path: Path) -> str:
+    """Return the line in a secret's file; what ends it does not belong to it."""
+    setting = f"{name.upper()}_FILE"
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LARGEST_FILE).rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise BadSettings(f"{setting}: {path} is not text") from None
+    except OSError as error:
+        raise BadSettings(f"{setting}: {path} cannot be read: {error.strerror}") from None
+    if not text:
+        raise BadSettings(f"{setting}: {path} is empty")
+    return text
+
+
+def _proxy(name: str, value: SecretStr | None) -> Proxy | None:
+    return None if value is None else Proxy.read(name, value.get_secret_value())
+
+
+def _unfit(token: str) -> str | None:
+    """Return what is wrong with a token: a header cannot carry it, or it protects nothing."""
+    if not re.fullmatch(r"[!-~]+", token) or re.search("[\"'`]", token):
+        return "holds a space, a quote or a sign that is not ASCII"
+    return weakness(token)
+
+
 class MissingSecret(Exception):
     """A secret is missing that only the person who deploys can set."""
 
@@ -225,7 +448,11 @@ def load_secrets(settings: Settings) -> Secrets:
     if missing and not settings.is_sqlite:
         raise MissingSecret(f"Set {' and '.join(missing)}, the same on every replica; {_MAKE_ONE}")
     kept = {name: settings.data_dir / name.lower() for name in missing}
-    made = {name: _kept(path) for name, path in kept.items()}
+    try:
+        made = {name: _kept(path) for name, path in kept.items()}
+    except OSError as error:
+        where = settings.data_dir.resolve()
+        raise MissingSecret(f"DATA_DIR: {where} cannot be used: {error.strerror}") from None
     token = token or made["OPS_TOKEN"]
     named = read_tokens(settings.ops_tokens.get_secret_value() if settings.ops_tokens else "")
     tokens = [Token(OPS, Role.ADMIN, token), *named]

@@ -79,7 +79,7 @@ def command(
 @pytest.mark.parametrize(
     ("name", "settings", "line"),
     [
-        ("serve", {"PORT": "http"}, r"PORT: Input should be a valid integer.*"),
+        ("serve", {"PORT": "http"}, r"PORT: write a whole number"),
         ("migrate", {"LOG_LEVEL": "LOUD"}, r"LOG_LEVEL: use DEBUG, INFO, WARNING or ERROR"),
         ("serve", POSTGRESQL, r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*"),
         ("worker", POSTGRESQL, r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*"),
@@ -126,16 +126,26 @@ def test_another_key_than_the_ledgers_is_one_clear_line(command, name, sqlite_ur
     assert "Traceback" not in told
 
 
-def test_a_port_in_use_ends_the_start(command):
-    """Not with 0, and the port is named, instead of a service that nobody reaches."""
+@pytest.mark.parametrize(("name", "setting"), [("serve", "PORT"), ("worker", "WORKER_PORT")])
+def test_a_port_in_use_ends_the_start(command, name, setting):
+    """In one line with the setting, instead of a service that nobody reaches."""
     with closing(socket.socket()) as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        code, told = command("serve", PORT=port)
-    assert code not in (0, 2)
-    assert port in told
-    assert "Traceback" not in told
+        code, told = command(name, **{setting: port})
+    assert (code, told.strip()) == (1, f"{setting}: another program listens on {port}")
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("192.0.2.1", "this machine has no address"), ("no.invalid", "does not know the name")],
+)
+def test_an_address_that_cannot_be_listened_on_ends_the_start(command, host, told):
+    """It is told apart from a port in use."""
+    code, line = command("serve", HOST=host)
+    assert code == 1
+    assert re.fullmatch(f"HOST: .*{told}.*", line.strip())
 
 
 @pytest.mark.parametrize(

@@ -286,10 +286,10 @@ def test_the_proxy_keeps_webhooks_and_ops_apart():
 
 
 def test_compose_passes_all_settings_on():
-    """All of .env; what compose.yaml fixes are settings, or uvicorn's."""
+    """All of .env; what compose.yaml fixes are settings."""
     service = SERVICES["service"]
     assert [each["path"] for each in service["env_file"]] == [".env"]
-    fixed = set(service["environment"]) - {"FORWARDED_ALLOW_IPS"}
+    fixed = set(service["environment"])
     assert {each.lower() for each in fixed} <= set(Settings.model_fields)
 
 

@@ -6,14 +6,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr
 
 from app.delivery.schedule import DELAYS
 from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES
-from app.settings import MissingSecret, Settings, load_secrets
+from app.settings import BadSettings, MissingSecret, Settings, load_secrets, read_settings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / ".env.example"
@@ -27,13 +27,8 @@ def _bare_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty working directory, and no setting in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-def refusal(**given: Any) -> str:
-    with pytest.raises(ValidationError) as refused:
-        Settings(**given)
-    return str(refused.value)
+        for each in (name, name.upper(), f"{name.upper()}_FILE"):
+            monkeypatch.delenv(each, raising=False)
 
 
 # --- Values -------------------------------------------------------------------------------------
@@ -48,6 +43,8 @@ DEFAULTS = {
     "console": True,
     "run_worker": True,
     "worker_port": None,
+    "keep_alive_seconds": 75,
+    "no_proxy": "",
     "delivery_concurrency": 50,
     "retry_delays_seconds": DELAYS,
     "webhook_max_bytes": 1024 * 1024,
@@ -92,6 +89,15 @@ GIVEN = [
     ("DATA_DIR", "/var/lib/sync", Path("/var/lib/sync")),
     ("SKIPPED_RETENTION_DAYS", "0", 0),
     ("PUBLIC_URL", "https://hooks.example.com", "https://hooks.example.com"),
+    ("PUBLIC_URL", "http://10.0.0.5:8000/", "http://10.0.0.5:8000"),
+    ("PUBLIC_URL", "https://example.com/a/sync/", "https://example.com/a/sync"),
+    ("HOST", "::", "::"),
+    ("HOST", "0.0.0.0", "0.0.0.0"),
+    ("HOST", "sync.internal", "sync.internal"),
+    ("EU_COUNTRIES", "uk,EL", {"GB", "GR"}),
+    ("FORWARDED_ALLOW_IPS", "10.0.0.0/8, ::1", "10.0.0.0/8,::1"),
+    ("FORWARDED_ALLOW_IPS", "*", "*"),
+    ("KEEP_ALIVE_SECONDS", "620", 620),
 ]
 
 
@@ -121,44 +127,210 @@ def test_the_environment_wins_over_the_env_file(monkeypatch, tmp_path):
     assert (Settings().port, Settings().host) == (2, "::1")
 
 
+URL = "write the address alone, such as https://sync.example.com"
+PROXY = "write http://host:port or http://user:password@host:port"
+LISTEN = "write an IP address, such as 0.0.0.0 for all"
+TOO_ODD = "holds a space, a quote or a sign that is not ASCII; make one with: python"
+MANY_LINES = "holds a line break or another control character; write one line"
+
+REFUSED = [
+    ("PORT", "http", "write a whole number"),
+    ("PORT", "65536", "write a number up to 65535"),
+    ("PORT", "8000\n", MANY_LINES),
+    ("WORKER_PORT", "tcp:8000", "write a whole number"),
+    ("HOST", "http://0.0.0.0", LISTEN),
+    ("HOST", "0.0.0.0:8000", LISTEN),
+    ("HOST", "10.0.0.300", LISTEN),
+    ("HOST", "[::1]", LISTEN),
+    ("RUN_WORKER", "perhaps", "write true or false"),
+    ("CONSOLE", "2", "write true or false"),
+    ("DELIVERY_CONCURRENCY", "0", "write a number from 1 on"),
+    ("KEEP_ALIVE_SECONDS", "0", "write a number from 1 on"),
+    ("WEBHOOK_MAX_BYTES", "10", "write a number from 1024 on"),
+    ("WEBHOOK_TOLERANCE_SECONDS", "0", "write a number over 0"),
+    ("CORDIAL_TIMEOUT_SECONDS", "-1", "write a number over 0"),
+    ("RETENTION_DAYS", "-1", "write a number from 0 on"),
+    ("RETENTION_DAYS", "a month", "write a number"),
+    ("RETENTION_DAYS", "inf", "write a number"),
+    ("SKIPPED_RETENTION_DAYS", "nan", "write a number"),
+    ("JEBBIT_API_URL", "http://api2.jebbit.com", "write an https:// address"),
+    ("JEBBIT_API_URL", "api2.jebbit.com", "write an https:// address"),
+    ("PUBLIC_URL", "sync.example.com", URL),
+    ("PUBLIC_URL", "https://", URL),
+    ("PUBLIC_URL", "https://sync.example.com:x", URL),
+    ("PUBLIC_URL", "https://sync.example.com/?a=b", URL),
+    ("PUBLIC_URL", "https://ann:secret-word@sync.example.com", URL),
+    ("PUBLIC_URL", "https://sync. example.com", URL),
+    ("PUBLIC_URL", "https://s\u00fcnc.example.com", URL),
+    ("PUBLIC_URL", "https://x.example/webhooks/jebbit/a", "its path may not begin with /webhooks"),
+    ("PUBLIC_URL", "https://x.example/docs", "its path may not begin with /docs"),
+    ("NOTIFY_URL", "hooks.example.com/secret-word", "write an address such as https://hooks"),
+    ("NOTIFY_URL", "mailto:ann@example.com", "write an address such as https://hooks"),
+    ("CORDIAL_PROXY_URL", "socks5://proxy.example:1080", PROXY),
+    ("CORDIAL_PROXY_URL", "http://ann:secret-word@x@proxy.example", PROXY),
+    ("CORDIAL_PROXY_URL", "http://ann:secret-word#x@proxy.example", PROXY),
+    ("CORDIAL_PROXY_URL", "http://proxy.example/path", PROXY),
+    ("HTTPS_PROXY", "http://proxy.example:99999", PROXY),
+    ("HTTP_PROXY", "http://:secret-word@proxy.example", "its user may be neither empty nor"),
+    ("FORWARDED_ALLOW_IPS", "proxy", "write IP addresses or networks such as 10.0.0.0/8, or *"),
+    ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "write IP addresses or networks"),
+    ("LOG_FORMAT", "xml", "write 'console' or 'json'"),
+    ("LOG_LEVEL", "LOUD", "use DEBUG, INFO, WARNING or ERROR"),
+    ("LOG_LEVEL", '"INFO"', "write it without the quotes around it"),
+    ("EU_COUNTRIES", "DE,FRA,1A", "not ISO 3166 alpha-2: 1A, FRA"),
+    ("EU_COUNTRIES", "DE,XX", "not ISO 3166 alpha-2: XX"),
+    ("EU_COUNTRIES", ",", "names no country"),
+    ("CORDIAL_EXTRA_HOSTS", "localhost", "write host:port, not localhost"),
+    ("CORDIAL_EXTRA_HOSTS", "http://localhost:9100", "write host:port"),
+    ("CORDIAL_EXTRA_HOSTS", "localhost:99999", "write host:port"),
+    ("RETRY_DELAYS_SECONDS", "30,soon", "write a number"),
+    ("RETRY_DELAYS_SECONDS", "-30", "give seconds, none of them negative"),
+    ("RETRY_DELAYS_SECONDS", "1e300", "or over 30 days"),
+    ("SECRET_KEY", "secret-word", "needs at least 16 characters; make one with"),
+    ("SECRET_KEY", f"{KEY},secret-word", "needs at least 16 characters"),
+    ("SECRET_KEY", f"'{KEY}'", "write it without the quotes around it"),
+    ("OPS_TOKEN", f"{TOKEN}\n", MANY_LINES),
+    ("OPS_TOKEN", f'"{TOKEN}"', "write it without the quotes around it"),
+    ("OPS_TOKEN", f'{TOKEN}"secret-word', TOO_ODD),
+    ("OPS_TOKEN", f"{TOKEN} secret-word", TOO_ODD),
+    ("OPS_TOKEN", f"{TOKEN}-gehe\u00efm", TOO_ODD),
+    ("OPS_TOKENS", f"ann:admin:{TOKEN}-gehe\u00efm", f"the token of ann {TOO_ODD}"),
+    ("LEASE_SECONDS", "10", "LEASE_SECONDS must be at least twice CORDIAL_TIMEOUT_SECONDS"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "told"), REFUSED)
+def test_a_wrong_value_is_refused_in_a_line_with_its_name(name, text, told, monkeypatch):
+    """That says what to write, and never what was given where that may be a secret."""
+    monkeypatch.setenv(name, text)
+    with pytest.raises(BadSettings) as refused:
+        read_settings()
+    [line] = str(refused.value).splitlines()
+    assert line.removeprefix(f"{name}: ").startswith(told) or told in line
+    assert name in line
+    assert not any(each in line for each in ("secret-word", TOKEN, KEY))
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch):
+    """A line for each, so that one start is enough to mend them."""
+    wrong = ("PORT", "RETENTION_DAYS", "PUBLIC_URL")
+    for name in wrong:
+        monkeypatch.setenv(name, "x")
+    with pytest.raises(BadSettings) as refused:
+        read_settings()
+    lines = str(refused.value).splitlines()
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(wrong)
+
+
+def test_an_env_file_that_is_no_text_is_named(tmp_path):
+    """Instead of a start without what it holds."""
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadSettings, match=r"^\.env: is not UTF-8 text"):
+        read_settings()
+
+
+def test_a_mark_at_the_start_of_an_env_file_hides_no_setting(tmp_path):
+    """Some editors write one; the first line would be taken for another name."""
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfPORT=9000\n")
+    assert Settings().port == 9000
+
+
+SERVICE_VARIABLES = {
+    "_PORT": "tcp://10.96.0.7:8000",
+    "_SERVICE_HOST": "10.96.0.7",
+    "_SERVICE_PORT": "8000",
+    "_PORT_8000_TCP": "tcp://10.96.0.7:8000",
+    "_PORT_8000_TCP_ADDR": "10.96.0.7",
+    "_PORT_8000_TCP_PORT": "8000",
+    "_PORT_8000_TCP_PROTO": "tcp",
+}
+
+
+@pytest.mark.parametrize("service", ["worker", "service", "host", "port", "data-dir", "no-proxy"])
+def test_what_kubernetes_sets_for_a_service_of_any_name_changes_nothing(service, monkeypatch):
+    """Every container gets such variables for every Service, and Docker's links set the same."""
+    names = {name.removesuffix("_port").replace("_", "-") for name in Settings.model_fields}
+    before = Settings()
+    for each in (service, *names):
+        for ending, value in SERVICE_VARIABLES.items():
+            monkeypatch.setenv(each.upper().replace("-", "_") + ending, value)
+    assert read_settings() == before
+
+
+def test_certificates_that_cannot_be_read_are_told_of_at_start(monkeypatch, tmp_path):
+    """Not at the first webhook: SSL_CERT_FILE holds what a proxy that opens TLS signs with."""
+    for given, told in ((tmp_path / "none", "cannot be read"), (__file__, "no certificates")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(given))
+        with pytest.raises(BadSettings, match=f"^SSL_CERT_FILE: .*{told}"):
+            read_settings()
+
+
+# --- Secrets in files ---------------------------------------------------------------------------
+
+IN_FILES = {
+    "DATABASE_URL": POSTGRESQL,
+    "SECRET_KEY": KEY,
+    "OPS_TOKEN": TOKEN,
+    "OPS_TOKENS": f"ann:admin:{TOKEN}",
+    "NOTIFY_URL": "https://hooks.example.com/x",
+    "CORDIAL_PROXY_URL": "http://ann:word@proxy.example:3128",
+    "HTTPS_PROXY": "http://proxy.example:3128",
+    "HTTP_PROXY": "http://proxy.example:3128",
+}
+
+
+def test_every_secret_may_be_in_a_file():
+    """All that are shown to nobody, and the ledger's address, which holds a password."""
+    hidden = {
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if SecretStr in (field.annotation, *get_args(field.annotation))
+    }
+    assert set(IN_FILES) == hidden | {"DATABASE_URL"}
+
+
+@pytest.mark.parametrize("name", IN_FILES)
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_secret_is_read_from_the_file_that_is_named(name, place, tmp_path, monkeypatch):
+    """As Docker and Kubernetes mount it: what ends its line is not part of it."""
+    file = tmp_path / "mounted"
+    file.write_text(f"{IN_FILES[name]}\n")
+    if place == ".env":
+        (tmp_path / ".env").write_text(f"{name}=\n{name}_FILE={file}\n")
+    else:
+        monkeypatch.setenv(f"{name}_FILE", str(file))
+    read, given = read_settings(), Settings(_env_file=None, **{name.lower(): IN_FILES[name]})
+    assert getattr(read, name.lower()) == getattr(given, name.lower())
+
+
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("content", "told"),
     [
-        ("PORT", "http", "valid integer"),
-        ("PORT", "65536", "less than or equal to 65535"),
-        ("RUN_WORKER", "perhaps", "valid boolean"),
-        ("DELIVERY_CONCURRENCY", "0", "greater than or equal to 1"),
-        ("WEBHOOK_MAX_BYTES", "10", "greater than or equal to 1024"),
-        ("WEBHOOK_TOLERANCE_SECONDS", "0", "greater than 0"),
-        ("CORDIAL_TIMEOUT_SECONDS", "-1", "greater than 0"),
-        ("RETENTION_DAYS", "-1", "greater than or equal to 0"),
-        ("JEBBIT_API_URL", "http://api2.jebbit.com", "give an https:// address"),
-        ("JEBBIT_API_URL", "api2.jebbit.com", "give an https:// address"),
-        ("LOG_FORMAT", "xml", "'console' or 'json'"),
-        ("LOG_LEVEL", "LOUD", "use DEBUG, INFO, WARNING or ERROR"),
-        ("EU_COUNTRIES", "DE,FRA,1A", "not ISO 3166 alpha-2: 1A, FRA"),
-        ("CORDIAL_EXTRA_HOSTS", "localhost", "write host:port, not localhost"),
-        pytest.param(
-            "CORDIAL_EXTRA_HOSTS",
-            "http://localhost:9100",
-            "write host:port",
-        ),
-        ("RETRY_DELAYS_SECONDS", "30,soon", "valid number"),
-        pytest.param(
-            "RETRY_DELAYS_SECONDS",
-            "-30",
-            "none of them negative",
-        ),
-        ("SECRET_KEY", "too-short", "needs at least 16 characters; make one with"),
-        ("SECRET_KEY", f"{KEY},too-short", "needs at least 16 characters"),
+        (None, "OPS_TOKEN_FILE: .* cannot be read: No such file"),
+        (b"\n", "OPS_TOKEN_FILE: .* is empty"),
+        (b"\xff", "OPS_TOKEN_FILE: .* is not text"),
+        (b"a-token of two words", "OPS_TOKEN: holds a space"),
     ],
 )
-def test_a_wrong_value_is_refused(name, text, told, monkeypatch):
-    """With what is wrong, and never with what was given: it may be a secret."""
-    monkeypatch.setenv(name, text)
-    message = refusal()
-    assert told in message
-    assert "too-short" not in message
+def test_a_file_without_a_secret_is_refused(content, told, tmp_path, monkeypatch):
+    """An empty mount must not lead to a token that is made up, or to none."""
+    file = tmp_path / "mounted"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("OPS_TOKEN_FILE", str(file))
+    with pytest.raises(BadSettings, match=f"^{told}"):
+        read_settings()
+
+
+def test_a_secret_given_twice_is_refused(tmp_path, monkeypatch):
+    """Nobody could say which one holds; but the environment still counts before .env."""
+    (tmp_path / "mounted").write_text(TOKEN)
+    (tmp_path / ".env").write_text("OPS_TOKEN=another-token-of-the-tests\n")
+    monkeypatch.setenv("OPS_TOKEN_FILE", "mounted")
+    assert read_settings().ops_token == SecretStr(TOKEN)
+    monkeypatch.setenv("OPS_TOKEN", TOKEN)
+    with pytest.raises(BadSettings, match="OPS_TOKEN and OPS_TOKEN_FILE are both set"):
+        read_settings()
 
 
 def test_secrets_are_not_shown():

@@ -36,6 +36,7 @@ class Readiness(Health):
     checks: Checks
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get(
     "/healthz",
     summary="Is the process alive",
@@ -51,6 +52,7 @@ async def healthz(state: CurrentState) -> Health:
     return Health()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     summary="Is the service ready",

@@ -28,6 +28,7 @@ jebbit_sync_pending_submissions{integration="spring-quiz"} 3.0
 """
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     summary="Metrics for Prometheus",

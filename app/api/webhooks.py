@@ -32,7 +32,7 @@ from app.rules.plan import facts
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import UNKNOWN
 
-_WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)")
+_WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)/?")  # people paste it with a slash
 _SIGNATURE = signature.HEADER.encode()
 _TEST = signature.TEST_HEADER.encode()
 _LONGEST_SHOWN = 100  # characters of an unknown id, which may be as long as a URL
@@ -138,7 +138,8 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a webhook, and leave everything else to the application."""
-        named = scope["type"] == "http" and _WEBHOOK.fullmatch(scope["path"])
+        path = scope["path"].removeprefix(scope["root_path"]) if scope["type"] == "http" else ""
+        named = _WEBHOOK.fullmatch(path)
         if not named or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

@@ -13,6 +13,8 @@ from itertools import islice
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from app.egress import Proxy
+
 _LONGEST_MESSAGE = 500
 _LONGEST_READ = 4_000  # characters of Cordial's words that are looked at to make a message
 _MOST_FIELDS = 100  # that a refusal may name
@@ -81,6 +83,19 @@ _CLASSES: dict[type[CordialError], str] = {
 def error_class(error: CordialError) -> str:
     """Return the word by which an error is counted and logged."""
     return _CLASSES.get(type(error), "unavailable")
+
+
+def refused_by_proxy(proxy: Proxy, status: int, host: str) -> CordialError:
+    """Return what it means that a proxy answered, instead of opening a way to Cordial's host.
+
+    Cordial has said nothing, so no contact is wrong. Who may pass is for a person to mend.
+    """
+    said = f"The proxy {proxy.name} ({proxy.setting}) answered {status}"
+    if status == 407:
+        return AccessRefused(f"{said}: it does not know the user and password given there.")
+    if status in (401, 403):
+        return AccessRefused(f"{said}: it does not let this service reach {host}.")
+    return Unavailable(f"{said}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import httpx
 
 from app.cordial.account import api_base
 from app.cordial.client import CordialClient
+from app.egress import STRAIGHT, Routes
 from app.ledger.integrations import StoredIntegration
 from app.rules.integration import Integration
 from app.rules.values import FieldType
@@ -27,8 +28,10 @@ class Accounts:
         extra_hosts: Set[str],
         clock: Callable[[], float] = time.monotonic,
         metrics: Metrics | None = None,
+        routes: Routes = STRAIGHT,
     ) -> None:
         """Take the shared pool, the timeout of an answer (s) and hosts besides Cordial's own."""
+        self.routes = routes  # that the pool takes
         self._pool = pool
         self._timeout = timeout
         self._extra_hosts = extra_hosts

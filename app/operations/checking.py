@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from app.cordial.account import BadAccountUrl
 from app.cordial.preflight import Finding, check, errors_in, in_order
 from app.delivery.gate import succeeded
+from app.egress import exit_address
 from app.ledger.integrations import StoredIntegration
 from app.ledger.schema import GateState
 from app.operations import attributes
@@ -82,7 +85,31 @@ async def look_at(
     except BadAccountUrl as error:
         return _bad_account(error)
     findings = await check(client, stored.integration, create_missing=create_missing)
-    return Checked([*findings, *weak_secrets(stored.integration)])
+    way = await _way_out(context, stored)
+    return Checked(in_order([*findings, *way, *weak_secrets(stored.integration)]))
+
+
+async def _way_out(context: Context, stored: StoredIntegration) -> list[Finding]:
+    """Say by which way Cordial is reached, if there is a choice."""
+    routes, address = context.accounts.routes, httpx.URL(context.accounts.base(stored))
+    if routes.straight:
+        return []
+    proxy = routes.to_cordial(address)
+    if proxy is None:
+        said = f"Cordial is reached without a proxy: no setting names one for {address.host}."
+        remedy = "Look at NO_PROXY and CORDIAL_PROXY_URL if it should be."
+        return [Finding("note", "cordial.account_url", said, remedy)]
+    port = address.port or (443 if address.scheme == "https" else 80)
+    seen = await exit_address(proxy, address.host, port)
+    sees = f"Cordial sees {seen}, as the proxy says." if seen else "It does not say what it shows."
+    return [
+        Finding(
+            "note",
+            "cordial.account_url",
+            f"Cordial is reached through the proxy {proxy.name} ({proxy.setting}). {sees}",
+            "The allow list of the key in Cordial needs the proxy's outbound address.",
+        )
+    ]
 
 
 async def refuse_live(context: Context, before: StoredIntegration, after: Integration) -> None:

@@ -1,0 +1,205 @@
+"""The way out: which requests go through a proxy, and connections that take it.
+
+`HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` mean what they mean to other programs; a proxy for
+Cordial alone comes before them.
+"""
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from app.addresses import split_url
+
+_FORM = "http://host:port or http://user:password@host:port, with signs in either as %40 and so on"
+_PORTS = {"http": 80, "https": 443}
+_ASK_SECONDS = 5.0
+_LONGEST_HEAD = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy, and the setting that names it; `name` is what may be shown of it."""
+
+    setting: str
+    url: str
+    name: str
+    user: tuple[str, str] | None = field(default=None, repr=False)
+
+    @classmethod
+    def read(cls, setting: str, text: str) -> "Proxy":
+        """Read a proxy's address; without a scheme it is http://, as other programs take it.
+
+        Raises:
+            ValueError: it is none; the message repeats nothing of it.
+        """
+        url = split_url(text if "://" in text else f"http://{text}", _FORM)
+        user = unquote(url.username) if url.username is not None else None
+        if url.path.strip("/") or url.query or url.fragment or url.netloc.count("@") > 1:
+            raise ValueError(f"write {_FORM}")
+        if user is not None and (not user or ":" in user):
+            raise ValueError("its user may be neither empty nor hold a colon")
+        name = url.netloc.rpartition("@")[2]
+        credentials = None if user is None else (user, unquote(url.password or ""))
+        return cls(setting, f"{url.scheme}://{name}", name, credentials)
+
+
+class ProxyRefused(httpx.ProxyError):
+    """The proxy itself answered, instead of opening a way to the server."""
+
+    def __init__(self, proxy: Proxy, status: int) -> None:
+        super().__init__(f"the proxy {proxy.name} answered {status}")
+        self.proxy = proxy
+        self.status = status
+
+
+class NoProxy:
+    """The hosts that are reached without a proxy, as `NO_PROXY` lists them.
+
+    Each is a name, with all names below it; an address; a network; any with a port; or `*`.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self._entries = [each.strip().lower() for each in text.split(",") if each.strip()]
+
+    def names(self, url: httpx.URL) -> bool:
+        """Say whether an address is among them."""
+        host, port = url.host.lower().rstrip("."), url.port or _PORTS[url.scheme]
+        return any(_covers(each, host, port) for each in self._entries)
+
+
+def _covers(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    with suppress(ValueError):  # one of them is a name, or has a port
+        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
+    name, colon, wanted = entry.rpartition(":")
+    if colon and wanted.isdecimal():
+        return int(wanted) == port and _covers(name, host, port)
+    name = entry.removeprefix("*").removeprefix(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Which proxy takes a request to where; None: straight on."""
+
+    cordial: Proxy | None = None
+    https: Proxy | None = None
+    http: Proxy | None = None
+    without: NoProxy = field(default_factory=NoProxy)
+
+    @property
+    def straight(self) -> bool:
+        """Whether there is no proxy at all."""
+        return not (self.cordial or self.https or self.http)
+
+    def to_cordial(self, url: httpx.URL) -> Proxy | None:
+        """Return the proxy for a call of Cordial: its own comes before everybody's."""
+        return self.cordial or self.to(url)
+
+    def to(self, url: httpx.URL) -> Proxy | None:
+        """Return the proxy for any other call."""
+        proxy = self.https if url.scheme == "https" else self.http
+        return None if proxy is None or self.without.names(url) else proxy
+
+
+STRAIGHT = Routes()
+
+
+class Pool(httpx.AsyncBaseTransport):
+    """The shared connections, by the way that Cordial is reached; `others` takes everybody's."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        certificates: ssl.SSLContext,
+        routes: Routes = STRAIGHT,
+        choose: Callable[[httpx.URL], Proxy | None] | None = None,
+    ) -> None:
+        self.routes = routes
+        self._session = session
+        self._certificates = certificates
+        self._choose = choose or routes.to_cordial
+        self._straight = self._transport(None)
+        self._through: dict[Proxy, AiohttpTransport] = {}
+
+    @property
+    def others(self) -> "Pool":
+        """The same connections for calls of others than Cordial."""
+        return Pool(self._session, self._certificates, self.routes, self.routes.to)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request by its way.
+
+        Raises:
+            ProxyRefused: a proxy is on the way, and does not let it through.
+        """
+        proxy = None if self.routes.straight else self._choose(request.url)
+        if proxy is None:
+            return await self._straight.handle_async_request(request)
+        if proxy not in self._through:
+            self._through[proxy] = self._transport(proxy)
+        try:
+            response = await self._through[proxy].handle_async_request(request)
+        except httpx.ProxyError as error:
+            if isinstance(error.__cause__, aiohttp.ClientHttpProxyError):
+                raise ProxyRefused(proxy, error.__cause__.status) from None
+            raise
+        if response.status_code == 407:  # no server says this, only a proxy
+            await response.aclose()
+            raise ProxyRefused(proxy, response.status_code)
+        return response
+
+    def _transport(self, proxy: Proxy | None) -> AiohttpTransport:
+        through = None
+        if proxy is not None:
+            # aiohttp writes them in Latin-1; proxies, as most, expect UTF-8.
+            user = [each.encode().decode("latin-1") for each in proxy.user or ()]
+            through = httpx.Proxy(proxy.url, auth=(user[0], user[1]) if user else None)
+        return AiohttpTransport(verify=self._certificates, client=self._session, proxy=through)
+
+
+async def exit_address(proxy: Proxy, host: str, port: int) -> str | None:
+    """Ask a proxy for a way to a server; return the address it leaves by, if its answer tells.
+
+    There is no standard for it: proxies with fixed addresses name theirs in a header of their own.
+    """
+    url = urlsplit(proxy.url)
+    lines = [f"CONNECT {host}:{port} HTTP/1.1", f"Host: {host}:{port}"]
+    if proxy.user is not None:
+        credentials = b64encode(":".join(proxy.user).encode()).decode()
+        lines.append(f"Proxy-Authorization: Basic {credentials}")
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            reader, writer = await asyncio.open_connection(
+                url.hostname,
+                url.port or _PORTS[url.scheme],
+                ssl=httpx.create_ssl_context() if url.scheme == "https" else None,
+                limit=_LONGEST_HEAD,
+            )
+            try:
+                writer.write("\r\n".join([*lines, "", ""]).encode())
+                head = await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.close()
+    except (OSError, EOFError, asyncio.LimitOverrunError, TimeoutError):
+        return None
+    return next(_addresses(head.decode("latin-1")), None)
+
+
+def _addresses(head: str) -> Iterator[str]:
+    """Yield what may be the proxy's own address in the head of its answer."""
+    for line in head.splitlines()[1:]:
+        name, _, value = line.partition(":")
+        if not any(each in name.lower() for each in ("client", "forwarded", "real")):
+            with suppress(ValueError):
+                yield str(ip_address(value.strip()))
