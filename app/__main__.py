@@ -55,6 +55,7 @@ def serve() -> None:
     for name, path in secrets.kept_in.items():
         typer.echo(f"{name} is in {path.resolve()}", err=True)
     if settings.console:
+        typer.echo(f"Console: http://{settings.host}:{settings.port}/console", err=True)
         typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
     app = create_app(settings)
     _serve(app, settings, settings.port)

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.main import create_app
+from app.operations.callers import OPS
 from app.sandbox.samples import SAMPLES
 from app.sandbox.server import create_sandbox
 from app.serving import free_port, serving
@@ -270,15 +271,17 @@ def run_demo(*, once: bool) -> int:
     sandbox = create_sandbox()
     with tempfile.TemporaryDirectory() as folder, serving(sandbox, free_port(9100)) as cordial:
         settings = _settings(Path(folder), cordial)
+        app = create_app(settings)
         with (
-            serving(create_app(settings), free_port(8000)) as service,
+            serving(app, free_port(8000)) as service,
             httpx.Client(base_url=service, headers={"Authorization": f"Bearer {_TOKEN}"}) as ops,
         ):
             for body in _integrations(cordial):
                 ops.post("/integrations", json=body).raise_for_status()
             differences = _play(console, ops, cordial)
             if not once:
-                _stay(console, service, cordial)
+                invitation = app.state.console.context.sessions.invite(OPS)
+                _stay(console, service, cordial, invitation)
     return 1 if differences else 0
 
 
@@ -472,8 +475,10 @@ def _shown(value: JsonValue) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _stay(console: Console, service: str, cordial: str) -> None:
-    console.print(f"\nOps API  {service}/docs  (Authorize with: {_TOKEN})")
+def _stay(console: Console, service: str, cordial: str, invitation: str) -> None:
+    link = f"{service}/console/sign-in/{invitation}"
+    console.print(f"\nConsole  {link}  (signs you in once; then {service}/console)")
+    console.print(f"Ops API  {service}/docs  (Authorize with: {_TOKEN})")
     console.print(f"Webhook  {service}/webhooks/jebbit/spring-quiz  (secret: {_SECRET})")
     console.print(f"Cordial  {cordial}/_sandbox/contacts")
     console.print("Send more, in another terminal:")

@@ -29,6 +29,8 @@ from app.api.limits import BodyLimit
 from app.api.prefix import UnderPrefix
 from app.api.requests import RequestIds
 from app.api.state import State
+from app.console import routes as console
+from app.console.state import Console
 from app.cordial.client import client_on, open_pool
 from app.delivery.accounts import Accounts
 from app.delivery.notifier import Notifier
@@ -49,6 +51,7 @@ from app.ledger.vault import Vault
 from app.operations.auditing import Auditor
 from app.operations.callers import Tokens
 from app.operations.context import Context
+from app.operations.sessions import Sessions
 from app.operations.slowdown import Slowdown
 from app.settings import Secrets, Settings, load_secrets, traces_exporter
 from app.telemetry.logs import place_of
@@ -108,6 +111,7 @@ async def open_parts(
     """
     database = Database(settings.database_url)
     vault = Vault(secrets.secret_keys)
+    tokens = Tokens(secrets.ops_tokens)
     counted, traces = Metrics(__version__), open_traces(traces_exporter())
     try:
         await database.migrate()
@@ -148,7 +152,8 @@ async def open_parts(
                 pseudonyms,
                 accounts,
                 JebbitApi(http, settings.jebbit_api_url),
-                Tokens(secrets.ops_tokens),
+                tokens,
+                Sessions(vault, tokens, clock),
                 Slowdown(),
                 Auditor(database, clock),
                 jurisdictions=settings.jurisdictions,
@@ -188,7 +193,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
     routes = (webhooks, integrations, registration, submissions, health, metrics)
-    pages = (docs,) if settings.console else ()
+    pages = (docs, console) if settings.console else ()
     return _build(settings, clock, [each.router for each in (*routes, *pages)])
 
 
@@ -207,6 +212,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         async with open_parts(settings, secrets, clock) as parts:
             state = _state(settings, secrets, parts, arriving)
             app.state.service = state
+            app.state.console = Console(parts.context, settings.public_url)
             delivering = asyncio.create_task(parts.worker.run()) if settings.run_worker else None
             if delivering is not None:
                 delivering.add_done_callback(_tell_of_death)
@@ -330,6 +336,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.
     """
+    nobody = Tokens([])
     async with (
         open_ledger(settings) as (database, vault),
         open_pool(1, settings.routes) as pool,
@@ -342,7 +349,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             await database.pseudonyms(vault),
             _accounts(settings, pool, Metrics(__version__)),
             JebbitApi(http, settings.jebbit_api_url),
-            Tokens([]),
+            nobody,
+            Sessions(vault, nobody, time.time),
             Slowdown(),
             Auditor(database, time.time),
             jurisdictions=settings.jurisdictions,

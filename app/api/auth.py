@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, cast
 
 from fastapi import Depends, Request, Response
@@ -12,7 +11,7 @@ from fastapi.security import HTTPBearer
 from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import context_of
-from app.operations.callers import Caller, Role
+from app.operations.callers import Caller, Role, network_address
 from app.operations.signing_in import NotAllowed, NoToken, admit, identify
 from app.operations.slowdown import TooManyWrongTokens
 
@@ -75,14 +74,8 @@ async def _caller(request: Request, operation: str, roles: frozenset[Role]) -> C
 
 
 def address_of(request: Request) -> str:
-    """Return the network address of a call; behind a trusted proxy, the one that the proxy names.
-
-    What a proxy passes on may be any text, also somebody's: only an address is kept.
-    """
-    try:
-        return str(ip_address(request.client.host)) if request.client else "local"
-    except ValueError:
-        return "unknown"
+    """Return the network address of a call."""
+    return network_address(request.client.host if request.client else None)
 
 
 def caller_of(request: Request) -> Caller:

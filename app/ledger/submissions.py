@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, null, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.claims import Attempt
@@ -57,7 +57,7 @@ class StoredSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which submissions to take; None means all. `contact_keys`: any of them."""
+    """Which submissions to take; None means all. `contact_keys`, `ids`: any of them."""
 
     integration_id: str | None = None
     status: SubmissionStatus | None = None
@@ -65,6 +65,7 @@ class Filter:
     contact_keys: Sequence[str] | None = None
     since: float | None = None
     until: float | None = None
+    ids: Sequence[str] | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the filter as conditions on the table of submissions."""
@@ -82,6 +83,8 @@ class Filter:
         if self.contact_keys is not None:
             keys = self.contact_keys
             conditions.append(or_(column.contact_key.in_(keys), column.phone_key.in_(keys)))
+        if self.ids is not None:
+            conditions.append(column.id.in_(self.ids))
         return conditions
 
 
@@ -116,30 +119,7 @@ async def find(database: Database, submission_id: str) -> StoredSubmission:
         history = [
             Attempt(each.at, each.ms, each.http_status, each.outcome, each.error) for each in tries
         ]
-    return _stored(row, history)
-
-
-async def newest(
-    database: Database, wanted: Filter, *, limit: int, before: int | None
-) -> list[StoredSubmission]:
-    """Return submissions, newest first, without attempts and payloads; `before` is a seq."""
-    conditions = wanted.conditions()
-    if before is not None:
-        conditions.append(submissions.c.seq < before)
-    async with database.read() as connection:
-        found = await connection.execute(
-            select(*_WITHOUT_PAYLOAD)
-            .where(*conditions)
-            .order_by(submissions.c.seq.desc())
-            .limit(limit)
-        )
-        return [_stored(row, ()) for row in found]
-
-
-# A list does not show payloads, and each may have a megabyte.
-_WITHOUT_PAYLOAD = [
-    null().label("payload") if column.name == "payload" else column for column in submissions.c
-]
+    return stored_of(row, history)
 
 
 async def payloads(
@@ -378,7 +358,8 @@ async def _row(connection: AsyncConnection, submission_id: str) -> Row[tuple[Any
     return found
 
 
-def _stored(row: Row[tuple[Any, ...]], history: Sequence[Attempt]) -> StoredSubmission:
+def stored_of(row: Row[tuple[Any, ...]], history: Sequence[Attempt]) -> StoredSubmission:
+    """Return a row of the table of submissions as a value, with these attempts."""
     return StoredSubmission(
         seq=row.seq,
         id=row.id,

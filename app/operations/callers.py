@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 
 OPS = "ops"
 """The name of the admin whose token is OPS_TOKEN."""
@@ -43,6 +44,11 @@ class Token:
     role: Role
     secret: str = field(repr=False)
 
+    @property
+    def digest(self) -> str:
+        """What tells this token from another one without telling it."""
+        return _digest(self.secret).hex()
+
 
 class Tokens:
     """The tokens in force."""
@@ -57,6 +63,22 @@ class Tokens:
             if hmac.compare_digest(digest, known):
                 found = token
         return found
+
+    def named(self, name: str) -> Token | None:
+        """Return the token of this name, if it is in force."""
+        return next((each for _, each in self._tokens if each.name == name), None)
+
+
+def network_address(host: str | None) -> str:
+    """Return the network address of a call; behind a trusted proxy, the one that the proxy names.
+
+    What a proxy passes on may be any text, also somebody's: only an address is kept. `host` is None
+    for a call that came by no network.
+    """
+    try:
+        return "local" if host is None else str(ip_address(host))
+    except ValueError:
+        return "unknown"
 
 
 def _digest(secret: str) -> bytes:

@@ -11,6 +11,7 @@ from app.ledger.registrations import Registrations
 from app.ledger.vault import Pseudonyms
 from app.operations.auditing import Auditor
 from app.operations.callers import Tokens
+from app.operations.sessions import Sessions
 from app.operations.slowdown import Slowdown
 from app.rules.jurisdictions import Jurisdictions
 
@@ -26,6 +27,7 @@ class Context:
     accounts: Accounts
     jebbit: JebbitApi
     tokens: Tokens
+    sessions: Sessions
     slowdown: Slowdown
     auditor: Auditor
     jurisdictions: Jurisdictions

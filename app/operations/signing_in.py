@@ -7,6 +7,10 @@ from app.operations.context import Context
 
 WRONG_TOKEN = "wrong_token"  # noqa: S105 -- an outcome
 NOT_ALLOWED = "not_allowed"
+LOOKERS = frozenset({Role.ADMIN, Role.VIEWER})
+"""The roles of those who may look at what there is."""
+
+_SIGN_IN = "console.sign_in"
 
 
 class NoToken(Exception):
@@ -58,3 +62,16 @@ async def admit(context: Context, who: Caller, roles: Collection[Role], operatio
     if who.role not in roles:
         await context.auditor.refused(operation, who.address, NOT_ALLOWED, who)
         raise NotAllowed(who)
+
+
+async def begin_session(context: Context, given: str | None, address: str) -> str:
+    """Return a session for the console, for the token of somebody who may look.
+
+    Raises:
+        NoToken, WrongToken, TooManyWrongTokens: as `identify`.
+        NotAllowed: the token is good for `/metrics` alone.
+    """
+    who = await identify(context, given, address, _SIGN_IN)
+    await admit(context, who, LOOKERS, _SIGN_IN)
+    async with context.auditor.changing(who, _SIGN_IN):
+        return context.sessions.begin(who.name)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.ledger import listing
 from app.ledger import submissions as ledger
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Counts, Filter, StoredSubmission
@@ -18,8 +19,8 @@ _HIDDEN = "Only an admin may see this."
 class Wanted:
     """Which submissions are meant; None does not narrow.
 
-    `contact` is an email address or a phone number. Times are unix seconds of the receipt:
-    `since` is included, `until` is not.
+    `contact` is an email address or a phone number, `ids` are of single submissions. Times are unix
+    seconds of the receipt: `since` is included, `until` is not.
     """
 
     integration_id: str | None = None
@@ -28,6 +29,7 @@ class Wanted:
     contact: str | None = None
     since: float | None = None
     until: float | None = None
+    ids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ async def list_submissions(
     Raises:
         NoAddress: `contact` is neither an email address nor a phone number.
     """
-    matching = await _filter(context, wanted)
-    found = await ledger.newest(context.database, matching, limit=limit + 1, before=before)
+    matching = await filter_of(context, wanted)
+    found = await listing.newest(context.database, matching, limit=limit + 1, before=before)
     page = found[:limit]
     return Page(page, page[-1].seq if len(found) > limit else None)
 
@@ -86,7 +88,12 @@ def _without_answers(explained: Explained) -> Explained:
     )
 
 
-async def _filter(context: Context, wanted: Wanted) -> Filter:
+async def filter_of(context: Context, wanted: Wanted) -> Filter:
+    """Return what is wanted as the ledger takes it.
+
+    Raises:
+        NoAddress: `contact` is neither an email address nor a phone number.
+    """
     contact = wanted.contact
     return Filter(
         integration_id=wanted.integration_id,
@@ -95,4 +102,5 @@ async def _filter(context: Context, wanted: Wanted) -> Filter:
         contact_keys=None if contact is None else (await by_address(context, contact)).keys,
         since=wanted.since,
         until=wanted.until,
+        ids=wanted.ids,
     )

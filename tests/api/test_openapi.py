@@ -206,7 +206,7 @@ async def test_pages_can_be_turned_off():
     ("method", "path", "status"),
     [
         ("GET", "/nothing", 404),
-        ("GET", "/", 404),
+        ("GET", "/integration", 404),
         ("PUT", "/integrations", 405),
         ("GET", "/webhooks", 404),
     ],

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import update
 
 from app.ledger.claims import Attempt, Settlement, settle
+from app.ledger.listing import newest
 from app.ledger.schema import SubmissionStatus, submissions
 from app.ledger.submissions import (
     Filter,
@@ -11,7 +12,6 @@ from app.ledger.submissions import (
     UnknownSubmission,
     count,
     find,
-    newest,
     replay,
 )
 from tests.ledger.conftest import NOW, UNREADABLE, item

@@ -1,0 +1,1 @@
+"""The HTML edge: pages for people. They translate to operations, and show what these return."""

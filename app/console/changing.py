@@ -1,0 +1,141 @@
+"""Replaying and discarding many submissions: counted first, then confirmed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import QueryParams
+
+from app.console.errors import UnreadableAddress
+from app.console.filters import Filters
+from app.console.forms import read_form
+from app.console.rendering import render
+from app.console.session import AdminPage
+from app.console.state import Visit, visit_of
+from app.console.times import counted
+from app.ledger.submissions import Filter
+from app.operations import discarding, replaying
+from app.operations.submissions import filter_of
+
+router = APIRouter(include_in_schema=False, route_class=AdminPage)
+
+Verb = Literal["replay", "discard"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmView:
+    """What would be done to how many, to be confirmed."""
+
+    verb: Verb
+    number: int
+    refused: int
+    filters: Filters
+    link: str
+    back: str
+
+    @property
+    def heading(self) -> str:
+        """What is asked."""
+        return f"{self.verb.capitalize()} {counted(self.number, 'submission')}?"
+
+    @property
+    def label(self) -> str:
+        """The button."""
+        return f"{self.verb.capitalize()} {counted(self.number, 'submission')}"
+
+
+@router.get("/submissions/replay")
+async def ask_to_replay(request: Request) -> Response:
+    """Count what would be sent again, and what would not, and ask."""
+    visit = visit_of(request)
+    filters = _chosen(request.query_params)
+    found = await replaying.replay_all(
+        visit.context, visit.who, await _filter(visit, filters), force=False, dry_run=True
+    )
+    return _ask(visit, "replay", filters, found.replayed, found.refused)
+
+
+@router.post("/submissions/replay")
+async def replay(request: Request) -> Response:
+    """Put them back in line."""
+    visit, form = visit_of(request), await read_form(request)
+    filters = _again(form.all("filter"))
+    done = await replaying.replay_all(
+        visit.context,
+        visit.who,
+        await _filter(visit, filters),
+        force=form.one("force") == "yes",
+        dry_run=False,
+    )
+    follow = filters.but(status=None, reason=None)
+    return _follow(visit, follow, f"replayed-{done.replayed}-{done.refused}")
+
+
+@router.get("/submissions/discard")
+async def ask_to_discard(request: Request) -> Response:
+    """Count what would be given up, and ask."""
+    visit = visit_of(request)
+    filters = _chosen(request.query_params)
+    number = await discarding.discard_all(
+        visit.context, visit.who, await _filter(visit, filters), dry_run=True
+    )
+    return _ask(visit, "discard", filters, number, 0)
+
+
+@router.post("/submissions/discard")
+async def discard(request: Request) -> Response:
+    """Give them up."""
+    visit, form = visit_of(request), await read_form(request)
+    filters = _again(form.all("filter"))
+    number = await discarding.discard_all(
+        visit.context, visit.who, await _filter(visit, filters), dry_run=False
+    )
+    return _follow(visit, filters.but(status=None, reason=None), f"discarded-{number}-0")
+
+
+def _chosen(query: QueryParams) -> Filters:
+    """Return what is meant: the rows that were ticked, or all that match the list's filters."""
+    if query.get("scope") == "all":
+        filters = Filters.read(query)
+        if not filters.narrow:
+            raise UnreadableAddress("Say which ones: narrow the list first.")
+        return filters
+    picked = query.getlist("pick")
+    if not picked:
+        raise UnreadableAddress("Nothing is selected. Go back and tick some submissions.")
+    return Filters.read(QueryParams([("id", each) for each in picked]))
+
+
+def _again(written: Sequence[str]) -> Filters:
+    """Return the filters that a confirmation carries."""
+    if not written or not written[0]:
+        raise UnreadableAddress("Say which ones: nothing is selected.")
+    filters = Filters.read(QueryParams(written[0]))
+    if not filters.narrow:
+        raise UnreadableAddress("Say which ones: nothing is selected.")
+    return filters
+
+
+async def _filter(visit: Visit, filters: Filters) -> Filter:
+    return await filter_of(visit.context, filters.wanted(visit.times.now, visit.times.zone))
+
+
+def _ask(visit: Visit, verb: Verb, filters: Filters, number: int, refused: int) -> Response:
+    view = ConfirmView(
+        verb,
+        number,
+        refused,
+        filters,
+        visit.link(f"/submissions/{verb}"),
+        visit.link("/submissions", "" if filters.ids else filters.query),
+    )
+    return render(visit, "confirm.html", view.heading, view, section="submissions")
+
+
+def _follow(visit: Visit, filters: Filters, done: str) -> Response:
+    query = urlencode([*filters.pairs, ("done", done)])
+    return RedirectResponse(visit.link("/submissions", query), HTTPStatus.SEE_OTHER)

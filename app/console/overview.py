@@ -1,0 +1,212 @@
+"""The overview: what needs somebody first, then how each integration does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request, Response
+
+from app.console import words
+from app.console.rendering import render
+from app.console.session import Page
+from app.console.state import Visit, visit_of
+from app.console.times import counted, duration
+from app.ledger.listing import Latest
+from app.operations.overview import Health, Need, look_over
+
+router = APIRouter(include_in_schema=False, route_class=Page)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedView:
+    """What needs somebody: the state, the cause, and the page where to do something."""
+
+    tone: Literal["bad", "warn"]
+    state: str
+    cause: str
+    link: str
+    label: str
+    since: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationRow:
+    """How an integration does, in a line."""
+
+    id: str
+    name: str
+    link: str
+    state: str
+    tone: Literal["bad", "warn", "fair"]
+    pending: int
+    pending_link: str
+    dead: int
+    dead_link: str
+    latest: Latest
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewView:
+    """The overview."""
+
+    needs: Sequence[NeedView]
+    integrations: Sequence[IntegrationRow]
+
+    @property
+    def heading(self) -> str:
+        """The state of all, in a few words."""
+        if not self.needs:
+            return "Nothing needs you"
+        return counted(len(self.needs), "thing needs", "things need") + " somebody"
+
+
+@router.get("")
+async def show(request: Request) -> Response:
+    """Show the overview."""
+    visit = visit_of(request)
+    found = await look_over(visit.context)
+    view = OverviewView(
+        [_need(visit, each) for each in found.needs], [row(visit, each) for each in found.health]
+    )
+    return render(visit, "overview.html", view.heading, view, section="overview", refreshes=True)
+
+
+@router.get("/integrations")
+async def show_integrations(request: Request) -> Response:
+    """Show how each integration does."""
+    visit = visit_of(request)
+    found = await look_over(visit.context)
+    view = OverviewView([], [row(visit, each) for each in found.health])
+    return render(
+        visit, "integrations.html", "Integrations", view, section="integrations", refreshes=True
+    )
+
+
+def row(visit: Visit, health: Health) -> IntegrationRow:
+    """Return an integration as a line of a table."""
+    stored = health.stored
+    state, tone = state_in_words(health)
+    return IntegrationRow(
+        id=stored.id,
+        name=stored.integration.name,
+        link=visit.link(f"/integrations/{stored.id}"),
+        state=state,
+        tone=tone,
+        pending=health.figures.pending,
+        pending_link=_list(visit, stored.id, status="pending"),
+        dead=health.figures.dead,
+        dead_link=_list(visit, stored.id, status="dead"),
+        latest=health.latest,
+    )
+
+
+def state_in_words(health: Health) -> tuple[str, Literal["bad", "warn", "fair"]]:
+    """Return what an integration does now in a word or two, and how bad that is."""
+    stored = health.stored
+    if stored.state == "paused":
+        return "Paused", "warn" if health.figures.pending else "fair"
+    if stored.state == "blocked":
+        return "Blocked by Cordial", "bad"
+    return _GATES[stored.gate.state.value]
+
+
+_GATES: Mapping[str, tuple[str, Literal["bad", "warn", "fair"]]] = {
+    "open": ("Sending", "fair"),
+    "held": ("Cordial asks to wait", "fair"),
+    "closed": ("Cordial fails", "warn"),
+    "blocked": ("Blocked by Cordial", "bad"),
+}
+
+
+def _list(visit: Visit, integration_id: str, **filters: str) -> str:
+    return visit.link("/submissions", urlencode({"integration": integration_id, **filters}))
+
+
+def _need(visit: Visit, need: Need) -> NeedView:
+    return _NEEDS[need.kind](visit, need)
+
+
+def _waiting(number: int) -> str:
+    return counted(number, "submission waits", "submissions wait")
+
+
+def _blocked(visit: Visit, need: Need) -> NeedView:
+    return NeedView(
+        "bad",
+        f"Cordial refuses {need.name}",
+        f"{need.reason or 'Cordial refuses our access.'} {_waiting(need.number)}; nothing is lost.",
+        visit.link(f"/integrations/{need.integration_id}"),
+        "Look and mend",
+        need.since,
+    )
+
+
+def _dead(visit: Visit, need: Need) -> NeedView:
+    said = words.REASONS.get(need.reason or "")
+    return NeedView(
+        "bad",
+        f"{counted(need.number, 'dead submission')} of {need.name}: "
+        f"{words.reason_in_words(need.reason or '')}",
+        f"{said.what} {said.remedy}" if said else "",
+        _list(visit, need.integration_id, status="dead", reason=need.reason or ""),
+        "Show it" if need.number == 1 else f"Show {need.number:,}",
+        need.since,
+    )
+
+
+def _closed(visit: Visit, need: Need) -> NeedView:
+    return NeedView(
+        "warn",
+        f"Cordial does not take what {need.name} sends",
+        f"{need.reason or 'It failed several times in a row.'} {_waiting(need.number)} and "
+        "will be sent by itself when Cordial is back.",
+        visit.link(f"/integrations/{need.integration_id}"),
+        "Look",
+        need.since,
+    )
+
+
+def _slow(visit: Visit, need: Need) -> NeedView:
+    waited = duration(visit.times.now - (need.since or visit.times.now))
+    return NeedView(
+        "warn",
+        f"{need.name} has waited for {waited}",
+        f"{_waiting(need.number)}. Look at what the oldest one waits for; if many come in, more "
+        "comes in than goes out.",
+        _list(visit, need.integration_id, status="pending"),
+        "Show it" if need.number == 1 else f"Show {need.number:,}",
+        None,
+    )
+
+
+def _paused(visit: Visit, need: Need) -> NeedView:
+    return NeedView(
+        "warn",
+        f"{need.name} is paused while {_waiting(need.number)}",
+        need.reason or "A person stopped it. Resume it to send what waits.",
+        visit.link(f"/integrations/{need.integration_id}"),
+        "Look and resume",
+        need.since,
+    )
+
+
+def _unset(visit: Visit, need: Need) -> NeedView:
+    return NeedView(
+        "warn",
+        f"{need.name} has no webhook secret",
+        "Every webhook is answered 401 until it has one. Add the shared secret that Jebbit shows.",
+        visit.link(f"/integrations/{need.integration_id}"),
+        "Add it",
+        None,
+    )
+
+
+_NEEDS: Mapping[str, Callable[[Visit, Need], NeedView]] = {
+    "blocked": _blocked,
+    "dead": _dead,
+    "closed": _closed,
+    "slow": _slow,
+    "paused": _paused,
+    "unset": _unset,
+}

@@ -1,0 +1,123 @@
+// What a page does beyond its links and forms: it tells the reader's time zone, renews its live
+// regions, copies, and takes keys. Without it everything still works.
+
+const EVERY_MS = 5000;
+const LONGEST_MS = 60000;
+const body = document.body;
+
+// The zone: the server shows times in it.
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+const shown = document.querySelector(".zone")?.textContent;
+if (shown && shown !== zone) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie =
+    `console_zone=${zone}; path=${body.dataset.cookies}; max-age=31536000; SameSite=Lax${secure}`;
+  if (document.querySelector("time") && document.cookie.includes("console_zone=")) renew();
+}
+
+// Live regions: the page's own address is fetched, and what is marked is swapped where it differs.
+
+function busy(region) {
+  const selection = getSelection();
+  const selects = selection && !selection.isCollapsed;
+  const chosen = region.querySelector("input:checked, details[open], dialog[open]");
+  return selects || chosen || region.contains(document.activeElement);
+}
+
+async function renew() {
+  const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
+  if (answer.redirected) throw new Error("You are signed out. Load the page anew.");
+  if (!answer.ok) throw new Error("The service cannot be reached.");
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const region of document.querySelectorAll("[data-live], .zone")) {
+    const fresh = region.id ? page.getElementById(region.id) : page.querySelector(".zone");
+    if (fresh && fresh.innerHTML !== region.innerHTML && !busy(region)) {
+      region.replaceChildren(...fresh.childNodes);
+    }
+  }
+}
+
+let wait = EVERY_MS;
+let timer;
+
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(tick, wait);
+}
+
+async function tick() {
+  if (document.hidden || getSelection()?.isCollapsed === false) return soon();
+  const told = document.querySelector("[data-stale]");
+  try {
+    await renew();
+    wait = EVERY_MS;
+    if (told) told.hidden = true;
+  } catch (error) {
+    wait = Math.min(wait * 2, LONGEST_MS);
+    if (told) {
+      told.textContent = error instanceof TypeError ? "Not connected; this may be old." : error.message;
+      told.hidden = false;
+    }
+  }
+  soon();
+}
+
+if (body.dataset.refreshes === "yes" && document.querySelector("[data-live]")) {
+  soon();
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) tick();
+  });
+}
+
+// Copying.
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const label = button.textContent;
+    await navigator.clipboard.writeText(button.dataset.copy || location.href);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = label), 1500);
+  });
+}
+
+// Keys.
+
+const help = document.getElementById("help");
+const find = document.getElementById("find");
+const home = body.dataset.cookies;
+const pages = { o: home, s: `${home}/submissions`, d: `${home}/submissions?status=dead`, c: `${home}/consent` };
+let before = "";
+
+for (const button of document.querySelectorAll("[data-help]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => help.showModal());
+}
+
+function step(by) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  const at = rows.indexOf(document.activeElement);
+  rows[Math.max(0, Math.min(rows.length - 1, at + by))]?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+  if (event.key === "Escape" && typing) event.target.blur();
+  if (typing || !plain || help?.open) return;
+  if (before === "g" && pages[event.key] && help) location.href = pages[event.key];
+  before = event.key;
+  if (event.key === "/" && find) {
+    event.preventDefault();
+    find.focus();
+    find.select();
+  } else if (event.key === "?" && help) {
+    help.showModal();
+  } else if (event.key === "j") {
+    step(1);
+  } else if (event.key === "k") {
+    step(-1);
+  }
+});

@@ -1,0 +1,66 @@
+"""What people look at beside a submission or a list: counts, waits, what else is of the person."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.ledger import listing
+from app.ledger.listing import MOST_REASONS, Wait
+from app.ledger.schema import SubmissionStatus
+from app.ledger.submissions import StoredSubmission
+from app.operations.context import Context
+from app.operations.submissions import Wanted, filter_of
+
+_NEIGHBOURS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """How many submissions each choice of a filter would show, the other choices staying.
+
+    `total` is how many match. `reasons` may be of the newest `MOST_REASONS` alone (`is_partial`).
+    """
+
+    total: int
+    statuses: Mapping[SubmissionStatus, int]
+    integrations: Mapping[str, int]
+    reasons: Mapping[str, int]
+    is_partial: bool
+
+
+async def facets(context: Context, wanted: Wanted) -> Facets:
+    """Count what matches, and what each other choice would match.
+
+    Raises:
+        NoAddress: `contact` is neither an email address nor a phone number.
+    """
+    matching = await filter_of(context, wanted)
+    counted = await listing.count_by_status(context.database, matching)
+    reasons = await listing.count_by_reason(context.database, matching)
+    statuses, integrations = Counter[SubmissionStatus](), Counter[str]()
+    for (integration_id, status), number in counted.items():
+        if wanted.integration_id in (None, integration_id):
+            statuses[status] += number
+        if wanted.status in (None, status):
+            integrations[integration_id] += number
+    chosen = statuses[wanted.status] if wanted.status else statuses.total()
+    if wanted.reason:
+        chosen = reasons[wanted.reason]
+    if wanted.ids is not None:
+        chosen = len(wanted.ids)
+    partial = max(reasons.values(), default=0) >= MOST_REASONS
+    return Facets(chosen, statuses, integrations, reasons, partial)
+
+
+async def waits(context: Context, submissions: Sequence[StoredSubmission]) -> Mapping[str, Wait]:
+    """Return what the pending ones among these wait for, by id."""
+    pending = {each.seq: each.id for each in submissions if each.status == "pending"}
+    if not pending:
+        return {}
+    found = await listing.waits(context.database, list(pending))
+    return {pending[seq]: wait for seq, wait in found.items()}
+
+
+async def others_of_contact(context: Context, stored: StoredSubmission) -> list[StoredSubmission]:
+    """Return the newest other submissions of the same contact, in the same integration."""
+    return await listing.of_same_contact(context.database, stored.seq, limit=_NEIGHBOURS)

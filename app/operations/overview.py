@@ -1,0 +1,99 @@
+"""What needs somebody, and how each integration does."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from app.ledger import figures, listing
+from app.ledger.integrations import StoredIntegration
+from app.ledger.listing import Latest
+from app.ledger.schema import GateState, SubmissionStatus
+from app.ledger.submissions import Filter
+from app.operations.context import Context
+from app.telemetry.metrics import IntegrationFigures
+
+LONG_SECONDS: Final = 15 * 60.0
+"""A pending submission that is older needs somebody, where nothing says why it waits."""
+
+_NEVER = Latest(None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Something that a person must do.
+
+    `blocked`: Cordial refuses access, for `reason`. `dead`: so many are given up, for `reason`.
+    `closed`: Cordial fails. `slow`: the oldest pending waits since. `paused`: so many wait for a
+    person. `unset`: there is no webhook secret, so nothing can come in. Times are unix seconds.
+    """
+
+    kind: Literal["blocked", "dead", "closed", "slow", "paused", "unset"]
+    integration_id: str
+    name: str
+    number: int = 0
+    reason: str | None = None
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an integration does."""
+
+    stored: StoredIntegration
+    figures: IntegrationFigures
+    latest: Latest
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What needs somebody, the worst first; and how each integration does."""
+
+    needs: Sequence[Need]
+    health: Sequence[Health]
+
+
+async def look_over(context: Context) -> Overview:
+    """Look over all integrations."""
+    now = context.clock()
+    counted = {each.integration_id: each for each in await _figures(context, now)}
+    latest = await listing.latest(context.database)
+    health = [
+        Health(each, counted[each.id], latest.get(each.id, _NEVER))
+        for each in await context.integrations.list()
+        if each.id in counted
+    ]
+    reasons = {
+        each.stored.id: await listing.count_by_reason(
+            context.database,
+            Filter(integration_id=each.stored.id, status=SubmissionStatus.DEAD),
+        )
+        for each in health
+        if each.figures.dead
+    }
+    needs = [need for each in health for need in _needs(each, reasons, now)]
+    return Overview(sorted(needs, key=lambda need: _ORDER.index(need.kind)), health)
+
+
+_ORDER = ("blocked", "dead", "closed", "slow", "paused", "unset")
+
+
+async def _figures(context: Context, now: float) -> Sequence[IntegrationFigures]:
+    return await figures.count_waiting(context.database, now)
+
+
+def _needs(health: Health, reasons: Mapping[str, Mapping[str, int]], now: float) -> Iterator[Need]:
+    stored, counted = health.stored, health.figures
+    about, gate = (stored.id, stored.integration.name), stored.gate
+    oldest = now - counted.oldest_pending_seconds
+    if stored.state == "blocked":
+        yield Need("blocked", *about, counted.pending, gate.reason, gate.since)
+    for reason, number in sorted(reasons.get(stored.id, {}).items()):
+        yield Need("dead", *about, number, reason)
+    if stored.state == "active" and gate.state is GateState.CLOSED:
+        yield Need("closed", *about, counted.pending, gate.reason, gate.since)
+    elif stored.state == "active" and counted.oldest_pending_seconds > LONG_SECONDS:
+        yield Need("slow", *about, counted.pending, None, oldest)
+    if stored.state == "paused" and counted.pending:
+        yield Need("paused", *about, counted.pending, stored.paused_reason, oldest)
+    if not stored.integration.jebbit.webhook_secrets:
+        yield Need("unset", *about)

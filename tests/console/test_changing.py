@@ -1,0 +1,89 @@
+"""Replaying and discarding from the list: counted, confirmed, done."""
+
+import re
+from itertools import count
+
+import pytest
+
+from tests.console.test_pages import text_of
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def quiz(stage):
+    """An integration whose contacts Cordial refuses, for its mapping."""
+    made = stage.create(
+        f"Refused {next(_numbers)}",
+        cordial={"on_rejected_field": "dead"},
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "outcome", "field": "Quiz_Outcome"},
+        ],
+    )
+    yield made
+    stage.ops.delete(f"/integrations/{made}?force=true")
+
+
+def mend(stage, quiz):
+    mapping = [{"attribute": "email", "field": "channels.email.address"}]
+    answer = stage.ops.patch(f"/integrations/{quiz}", json={"mapping": mapping})
+    assert answer.status_code == 200, answer.text
+
+
+def person(name):
+    return {"email": f"{name}@example.com", "opt_in": "true", "outcome": "Bold"}
+
+
+def confirm(client, page):
+    """Submit the form of a page that asks for a confirmation."""
+    (address,) = re.findall(r'<form method="post" action="([^"]+)" class="confirm">', page.text)
+    (wanted,) = re.findall(r'name="filter" value="([^"]+)"', page.text)
+    return client.post(address, data={"filter": wanted.replace("&amp;", "&")})
+
+
+def test_all_that_match_are_replayed(stage, admin, quiz):
+    """First counted, nothing changed; then put back in line, and the list says so."""
+    dead = [stage.dead(person(name), quiz) for name in ("una", "vic")]
+    mend(stage, quiz)
+    query = f"scope=all&status=dead&integration={quiz}"
+    asked = admin.get(f"/console/submissions/replay?{query}")
+    assert "Replay 2 submissions?" in text_of(asked.text)
+    assert stage.ops.get(f"/submissions/{dead[0]}").json()["status"] == "dead"
+    done = confirm(admin, asked)
+    assert done.status_code == 303
+    assert {stage.settled(each)["status"] for each in dead} == {"delivered"}
+    followed = admin.get(done.headers["location"])
+    assert "2 submissions were put back in line." in text_of(followed.text)
+    assert f"integration={quiz}" in done.headers["location"]
+
+
+def test_the_selected_are_replayed(stage, admin, quiz):
+    """Those alone."""
+    dead = [stage.dead(person(name), quiz) for name in ("wim", "xia")]
+    mend(stage, quiz)
+    asked = admin.get(f"/console/submissions/replay?scope=selected&pick={dead[1]}&status=dead")
+    assert "Replay 1 submission?" in text_of(asked.text)
+    confirm(admin, asked)
+    assert stage.settled(dead[1])["status"] == "delivered"
+    assert stage.settled(dead[0])["status"] == "dead"
+
+
+def test_the_dead_are_discarded(stage, admin, quiz):
+    """They end as skipped, and whoever did it is written down."""
+    dead = stage.dead(person("yan"), quiz)
+    asked = admin.get(f"/console/submissions/discard?scope=all&status=dead&integration={quiz}")
+    assert "Discard 1 submission?" in text_of(asked.text)
+    followed = admin.get(confirm(admin, asked).headers["location"])
+    assert "1 submission was discarded." in text_of(followed.text)
+    assert stage.settled(dead)["reason"] == "discarded"
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
+def test_nothing_selected_changes_nothing(admin, verb):
+    """Neither no selection, nor no filter, nor nonsense in their place."""
+    for query in ("scope=selected", "scope=all", "", "scope=selected&pick=all"):
+        assert admin.get(f"/console/submissions/{verb}?{query}").status_code == 422
+    for wanted in ("", "x=y", "status=none"):
+        answer = admin.post(f"/console/submissions/{verb}", data={"filter": wanted})
+        assert answer.status_code == 422

@@ -1,0 +1,168 @@
+"""Every page in every state; a name that a template misses would be an error."""
+
+import re
+
+import pytest
+
+from app.console import words
+from app.ledger.erasure import ERASED
+from app.ledger.schema import DeadReason
+from app.ledger.submissions import DISCARDED
+from app.rules.policy import SkipReason
+
+
+def text_of(page: str) -> str:
+    """Return what a reader sees of a page, roughly."""
+    body = re.sub(r"(?s)<(script|style|svg).*?</\1>|<[^>]+>", " ", page)
+    return " ".join(body.split())
+
+
+def test_every_reason_has_words():
+    """What happened, and what to do."""
+    assert set(words.REASONS) == {*SkipReason, *DeadReason, ERASED, DISCARDED}
+
+
+def test_the_overview_says_first_what_needs_somebody(admin):
+    """The dead by reason, and what waits for a person; each with the page where to do something."""
+    page = admin.get("/console")
+    assert page.status_code == 200
+    said = text_of(page.text)
+    assert "things need somebody" in said
+    assert "1 dead submission of Strict: rejected by Cordial" in said
+    assert "Paused is paused while 2 submissions wait" in said
+    assert (
+        "/console/submissions?integration=strict&amp;status=dead&amp;reason=rejected" in page.text
+    )
+
+
+def test_an_empty_service_teaches_the_next_step(bare):
+    """The overview and each list."""
+    with bare.visit() as client:
+        assert "No integration yet" in client.get("/console").text
+        assert "No integration yet" in client.get("/console/integrations").text
+        assert "Nothing came in yet" in client.get("/console/submissions").text
+        assert "Nothing matches" in client.get("/console/submissions?status=dead").text
+
+
+def rows(page: str) -> list[str]:
+    return re.findall(r'data-row href="[^"]*/submissions/([0-9a-f]{32})"', page)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "status=dead", "status=skipped&reason=opted_out", "integration=paused"),
+        *(
+            "status=pending",
+            "status=delivered",
+            "status=test",
+            "since=24h",
+            "since=1h&until=2100-01-01",
+        ),
+        *("contact=wanda@example.com", "reason=rejected", "integration=nobody"),
+    ],
+)
+def test_the_list_shows_what_the_api_shows(stage, admin, query):
+    """The same submissions in the same order, by the same filters in the address."""
+    api = query.replace("since=24h", "since=2020-01-01").replace("since=1h&", "since=2020-01-01&")
+    shown = stage.ops.get(f"/submissions?limit=50&{api}").json()["submissions"]
+    page = admin.get(f"/console/submissions?{query}")
+    assert page.status_code == 200
+    assert rows(page.text) == [each["id"] for each in shown]
+    if not shown:
+        assert "Nothing matches" in page.text
+        assert 'href="/console/submissions">Clear all filters' in page.text
+
+
+def test_each_filter_leads_to_as_many_as_it_says(admin):
+    """Every link with a count, followed from the whole list and from the skipped."""
+    link = re.compile(
+        r'<li><a href="([^"]+)"[^>]*>[^<]* <span class="count">([\d,]+)</span></a></li>'
+    )
+    followed = 0
+    for start in ("/console/submissions", "/console/submissions?status=skipped"):
+        for address, number in link.findall(admin.get(start).text):
+            page = admin.get(address.replace("&amp;", "&")).text
+            assert len(rows(page)) == int(number), address
+            followed += 1
+    assert followed > 20
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("status=none", "since=yesterday", "until=2026-13-01", "contact=nobody", "reason=A%20B"),
+        *("id=1", "before=x", "before=99999999999999999999", "integration=%00", "since=0001-01-01"),
+    ],
+)
+def test_a_filter_that_cannot_be_meant_is_told(admin, query):
+    """In the list's place, with a way out; never as a defect."""
+    page = admin.get(f"/console/submissions?{query}")
+    assert page.status_code in (200, 422)
+    if page.status_code == 422:
+        assert "The list cannot be shown" in page.text
+        assert 'href="/console/submissions">Clear the filters' in page.text
+
+
+def test_a_long_list_has_pages(stage, admin):
+    """Older, then back to the newest; none is left out and none comes twice."""
+    quiz = stage.create("Long list", state="paused")
+    bodies = [{"email": f"p{n}@example.com", "opt_in": "true"} for n in range(60)]
+    stage.post(bodies, quiz)
+    first = admin.get(f"/console/submissions?integration={quiz}").text
+    assert "60 submissions" in first
+    (older,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = admin.get(older.replace("&amp;", "&")).text
+    assert "Newest" in second
+    assert len(set(rows(first) + rows(second))) == 60
+    stage.ops.delete(f"/integrations/{quiz}?force=true")
+
+
+def test_find_leads_to_what_was_typed(stage, admin):
+    """An id, an integration by its name, else whoever has the address."""
+    (one, *_) = rows(admin.get("/console/submissions").text)
+    for typed, leads_to in (
+        (one, f"/console/submissions/{one}"),
+        ("Spring Quiz", "/console/integrations/spring-quiz"),
+        ("ann@example.com", "/console/submissions?contact=ann%40example.com"),
+        ("  ", "/console/submissions"),
+    ):
+        answer = admin.get("/console/find", params={"q": typed})
+        assert answer.headers["location"] == leads_to
+
+
+def test_times_are_in_the_readers_zone_and_in_utc(admin):
+    """The zone is named; one that is none counts as UTC."""
+    for zone, name in (("Asia/Tokyo", "JST"), ("no/where", ""), ("../etc/passwd", "")):
+        cookie = f"console_zone={zone}; console_session={admin.cookies['console_session']}"
+        page = admin.get("/console/submissions", headers={"cookie": cookie}).text
+        titles = re.findall(r'<time datetime="[^"]+" title="([^"]+)"', page)
+        assert titles
+        assert all(each.endswith(" UTC") and name in each for each in titles)
+        assert f'<span class="zone">{zone if name else "UTC"}</span>' in page
+
+
+def test_a_viewer_is_offered_no_change(viewer):
+    """Neither ticks nor buttons; and the pages that lead to changes are closed."""
+    page = viewer.get("/console/submissions?status=dead").text
+    assert rows(page)
+    assert "checkbox" not in page
+    assert "Replay" not in page
+    for path in (
+        "/console/submissions/replay?scope=all&status=dead",
+        "/console/submissions/discard",
+    ):
+        assert viewer.get(path).status_code == 403
+        assert viewer.post(path, data={"filter": "status=dead"}).status_code == 403
+
+
+def test_the_file_has_what_the_list_shows(stage, admin):
+    """All rows, times in UTC and in the reader's zone."""
+    cookie = f"console_zone=Asia/Tokyo; console_session={admin.cookies['console_session']}"
+    answer = admin.get("/console/submissions.csv?status=skipped", headers={"cookie": cookie})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "attachment" in answer.headers["content-disposition"]
+    head, *lines = answer.text.removeprefix("\ufeff").splitlines()
+    assert "received (UTC),received (Asia/Tokyo)" in head
+    shown = stage.ops.get("/submissions?status=skipped").json()["submissions"]
+    assert [each.split(",")[0] for each in lines] == [each["id"] for each in shown]
