@@ -34,6 +34,14 @@ class Proxy:
     name: str
     user: tuple[str, str] | None = field(default=None, repr=False)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells the proxy who asks."""
+        if self.user is None:
+            return {}
+        credentials = b64encode(":".join(self.user).encode()).decode()
+        return {"Proxy-Authorization": f"Basic {credentials}"}
+
     @classmethod
     def read(cls, setting: str, text: str) -> "Proxy":
         """Read a proxy's address; without a scheme it is http://, as other programs take it.
@@ -148,6 +156,8 @@ class Pool(httpx.AsyncBaseTransport):
             return await self._straight.handle_async_request(request)
         if proxy not in self._through:
             self._through[proxy] = self._transport(proxy)
+        if request.url.scheme == "http":  # there is no CONNECT, so the request itself carries them
+            request.headers.update(proxy.headers)
         try:
             response = await self._through[proxy].handle_async_request(request)
         except httpx.ProxyError as error:
@@ -160,11 +170,7 @@ class Pool(httpx.AsyncBaseTransport):
         return response
 
     def _transport(self, proxy: Proxy | None) -> AiohttpTransport:
-        through = None
-        if proxy is not None:
-            # aiohttp writes them in Latin-1; proxies, as most, expect UTF-8.
-            user = [each.encode().decode("latin-1") for each in proxy.user or ()]
-            through = httpx.Proxy(proxy.url, auth=(user[0], user[1]) if user else None)
+        through = httpx.Proxy(proxy.url, headers=proxy.headers) if proxy else None
         return AiohttpTransport(verify=self._certificates, client=self._session, proxy=through)
 
 
@@ -174,10 +180,8 @@ async def exit_address(proxy: Proxy, host: str, port: int) -> str | None:
     There is no standard for it: proxies with fixed addresses name theirs in a header of their own.
     """
     url = urlsplit(proxy.url)
-    lines = [f"CONNECT {host}:{port} HTTP/1.1", f"Host: {host}:{port}"]
-    if proxy.user is not None:
-        credentials = b64encode(":".join(proxy.user).encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {credentials}")
+    headers = {"Host": f"{host}:{port}", **proxy.headers}
+    lines = [f"CONNECT {host}:{port} HTTP/1.1", *map(": ".join, headers.items())]
     try:
         async with asyncio.timeout(_ASK_SECONDS):
             reader, writer = await asyncio.open_connection(

@@ -106,9 +106,10 @@ def _share_the_interpreter() -> None:
 
 
 @contextmanager
-def serving(app: Starlette, port: int = 0) -> Iterator[str]:
+def serving(app: Starlette, port: int = 0, keep_alive: int = 75) -> Iterator[str]:
     """Serve `app` on this machine from a thread, and yield its address; port 0 takes a free one."""
-    server = DrainingServer(app, "127.0.0.1", port or free_port(), log_level="ERROR")
+    port = port or free_port()
+    server = DrainingServer(app, "127.0.0.1", port, log_level="ERROR", keep_alive=keep_alive)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
