@@ -6,7 +6,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
-from app.console import changing, overview, signing_in, submissions
+from app.console import (
+    changing,
+    erasures,
+    integration,
+    overview,
+    signing_in,
+    submission,
+    submissions,
+)
 from app.console.rendering import STATIC, content_of
 from app.console.session import OpenPage, Page
 from app.console.state import prefix_of
@@ -48,6 +56,11 @@ for each in (
     overview.router,
     changing.router,
     submissions.router,
+    submission.router,
+    submission.changes,
+    integration.router,
+    integration.changes,
+    erasures.router,
     _rest,
 ):
     router.include_router(each, prefix="/console")

@@ -186,11 +186,16 @@ def _row(visit: Visit, stored: StoredSubmission, wait: Wait | None) -> Row:
         link=visit.link(f"/submissions/{stored.id}"),
         integration_link=visit.link(f"/integrations/{stored.integration_id}"),
         outcome=words.brief(stored.status, stored.reason),
-        tone=_TONES[stored.status],
+        tone=tone_of(stored.status),
         wait=said,
         next_at=next_at,
         warnings=len(stored.warnings),
     )
+
+
+def tone_of(status: SubmissionStatus) -> Tone:
+    """Return how much a status wants to be seen."""
+    return _TONES[status]
 
 
 _TONES: Mapping[SubmissionStatus, Tone] = {

@@ -1,8 +1,8 @@
 """Who asked for which change, and which tokens were refused."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
-from sqlalchemy import and_, delete, insert, or_, update
+from sqlalchemy import and_, delete, insert, or_, select, update
 
 from app.ledger.database import Database
 from app.ledger.schema import audit
@@ -53,3 +53,12 @@ async def prune_audit(database: Database, now: float) -> None:
         await connection.execute(
             delete(audit).where(or_(refused, audit.c.at < now - _KEPT_SECONDS))
         )
+
+
+async def newest_of(database: Database, operation: str, limit: int) -> list[AuditEntry]:
+    """Return the newest entries of an operation."""
+    names = [audit.c[each.name] for each in fields(AuditEntry)]
+    query = select(*names).where(audit.c.operation == operation)
+    async with database.read() as connection:
+        found = await connection.execute(query.order_by(audit.c.id.desc()).limit(limit))
+        return [AuditEntry(*row) for row in found]

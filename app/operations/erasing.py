@@ -1,11 +1,15 @@
 """Erasing a person from the ledger."""
 
-from app.ledger import erasure
+from app.ledger import audit, erasure
+from app.ledger.audit import AuditEntry
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.people import NoAddress, by_email, by_phone
 from app.rules.contact import national_digits
 from app.rules.mentions import Mentions
+
+_ERASE = "person.erase"
+_SHOWN = 20
 
 
 async def erase(
@@ -22,8 +26,13 @@ async def erase(
     """
     if dry_run:
         return await _erase(context, email, phone, dry_run=True)
-    async with context.auditor.changing(who, "person.erase"):
+    async with context.auditor.changing(who, _ERASE):
         return await _erase(context, email, phone, dry_run=False)
+
+
+async def newest(context: Context) -> list[AuditEntry]:
+    """Return who erased somebody, and when; not whom."""
+    return await audit.newest_of(context.database, _ERASE, _SHOWN)
 
 
 async def _erase(context: Context, email: str | None, phone: str | None, *, dry_run: bool) -> int:

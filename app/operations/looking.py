@@ -2,14 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
+from app.jebbit.submission import read
 from app.ledger import listing
+from app.ledger.integrations import UnknownIntegration
 from app.ledger.listing import MOST_REASONS, Wait
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
+from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.submissions import Wanted, filter_of
+from app.rules.survey import survey
 
 _NEIGHBOURS = 20
 
@@ -64,3 +71,31 @@ async def waits(context: Context, submissions: Sequence[StoredSubmission]) -> Ma
 async def others_of_contact(context: Context, stored: StoredSubmission) -> list[StoredSubmission]:
     """Return the newest other submissions of the same contact, in the same integration."""
     return await listing.of_same_contact(context.database, stored.seq, limit=_NEIGHBOURS)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """An attribute of a submission, and the places of the configuration that name it."""
+
+    key: str
+    value: JsonValue
+    used_by: Sequence[str]
+
+
+async def attributes_of(
+    context: Context, who: Caller, stored: StoredSubmission
+) -> Sequence[Used] | None:
+    """Return a submission's attributes and what uses them; None if there are none to be seen.
+
+    That is so when its payload was wiped or cannot be read, and for a viewer.
+    """
+    submission = read(stored.payload) if stored.payload is not None else None
+    if submission is None or not who.sees_people:
+        return None
+    places: Mapping[str, Sequence[str]] = {}
+    with suppress(UnknownIntegration):
+        integration = await context.integrations.get(stored.integration_id)
+        seen = survey([(stored.received_at, submission)], integration.integration)
+        places = {each.key: each.used_by for each in seen.attributes}
+    attributes = submission.attributes.items()
+    return [Used(key, value, places.get(key, ())) for key, value in attributes]

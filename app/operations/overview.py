@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from app.ledger import figures, listing
-from app.ledger.integrations import StoredIntegration
+from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.listing import Latest
 from app.ledger.schema import GateState, SubmissionStatus
 from app.ledger.submissions import Filter
@@ -72,6 +72,20 @@ async def look_over(context: Context) -> Overview:
     }
     needs = [need for each in health for need in _needs(each, reasons, now)]
     return Overview(sorted(needs, key=lambda need: _ORDER.index(need.kind)), health)
+
+
+async def health_of(context: Context, integration_id: str) -> Health:
+    """Return how one integration does.
+
+    Raises:
+        UnknownIntegration: there is none.
+    """
+    stored = await context.integrations.get(integration_id)
+    counted = {each.integration_id: each for each in await _figures(context, context.clock())}
+    if stored.id not in counted:
+        raise UnknownIntegration(integration_id)
+    latest = await listing.latest(context.database)
+    return Health(stored, counted[stored.id], latest.get(stored.id, _NEVER))
 
 
 _ORDER = ("blocked", "dead", "closed", "slow", "paused", "unset")

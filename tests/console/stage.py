@@ -35,6 +35,13 @@ class Stage:
     ops: httpx.Client
     sandbox: Any
     account_url: str
+    settings: Settings
+    token: str = OPS_TOKEN
+
+    @property
+    def ledger(self) -> str:
+        """The file of the ledger."""
+        return self.settings.database_url.removeprefix("sqlite:///")
 
     @contextmanager
     def visit(self, token: str = OPS_TOKEN) -> Iterator[httpx.Client]:
@@ -93,7 +100,7 @@ def staged(folder: Path, **settings: Any) -> Iterator[Stage]:
         app = create_app(chosen)
         headers = {"authorization": f"Bearer {OPS_TOKEN}"}
         with serving(app) as url, httpx.Client(base_url=url, headers=headers) as ops:
-            yield Stage(url, app, ops, cordial.state.sandbox, account_url)
+            yield Stage(url, app, ops, cordial.state.sandbox, account_url, chosen)
 
 
 def furnish(stage: Stage) -> None:

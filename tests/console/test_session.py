@@ -130,8 +130,7 @@ def test_who_signs_in_is_written_down(stage, stranger):
     stranger.post("/console/sign-in", data={"token": "wrong"})
     with stage.visit(VIEWER):
         pass
-    ledger = stage.app.state.console.context.database.url.database
-    with closing(sqlite3.connect(ledger)) as opened:
+    with closing(sqlite3.connect(stage.ledger)) as opened:
         query = "SELECT name, outcome FROM audit WHERE operation = 'console.sign_in'"
         written = set(opened.execute(query))
     assert {("vera", "done"), (None, "wrong_token")} <= written

@@ -1,0 +1,167 @@
+"""One submission's page: what became of it, why, and what can be done."""
+
+import json
+
+import pytest
+
+from tests.console.test_changing import mend, person, quiz  # noqa: F401 -- a fixture
+from tests.console.test_pages import rows, text_of
+
+
+def one(stage, query):
+    return stage.ops.get(f"/submissions?limit=1&{query}").json()["submissions"][0]["id"]
+
+
+STATES = {
+    "delivered": "status=delivered&contact=ann@example.com",
+    "skipped": "reason=opted_out",
+    "unclear": "reason=opt_in_unclear",
+    "from a URL": "reason=untrusted_identity",
+    "no address": "reason=no_identity",
+    "unreadable": "reason=unreadable",
+    "rejected": "reason=rejected",
+    "waiting for a person": "status=pending&integration=paused",
+    "test": "status=test",
+}
+
+
+@pytest.mark.parametrize("query", STATES.values(), ids=STATES)
+def test_each_state_has_a_page(stage, admin, viewer, query):
+    """For an admin and a viewer; it says what happened and what to do."""
+    made = one(stage, query)
+    page = admin.get(f"/console/submissions/{made}")
+    assert page.status_code == 200
+    said = text_of(page.text)
+    assert made in said
+    for part in ("As it would be decided now", "What would be sent now"):
+        if part in said:
+            break
+    else:
+        raise AssertionError(said)
+    assert viewer.get(f"/console/submissions/{made}").status_code == 200
+
+
+def test_a_decision_is_told_step_by_step(stage, admin):
+    """What was read, where it stands in the configuration, and what follows from it."""
+    said = text_of(admin.get(f"/console/submissions/{one(stage, 'reason=opted_out')}").text)
+    assert "Outside the EU, because country_code is US." in said
+    assert "No: opt_in is &#34;no&#34;." in said or "No: opt_in is" in said
+    assert "Nothing is sent. The person said no to the opt-in." in said
+    said = text_of(admin.get(f"/console/submissions/{one(stage, STATES['delivered'])}").text)
+    assert "The contact is sent to Cordial. Email is subscribed." in said
+
+
+def test_a_viewer_sees_no_answer_and_no_address(stage, viewer):
+    """Neither in the payload, nor in the decision, the request, or Cordial's words."""
+    for query in ("contact=ann@example.com", "reason=rejected", "reason=opt_in_unclear"):
+        page = viewer.get(f"/console/submissions/{one(stage, query)}").text
+        for answer in ("ann@", "rita@", "eve@", "@example.com", "maybe later", "Bold"):
+            assert answer not in page, (query, answer)
+        assert "Only an admin may see" in page
+        assert "Replay" not in page
+
+
+def test_what_it_waits_for_is_told(stage, admin):
+    """Of the first the paused integration, of the second the first."""
+    page = admin.get("/console/submissions?contact=wanda@example.com").text
+    second, first = rows(page)
+    assert "after an earlier one of this person" in text_of(page)
+    said = text_of(admin.get(f"/console/submissions/{first}").text)
+    assert "Paused is paused." in said
+    page = admin.get(f"/console/submissions/{second}").text
+    assert "An earlier submission of the same person goes first." in text_of(page)
+    assert f'href="/console/submissions/{first}">Show it' in page
+
+
+def test_the_persons_other_submissions_are_listed(stage, admin):
+    """Those of the same contact, and no others."""
+    second, first = rows(admin.get("/console/submissions?contact=wanda@example.com").text)
+    assert rows(admin.get(f"/console/submissions/{first}").text) == [second]
+    assert (
+        "None in this integration."
+        in admin.get(f"/console/submissions/{one(stage, 'reason=unreadable')}").text
+    )
+
+
+def test_used_keys_are_marked_in_what_jebbit_sent(stage, admin):
+    """With what they are used for; the others are not."""
+    page = admin.get(f"/console/submissions/{one(stage, 'contact=rita@example.com')}").text
+    assert "<mark>outcome</mark>" in page
+    assert "Quiz_Outcome" in page
+    assert "<mark>first_name</mark>" not in page
+
+
+def test_a_dead_one_is_replayed_from_its_page(stage, admin, quiz):  # noqa: F811
+    """Back to its page, which says so; then it is delivered."""
+    made = stage.dead(person("zoe"), quiz)
+    mend(stage, quiz)
+    done = admin.post(f"/console/submissions/{made}/replay")
+    assert done.status_code == 303
+    assert "It is back in line." in admin.get(done.headers["location"]).text
+    assert stage.settled(made)["status"] == "delivered"
+
+
+def test_older_answers_go_over_newer_ones_only_if_a_person_insists(stage, admin, quiz):  # noqa: F811
+    """The page says why not, and offers to do it all the same."""
+    older = stage.dead(person("abe"), quiz)
+    mend(stage, quiz)
+    (newer,) = stage.post({**person("abe"), "outcome": "Calm"}, quiz)
+    assert stage.settled(newer)["status"] == "delivered"
+    refused = admin.post(f"/console/submissions/{older}/replay")
+    assert refused.status_code == 409
+    assert "A newer submission of this contact was delivered" in text_of(refused.text)
+    assert "force=true" not in refused.text
+    assert "Put these older answers over the newer ones" in refused.text
+    forced = admin.post(f"/console/submissions/{older}/replay", data={"force": "yes"})
+    assert forced.status_code == 303
+    assert stage.settled(older)["status"] == "delivered"
+
+
+def test_a_waiting_one_is_discarded_from_its_page(stage, admin):
+    """It ends as skipped; once more, the page says that there is nothing to end."""
+    quiz = stage.create("Discarding", state="paused")  # noqa: F811
+    (made,) = stage.post(person("bea"), quiz)
+    assert admin.post(f"/console/submissions/{made}/discard").status_code == 303
+    assert stage.settled(made)["reason"] == "discarded"
+    again = admin.post(f"/console/submissions/{made}/discard")
+    assert again.status_code == 409
+    assert 'role="alert"' in again.text
+    stage.ops.delete(f"/integrations/{quiz}?force=true")
+
+
+def test_an_erased_one_and_one_whose_integration_is_gone_have_a_page(stage, admin):
+    """Nothing of the person is left to see, and nothing can be decided."""
+    quiz = stage.create("Going", state="paused")  # noqa: F811
+    gone, erased = (stage.post(person(name), quiz)[0] for name in ("cid", "dot"))
+    stage.ops.post("/erasures", json={"email": "dot@example.com"})
+    page = admin.get(f"/console/submissions/{erased}").text
+    assert "It was wiped" in page
+    assert "dot@" not in page
+    stage.ops.delete(f"/integrations/{quiz}?force=true")
+    said = text_of(admin.get(f"/console/submissions/{gone}").text)
+    assert "integration deleted" in said
+    assert "Its integration is gone, so nothing can be decided now." in said
+
+
+@pytest.mark.parametrize("name", ["nobody", "0" * 32, "%00", "é", "x" * 300])
+def test_an_unknown_submission_is_told(admin, viewer, name):
+    """As a page, to whoever asks; changing it is no defect either."""
+    for client in (admin, viewer):
+        assert "There is no such submission" in client.get(f"/console/submissions/{name}").text
+    assert admin.post(f"/console/submissions/{name}/replay").status_code == 404
+    assert viewer.post(f"/console/submissions/{name}/replay").status_code == 403
+
+
+def test_answers_that_are_code_are_text(stage, admin):
+    """Whatever a person typed: it is shown, and never run."""
+    quiz = stage.create("Code")  # noqa: F811
+    evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}'
+    (made,) = stage.post({"email": "fay@example.com", "opt_in": evil, evil: evil}, quiz)
+    stage.settled(made)
+    page = admin.get(f"/console/submissions/{made}").text
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7*7 }}" in page
+    assert json.dumps(evil)[1:10] not in page
+    stage.ops.delete(f"/integrations/{quiz}?force=true")
