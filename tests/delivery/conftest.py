@@ -200,12 +200,19 @@ class Line:
 
     async def settled(self, *ids: str) -> list[StoredSubmission]:
         """Return submissions once all of them are settled."""
+        await self.statuses(*ids)
+        return [await self.find(each) for each in ids]
 
-        async def settled() -> list[StoredSubmission]:
-            found = [await self.find(each) for each in ids]
-            return found if all(each.status != "pending" for each in found) else []
+    async def statuses(self, *ids: str) -> dict[str, str]:
+        """Return the statuses of submissions by id, once all of them are settled."""
+        these = select(submissions.c.id, submissions.c.status).where(submissions.c.id.in_(ids))
 
-        return list(await self.until(settled))
+        async def settled() -> dict[str, str]:
+            async with self.database.read() as connection:
+                found = dict((await connection.execute(these)).all())
+            return {} if "pending" in found.values() else found
+
+        return dict(await self.until(settled)) if ids else {}
 
     async def tried(self, submission_id: str, times: int) -> StoredSubmission:
         """Return a submission once that many attempts were spent on it."""

@@ -105,6 +105,7 @@ class Given:
     answers: Mapping[str, str | None]  # by channel, of those that have an address
     at: float
     id: str
+    through: int
     delivered: bool = False
 
 
@@ -233,7 +234,7 @@ class Stage:
             if said == "yes" and at <= (person.refused(channel) or 0):
                 person.tried["yes before a no"] += 1
         (new,) = await self.line.accept(attributes, to=INTEGRATIONS[answer.through])
-        person.given.append(Given(attributes["outcome"] or "", by_channel, at, new))
+        person.given.append(Given(attributes["outcome"] or "", by_channel, at, new, answer.through))
 
     async def unsubscribe(self, person: Person, channel: str) -> None:
         status = {"subscribeStatus": "unsubscribed"}
@@ -251,16 +252,14 @@ class Stage:
 
     async def settle(self, person: Person, paused: set[int]) -> None:
         """Wait until all is sent that may be, and judge each request."""
-        found = [await self.line.find(each.id) for each in person.given]
-        going = {each.id for each in found if INTEGRATIONS.index(each.integration_id) not in paused}
-        settled = await self.line.settled(*going) if going else []
+        going = [each.id for each in person.given if each.through not in paused]
+        settled = await self.line.statuses(*going)
         for entry in self.line.cordial.sandbox.journal.after(self.seen):
             self.seen = entry.n
             if isinstance(entry.body, dict) and "suppressTriggers" in entry.body:  # ours
                 person.judge(entry.body, self.line.clock())
-        delivered = {each.id for each in settled if each.status == "delivered"}
         for each in person.given:
-            each.delivered = each.delivered or each.id in delivered
+            each.delivered = each.delivered or settled.get(each.id) == "delivered"
 
     def standing(self, person: Person, channel: str) -> str:
         """Return what Cordial holds of a channel."""
