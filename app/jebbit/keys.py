@@ -1,8 +1,8 @@
 """What follows from a submission's keys alone: the sessions of one experience mostly share them."""
 
 import re
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -19,14 +19,26 @@ _PAGE: Final = re.compile("url|uri|href|link|page|param|query|referr?er|location
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A submission's keys: by their folded name, as sent; in order; and those that speak of a page.
+    """A submission's keys: by their folded name, as sent; in order; and by what they speak of.
 
-    Under the last stand the page's address or its parameters.
+    Under those of a page stand its address or its parameters; `others` are the rest.
     """
 
     by_name: Mapping[str, Sequence[str]]
     in_order: Sequence[str]
-    of_page: Set[str]
+    of_page: Sequence[str]
+    others: Sequence[str]
+    _found: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
+
+    def find(self, name: str) -> Sequence[str]:
+        """Return the keys that are spellings of a name, in the order they were sent.
+
+        What was found is remembered: the names asked for are those of our configuration.
+        """
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self.by_name.get(fold(name), ())
+        return found
 
 
 def keys_of(keys: tuple[str, ...]) -> Keys:
@@ -44,7 +56,9 @@ def _keys_of(keys: tuple[str, ...]) -> Keys:
     by_name: dict[str, list[str]] = {}
     for key in keys:
         by_name.setdefault(fold(key), []).append(key)
-    return Keys(by_name, sorted(keys), frozenset(filter(speaks_of_page, keys)))
+    of_page = [key for key in keys if speaks_of_page(key)]
+    others = [key for key in keys if not speaks_of_page(key)]
+    return Keys(by_name, sorted(keys), of_page, others)
 
 
 _known = lru_cache(maxsize=32)(_keys_of)

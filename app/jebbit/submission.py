@@ -7,16 +7,14 @@ array is not said, so all four are read.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
-from app.jebbit.folding import fold
 from app.jebbit.keys import Keys, keys_of
-from app.jebbit.url_parameters import UrlParameters, read_parameters
+from app.jebbit.url_parameters import read_parameters
 
 MAX_ITEMS = 1_000
 MAX_KEYS = 2_000
@@ -61,16 +59,15 @@ class Submission:
     """One person's answers in one experience, as Jebbit sent them."""
 
     attributes: Mapping[str, JsonValue]
+    _keys: Keys = field(init=False, repr=False, compare=False)
+    # Why a value may have come from the page's URL, by its key; nearly always none.
+    _doubts: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
-    @cached_property
-    def _keys(self) -> Keys:
-        """What follows from the keys alone."""
-        return keys_of(tuple(self.attributes))
-
-    @cached_property
-    def url_parameters(self) -> UrlParameters:
-        """The names that may have come from the page's URL."""
-        return read_parameters(self.attributes, self._keys.of_page)
+    def __post_init__(self) -> None:
+        """Work out what every look-up needs."""
+        keys = keys_of(tuple(self.attributes))
+        object.__setattr__(self, "_keys", keys)
+        object.__setattr__(self, "_doubts", _doubts(self.attributes, keys))
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
@@ -78,15 +75,17 @@ class Submission:
         return {key: self.attributes[key] for key in self._keys.in_order}
 
     def value(self, name: str) -> JsonValue:
-        """Return the value that `find` finds, None where it is absent.
+        """Return the value that `find` finds, a text trimmed; None where it is absent.
 
         Cheaper than `find`: it does not work out whether the value can be trusted.
         """
         value = self.attributes.get(name)
-        if is_present(value):
-            return value
-        key = self._find(name)
-        return None if key is None else self.attributes[key]
+        if isinstance(value, str):
+            value = value.strip() or None
+        if value is None and (key := self._find(name)) is not None:
+            value = self.attributes[key]
+            return value.strip() if isinstance(value, str) else value
+        return value
 
     def find(self, name: str) -> Attribute | None:
         """Look an attribute up by its exact key, else by its folded one; None where it is absent.
@@ -96,22 +95,32 @@ class Submission:
         key = self._find(name)
         if key is None:
             return None
-        return Attribute(key, self.attributes[key], self.url_parameters.reading(fold(name)))
+        return Attribute(key, self.attributes[key], self._doubts.get(key))
 
     def find_all(self, name: str) -> Sequence[Attribute]:
         """Return every attribute that has this name in some spelling, null and blank ones too."""
-        folded = fold(name)
-        keys = self._keys.by_name.get(folded)
+        keys = self._keys.find(name)
         if not keys:
             return ()
-        doubt = self.url_parameters.reading(folded)
-        return [Attribute(key, self.attributes[key], doubt) for key in keys]
+        attributes, doubts = self.attributes, self._doubts
+        return [Attribute(key, attributes[key], doubts.get(key)) for key in keys]
 
     def _find(self, name: str) -> str | None:
         if is_present(self.attributes.get(name)):
             return name
-        keys = self._keys.by_name.get(fold(name), ())
-        return next((key for key in keys if is_present(self.attributes[key])), None)
+        for key in self._keys.find(name):
+            if is_present(self.attributes[key]):
+                return key
+        return None
+
+
+def _doubts(attributes: Mapping[str, JsonValue], keys: Keys) -> Mapping[str, str]:
+    """Say why a value may have come from the page's URL, by its key."""
+    parameters, by_name = read_parameters(attributes, keys), keys.by_name
+    if parameters.unread is None and by_name.keys().isdisjoint(parameters.readings):
+        return {}
+    read = {key: parameters.reading(name) for name in by_name for key in by_name[name]}
+    return {key: reading for key, reading in read.items() if reading is not None}
 
 
 def is_present(value: JsonValue) -> bool:

@@ -8,8 +8,9 @@ counts. A name too many costs a look by a person. A name too few subscribes a st
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -17,7 +18,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from app.jebbit.folding import compatible, fold
-from app.jebbit.keys import keys_of, speaks_of_page
+from app.jebbit.keys import Keys, keys_of, speaks_of_page
 
 # What may be read at most; beyond it every key of the submission may be a parameter.
 _MOST_CHARACTERS: Final = 65_536  # of all the texts of a submission, each reading counted
@@ -58,9 +59,7 @@ class UrlParameters:
         return self.unread
 
 
-def read_parameters(
-    attributes: Mapping[str, JsonValue], of_page: Set[str] | None = None
-) -> UrlParameters:
+def read_parameters(attributes: Mapping[str, JsonValue], keys: Keys | None = None) -> UrlParameters:
     """Read the names out of every text of a submission that may hold the page's address.
 
     Under keys that speak of a page, a URL or parameters we read texts with and without `=`, and the
@@ -68,37 +67,57 @@ def read_parameters(
 
     Args:
         attributes: of the submission.
-        of_page: the keys among them that speak of a page, if the caller knows them.
+        keys: what follows from their keys, if the caller knows it.
     """
-    if of_page is None:
-        of_page = keys_of(tuple(attributes)).of_page
+    keys = keys or keys_of(tuple(attributes))
+    page = tuple((key, attributes[key]) for key in keys.of_page)
+    others = _that_may_assign(attributes, keys.others)
+    return _known(page) if not others and _is_short(page) else _read(page, others)
+
+
+def _is_short(page: Sequence[tuple[str, JsonValue]]) -> bool:
+    characters = 0
+    for _, text in page:
+        if not isinstance(text, str):
+            return False
+        characters += len(text)
+    return characters <= _LONGEST_KEPT
+
+
+def _read(
+    page: Iterable[tuple[str, JsonValue]], others: Iterable[tuple[str, JsonValue]] = ()
+) -> UrlParameters:
     reader = _Reader()
     try:
-        for key in of_page:
-            reader.read(key, attributes[key], of_page=True)
-        for key, value in _others(attributes, of_page):
+        for key, value in page:
+            reader.read(key, value, of_page=True)
+        for key, value in others:
             reader.read(key, value, of_page=False)
     except _TooMuch as error:
         return UrlParameters(reader.readings, f"more stands in {error.place} than is read of a URL")
     return UrlParameters(reader.readings)
 
 
-def _others(
-    attributes: Mapping[str, JsonValue], of_page: Set[str]
-) -> Iterable[tuple[str, JsonValue]]:
-    """Return the other attributes that may hold an address: nearly always none."""
-    texts: dict[str, str] = {}
-    nested: dict[str, JsonValue] = {}
-    for key, value in attributes.items():
-        if key in of_page:
-            continue
-        if isinstance(value, str):
-            texts[key] = value
-        elif isinstance(value, list | dict):
-            nested[key] = value
-    if _may_assign("\n".join(texts.values())):  # cheaper than to ask each
-        nested.update(texts)
-    return nested.items()
+# Many shoppers come by the same link.
+_LONGEST_KEPT: Final = 1_024  # characters of a page's texts whose names are remembered
+_known = lru_cache(maxsize=64)(_read)
+
+
+def _that_may_assign(
+    attributes: Mapping[str, JsonValue], others: Sequence[str]
+) -> Sequence[tuple[str, JsonValue]]:
+    """Return which of the attributes that speak of no page may hold an address: nearly always none.
+
+    One look at all texts together is cheaper than one at each.
+    """
+    try:
+        if not _may_assign("\n".join(map(attributes.__getitem__, others))):  # type: ignore[arg-type]
+            return ()
+    except TypeError:
+        pass  # not all are texts
+    texts = "\n".join(text for key in others if isinstance(text := attributes[key], str))
+    wanted = (str, list, dict) if _may_assign(texts) else (list, dict)
+    return [(key, attributes[key]) for key in others if isinstance(attributes[key], wanted)]
 
 
 def _may_assign(text: str) -> bool:

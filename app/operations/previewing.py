@@ -52,15 +52,14 @@ class Explanation:
     def without_answers(self) -> Self:
         """Return what tells the decision and its reasons, and nothing that the person said."""
         evidence = self.plan.evidence
-        shown = replace(
-            evidence,
-            region=replace(evidence.region, value=None),
-            opt_in=replace(evidence.opt_in, value=None),
-            sms_opt_in=replace(evidence.sms_opt_in, value=None),
+        shown = evidence._replace(
+            region=evidence.region._replace(value=None),
+            opt_in=evidence.opt_in._replace(value=None),
+            sms_opt_in=evidence.sms_opt_in._replace(value=None),
             mapping=None,
         )
         fields = [replace(each, source=None, value=None) for each in self.fields]
-        return replace(self, plan=replace(self.plan, evidence=shown), fields=fields, request=None)
+        return replace(self, plan=self.plan._replace(evidence=shown), fields=fields, request=None)
 
 
 async def preview(context: Context, integration_id: str, body: bytes) -> list[Explanation | None]:

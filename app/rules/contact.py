@@ -6,8 +6,7 @@ SMS channel (a status per program, `suppressDOI`) and for `forceSubscribe`.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
@@ -17,14 +16,13 @@ from pydantic import JsonValue
 from app.jebbit.submission import Attribute, Submission
 from app.rules.integration import Integration, JebbitSource, Sms
 from app.rules.mapping import RESERVED_FIELDS, PlanWarning
-from app.rules.policy import Status, believed, read_countries
+from app.rules.policy import Status, is_believed, read_countries
 from app.rules.usual_addresses import usual_email, usual_phone
 
 _LONGEST_ADDRESS = 320  # what no address exceeds is not worth parsing
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """The addresses a submission gives its contact; `phone` is E.164, with the plus.
 
     `doubt` says why an address that is there may have come from the page's URL.
@@ -41,8 +39,7 @@ class Identity:
         return bool(self.email or self.phone)
 
 
-@dataclass(frozen=True, slots=True)
-class Statuses:
+class Statuses(NamedTuple):
     """What a contact's channels are asked to become; None leaves one as it is."""
 
     email: Status | None = None
@@ -50,31 +47,44 @@ class Statuses:
     force: bool = False
 
 
-def identify(submission: Submission, integration: Integration) -> Identity:
-    """Read the addresses of a submission, by the rules that name them."""
+def identify(
+    submission: Submission,
+    integration: Integration,
+    countries: Sequence[str | None] | None = None,
+) -> Identity:
+    """Read the addresses of a submission, by the rules that name them.
+
+    `countries` is what `read_countries` makes of it, where the caller has asked already.
+    """
     source = integration.jebbit
     email_name, phone_name = integration.email_attribute, integration.phone_attribute
     email = submission.find(email_name) if email_name else None
     phone = submission.find(phone_name) if phone_name else None
-    address = number = None
-    if believed(email, source):
-        address = normalize_email(_text(email))
-    if believed(phone, source):
-        number = normalize_phone(_text(phone), _phone_regions(submission, source))
+    address = number = doubt = None
     warnings = []
-    if email and not address:
-        warnings.append(_unusable(email, "email"))
+    if phone:
+        if is_believed(phone, source):
+            if countries is None:
+                countries = read_countries(submission, source)
+            number = normalize_phone(_text(phone), _phone_regions(countries, source))
+        else:
+            doubt = phone.doubt
+    if email:
+        if is_believed(email, source):
+            address = normalize_email(_text(email))
+        else:
+            doubt = email.doubt
+        if not address:
+            warnings.append(_unusable(email, "email"))
     if phone and not number:
         warnings.append(_unusable(phone, "phone"))
-    doubts = [each.doubt for each in (email, phone) if each and not believed(each, source)]
-    return Identity(address, number, doubts[0] if doubts else None, warnings)
+    return Identity(address, number, doubt, warnings)
 
 
-def _phone_regions(submission: Submission, source: JebbitSource) -> Sequence[str]:
+def _phone_regions(countries: Sequence[str | None], source: JebbitSource) -> Sequence[str]:
     """Return whose national form a number may have, the likeliest first."""
-    named = (each for each in read_countries(submission, source) if each)
-    with_numbers = [each for each in named if each in phonenumbers.SUPPORTED_REGIONS]
-    return list(dict.fromkeys([*with_numbers, source.default_phone_country]))
+    regions = [each for each in countries if each and each in phonenumbers.SUPPORTED_REGIONS]
+    return list(dict.fromkeys([*regions, source.default_phone_country]))
 
 
 def normalize_email(text: str | None) -> str | None:
@@ -226,9 +236,9 @@ def _sms_channel(phone: str, status: Status | None, sms: Sms) -> dict[str, JsonV
     return channel
 
 
-def _text(attribute: Attribute | None) -> str | None:
+def _text(attribute: Attribute) -> str | None:
     """Return an address as text; a form may send a phone number as a JSON number."""
-    match attribute.value if attribute else None:
+    match attribute.value:
         case str() as text:
             return text
         case bool():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -17,7 +17,9 @@ from app.rules.values import (
     Labels,
     NotConvertible,
     convert,
+    is_plain,
     is_unfilled,
+    to_string,
 )
 
 ListsNeed = Literal["yes", "not_no"] | None
@@ -159,13 +161,12 @@ def _unpacked(rule: Rule) -> _Unpacked:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(NamedTuple):
     """What the mapping makes of one submission: the fields, and how they came about."""
 
     fields: Mapping[str, JsonValue]
     warnings: Sequence[PlanWarning]
-    submission: Submission = field(repr=False)
+    submission: Submission
     rules: Sequence[_Unpacked]
 
     @property
@@ -220,8 +221,12 @@ class FieldMapping:
             rules = [*rules, *map(_unpacked, self._unmapped(submission, account_attributes))]
         fields: dict[str, JsonValue] = {}
         warnings: list[PlanWarning] = []
-        labels = self._labels
+        labels, get = self._labels, submission.attributes.get
         for rule, attribute, name, default, separator, converter, is_list in rules:
+            source = get(attribute) if attribute else None
+            if converter is to_string and isinstance(source, str) and is_plain(source):
+                fields[name] = source
+                continue
             source = submission.value(attribute) if attribute else None
             if source is not None and is_unfilled(source):
                 warnings.append(_unfilled(rule))

@@ -5,8 +5,8 @@ is what is sent.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -27,6 +27,7 @@ from app.rules.policy import (
     is_believed,
     may_force,
     may_join,
+    read_countries,
     read_opt_in,
     read_region,
     refusals_of,
@@ -41,8 +42,7 @@ from app.rules.values import FieldType, NotConvertible, parse_date
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What a plan rests on, for a person to read."""
 
     region: RegionReading
@@ -61,8 +61,7 @@ class Evidence:
         return self.mapping.steps if self.mapping else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(NamedTuple):
     """Send this body to Cordial."""
 
     body: Mapping[str, JsonValue]
@@ -70,8 +69,7 @@ class Upsert:
     evidence: Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """Send nothing; a rule said no. `detail` says more where the reason alone does not do."""
 
     reason: SkipReason
@@ -111,10 +109,11 @@ def plan(
         identity: what `identify` makes of the same two, where the caller has asked already.
     """
     source, policy = integration.jebbit, integration.policy
-    region = read_region(submission, source, jurisdictions)
+    countries = read_countries(submission, source)
+    region = read_region(submission, source, jurisdictions, countries)
     opt_in, sms_opt_in = read_answers(submission, source, received_at)
     evidence = Evidence(region, opt_in, sms_opt_in)
-    identity = identity or identify(submission, integration)
+    identity = identity or identify(submission, integration, countries)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
@@ -236,8 +235,7 @@ _STALE_NO = PlanWarning(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What the ledger must know of a submission to keep order, tell repeats and remember a no."""
 
     identity: Identity
@@ -301,6 +299,6 @@ def _dates(
 def _date(value: JsonValue, received_at: float) -> float | None:
     try:
         at = parse_date(value).astimezone(UTC).timestamp()
-    except (NotConvertible, OverflowError):
+    except (NotConvertible, OverflowError):  # in UTC it may be the year 0
         return None
     return None if at > received_at + _CLOCKS_DIFFER_BY else min(at, received_at)

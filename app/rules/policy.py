@@ -5,9 +5,8 @@ page's URL, never changes a subscription.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from pydantic import JsonValue
 
@@ -62,8 +61,7 @@ FRESH_SECONDS: Final = 24 * 3600.0
 """How long a yes may force: one of last week says nothing of an unsubscribe of today."""
 
 
-@dataclass(frozen=True, slots=True)
-class RegionReading:
+class RegionReading(NamedTuple):
     """A person's region and what decided it.
 
     `doubtful` where the submission names a country or region that may come from the page's URL, or
@@ -89,8 +87,7 @@ class RegionReading:
         return not (self.doubtful or self.express)
 
 
-@dataclass(frozen=True, slots=True)
-class OptInReading:
+class OptInReading(NamedTuple):
     """What a person answered and where it was read.
 
     An answer under a key of the page's URL is no answer (`null`), and `doubt` says which reading
@@ -117,8 +114,7 @@ class OptInReading:
         return self.trusted and self.answer is Answer.NO
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
+class Refusals(NamedTuple):
     """When a person's newest believed no was given, for each channel, in unix seconds."""
 
     email: float | None = None
@@ -130,6 +126,8 @@ NO_REFUSALS: Final = Refusals()
 
 def refusals_of(email: OptInReading, sms: OptInReading) -> Refusals:
     """Return when the person says no, by what is read of one submission."""
+    if Answer.NO not in (email.answer, sms.answer):
+        return NO_REFUSALS
     return Refusals(
         email=email.given_until if email.is_refusal else None,
         sms=sms.given_until if sms.is_refusal else None,
@@ -143,7 +141,7 @@ def believed(attribute: Attribute | None, source: JebbitSource) -> Attribute | N
 
 def is_believed(attribute: Attribute, source: JebbitSource) -> bool:
     """Whether a value may speak for the person: not from the URL, or trusted by configuration."""
-    return attribute.trusted or fold(attribute.key) in source.trusted_keys
+    return attribute.doubt is None or fold(attribute.key) in source.trusted_keys
 
 
 def find_believed(
@@ -161,28 +159,34 @@ def read_countries(submission: Submission, source: JebbitSource) -> Sequence[str
     in place of what Jebbit knew.
     """
     name = source.attributes.country
-    return [
-        country_code(fold_label(each.value))
-        if isinstance(each.value, str) and is_believed(each, source)
-        else None
-        for each in (submission.find_all(name) if name else ())
-        if is_present(each.value) or not is_believed(each, source)
-    ]
+    countries: list[str | None] = []
+    for each in submission.find_all(name) if name else ():
+        if not is_believed(each, source):
+            countries.append(None)
+        elif is_present(each.value):
+            country = country_code(fold_label(each.value)) if isinstance(each.value, str) else None
+            countries.append(country)
+    return countries
 
 
 def read_region(
-    submission: Submission, source: JebbitSource, jurisdictions: Jurisdictions
+    submission: Submission,
+    source: JebbitSource,
+    jurisdictions: Jurisdictions,
+    countries: Sequence[str | None] | None = None,
 ) -> RegionReading:
     """Decide a person's region by the first that speaks: country, region attribute, integration.
 
-    Of several that one of them names, the strictest counts.
+    Of several that one of them names, the strictest counts. `countries` is what `read_countries`
+    makes of the same submission, where the caller has asked already.
     """
-    countries = read_countries(submission, source)
-    named = sorted({each for each in countries if each})
+    if countries is None:
+        countries = read_countries(submission, source)
+    named = sorted(filter(None, set(countries)))
     doubtful = None in countries or len(named) > 1
     if named:
         eu = [each for each in named if each in jurisdictions.eu_countries or each == EUROPE]
-        express = any(each in jurisdictions.express_consent_countries for each in named)
+        express = not jurisdictions.express_consent_countries.isdisjoint(named)
         region = Region.EU if eu else Region.NON_EU
         name = source.attributes.country
         return RegionReading(region, "country", name, (eu or named)[0], doubtful, express)
@@ -226,13 +230,17 @@ def read_opt_in(
     found = submission.find_all(name) if name else ()
     if not found:
         return OptInReading(Answer.NULL, name, None, None, *given)
-    answers = [answer(each.value, source.opt_in_labels.labels) for each in found]
-    agreed = agree(answers)
-    speaker = found[answers.index(agreed)] if agreed in answers else found[0]
     for each in found:
         if not is_believed(each, source):
             doubt = each.doubt
             return OptInReading(Answer.NULL, each.key, each.value, doubt, *given)
+    labels = source.opt_in_labels.labels
+    speaker = found[0]
+    agreed = answer(speaker.value, labels)
+    if len(found) > 1:
+        answers = [answer(each.value, labels) for each in found]
+        agreed = agree(answers)
+        speaker = found[answers.index(agreed)] if agreed in answers else speaker
     return OptInReading(agreed, speaker.key, speaker.value, None, *given)
 
 
@@ -247,9 +255,9 @@ def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason |
         return refused
     labels = source.opt_in_labels.labels
     for name, reason in _MUST_NOT_BE_FALSE:
-        found = submission.find_all(name)
-        if any(answer(each.value, labels) is Answer.NO for each in found):
-            return reason
+        for each in submission.find_all(name):
+            if answer(each.value, labels) is Answer.NO:
+                return reason
     return None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import JsonValue
@@ -59,15 +60,15 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
     boxes share an attribute: one ticked box is a yes. Whatever is not understood is `UNCLEAR`.
     """
     match value:
+        case str():
+            items = _listed(value) if "[" in value else None
+            return _word(value, labels) if items is None else answer(items, labels)
         case None:
             return Answer.NULL
         case bool():
             return Answer.YES if value else Answer.NO
         case int() | float() if abs(value) < 2**63:
             return _word(f"{value + 0:g}", labels)  # + 0: -0.0 is 0
-        case str():
-            items = _listed(value)
-            return _word(value, labels) if items is None else answer(items, labels)
         case list():
             return _any_yes([answer(item, labels) for item in value])
         case _:
@@ -80,7 +81,8 @@ def _word(text: str, labels: Labels) -> Answer:
         return Answer.YES
     if label in labels.no:
         return Answer.NO
-    return _WORDS.get(label.replace(" ", "_").replace("-", "_"), Answer.UNCLEAR)
+    known = _WORDS.get(label) or _WORDS.get(label.replace(" ", "_").replace("-", "_"))
+    return known or Answer.UNCLEAR
 
 
 def _any_yes(answers: list[Answer]) -> Answer:
@@ -107,9 +109,10 @@ def agree(answers: Sequence[Answer]) -> Answer:
 # What a program writes that has no value, and a template that nobody filled in.
 _PLACE = re.compile(r"\{\{[^{}]{1,200}\}\}")
 _UNFILLED = re.compile(
-    r"\s*(?:undefined|null|NaN|\[object Object\]"
-    r"|\$\{[^{}]{1,200}\}|%%[^%]{1,200}%%|\*\|[^|]{1,200}\|\*)\s*"
+    r"undefined|null|NaN|\[object Object\]"
+    r"|\$\{[^{}]{1,200}\}|%%[^%]{1,200}%%|\*\|[^|]{1,200}\|\*"
 )
+_UNFILLED_FROM = "unN[$%*"  # what they begin with
 
 
 def is_unfilled(value: JsonValue) -> bool:
@@ -117,9 +120,23 @@ def is_unfilled(value: JsonValue) -> bool:
 
     `undefined`, `null`, `NaN`, `[object Object]`, or a template's place such as `{{first_name}}`.
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not ("{" in value or value.lstrip()[:1] in _UNFILLED_FROM):
         return False
-    return _UNFILLED.fullmatch(value) is not None or ("{{" in value and bool(_PLACE.search(value)))
+    return bool(_PLACE.search(value) or _UNFILLED.fullmatch(value.strip()))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text becomes a string just as it stands, as nearly all do.
+
+    It has no blanks around it, and nothing that could be a list, an entity or a trace.
+    """
+    return not (
+        text[:1] in _UNFILLED_FROM
+        or "{" in text
+        or "[" in text
+        or "&" in text
+        or text.strip() != text
+    )
 
 
 _NO_LABELS = Labels()
@@ -145,7 +162,7 @@ def convert(
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return a string; a list's items are joined, booleans become `true` and `false`."""
     if isinstance(value, str) and "[" not in value:
-        return _text(value) or None
+        return (unescape(value) if "&" in value else value).strip() or None
     given = _unlisted(value)
     if isinstance(given, list | dict):
         items = _chosen(given, labels)
@@ -185,7 +202,11 @@ def parse_date(value: JsonValue) -> datetime:
     Raises:
         NotConvertible: none of these.
     """
-    text = _date_text(value)
+    text = value.strip() if isinstance(value, str) else _digits(value)
+    return _known_date(text) if len(text) <= _LONGEST_DATE else _read_date(text)
+
+
+def _read_date(text: str) -> datetime:
     if match := _DATE.fullmatch(text):
         return _calendar(match)
     if _EPOCH.fullmatch(text):
@@ -193,10 +214,13 @@ def parse_date(value: JsonValue) -> datetime:
     raise NotConvertible
 
 
-def _date_text(value: JsonValue) -> str:
+# A submission's date is read for its order, and once more where the mapping sends it.
+_LONGEST_DATE = 64
+_known_date = lru_cache(maxsize=64)(_read_date)
+
+
+def _digits(value: JsonValue) -> str:
     match value:
-        case str():
-            return value.strip()
         case bool():
             raise NotConvertible
         case int() | float() if 0 <= value < 10**13:

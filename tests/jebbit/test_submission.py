@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.jebbit.folding import fold
 from app.jebbit.submission import (
     MAX_ITEMS,
     Attribute,
@@ -14,7 +15,6 @@ from app.jebbit.submission import (
     Submission,
     TooManyItems,
     UnreadableBody,
-    fold,
     parse,
     read,
 )

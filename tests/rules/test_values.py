@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.rules.values import Labels, NotConvertible, answer, convert, parse_date
+from app.rules.values import (
+    Labels,
+    NotConvertible,
+    answer,
+    convert,
+    is_plain,
+    is_unfilled,
+    parse_date,
+)
 
 NONE = Labels()
 TYPES = ("string", "number", "date", "array", "geo", "list")
@@ -280,3 +288,21 @@ def test_the_usual_form_of_a_date_is_read_as_any_other(text: str) -> None:
             return None
 
     assert read(f"{text} UTC") == read(text.replace(" ", "T") + "Z")
+
+
+MARKS = st.sampled_from(
+    [" ", "\t", "\N{NO-BREAK SPACE}", *"unN[]{}$%*|&;", "null", "&amp;", "{{a}}"]
+)
+
+
+@given(st.lists(st.text(max_size=3) | MARKS, max_size=6).map("".join))
+def test_a_plain_text_is_sent_as_it_stands(text: str) -> None:
+    """What the quick look takes for plain, the general way leaves as it is."""
+    if is_plain(text):
+        assert not is_unfilled(text)
+        assert convert(text, "string") == text
+
+
+@pytest.mark.parametrize("text", ["Bold", "Answer 3", "red | blue", "50 % off", "O'Neil", "Zoë"])
+def test_most_texts_are_plain(text: str) -> None:
+    assert is_plain(text)
