@@ -1,11 +1,18 @@
 """A real browser, from which nothing but this machine can be reached."""
 
+import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import async_playwright
+
+from tests.console.conftest import bare, stage
+
+__all__ = ["bare", "stage"]
 
 CHROMIUM = shutil.which("chromium")
 _ALONE = (
@@ -13,16 +20,30 @@ _ALONE = (
     *("--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+_STATUS = "Failed to load resource: the server responded with a status of"
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Any]:
-    """A page of Debian's Chromium that notes what it asks for and what it complains of."""
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Any]:
+    """Debian's Chromium."""
     if CHROMIUM is None:
         pytest.skip("NO BROWSER HERE: install Debian's package chromium to run these tests")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ALONE))
-        opened: Any = await browser.new_page()
+        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ALONE))
+        yield opened
+        await opened.close()
+
+
+@pytest.fixture
+async def open_page(browser: Any) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+    """Open a page that notes what it asks for and what it complains of: `open_page(**context)`."""
+    contexts = []
+
+    async def opening(**how: Any) -> Any:
+        context = await browser.new_context(**{"timezone_id": "Europe/Berlin", **how})
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        opened: Any = await context.new_page()
         opened.asked, opened.complaints = [], []
         opened.on("request", lambda request: opened.asked.append(request.url))
         opened.on(
@@ -30,5 +51,79 @@ async def page() -> AsyncIterator[Any]:
             lambda said: opened.complaints.append(said.text) if said.type == "error" else None,
         )
         opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-        yield opened
-        await browser.close()
+        return opened
+
+    yield opening
+    for each in contexts:
+        await each.close()
+
+
+@pytest.fixture
+async def page(open_page: Callable[..., Awaitable[Any]]) -> Any:
+    """A page."""
+    return await open_page()
+
+
+async def sign_in(page: Any, url: str, token: str) -> None:
+    """Sign somebody in at the console, by the form."""
+    await page.goto(f"{url}/console/sign-in")
+    await page.get_by_label("Your token").fill(token)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("navigation", name="Console").wait_for()
+
+
+def hosts(page: Any) -> set[str]:
+    """Return which hosts a page has asked."""
+    return {urlsplit(each).netloc for each in page.asked if not each.startswith("data:")}
+
+
+def defects(page: Any) -> list[str]:
+    """Return what a page complained of; that an answer is an error is no defect of the page."""
+    return [each for each in page.complaints if not each.startswith(_STATUS)]
+
+
+class Examiner:
+    """Measures a page from a world of its own, which the page's policy does not bind."""
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._session: Any = None
+
+    async def evaluate(self, expression: str, *, prepare: str = "") -> Any:
+        """Return the value of an expression, or of the promise that it is."""
+        if self._session is None:
+            self._session = await self._page.context.new_cdp_session(self._page)
+        tree = await self._session.send("Page.getFrameTree")
+        made = await self._session.send(
+            "Page.createIsolatedWorld",
+            {"frameId": tree["frameTree"]["frame"]["id"], "worldName": "examiner"},
+        )
+        where = {"contextId": made["executionContextId"], "returnByValue": True}
+        ready = await self._session.send(
+            "Runtime.evaluate", {"expression": "typeof axe !== 'undefined'", **where}
+        )
+        if prepare and not ready["result"]["value"]:
+            await self._session.send("Runtime.evaluate", {"expression": prepare, **where})
+        answer = await self._session.send(
+            "Runtime.evaluate", {"expression": expression, "awaitPromise": True, **where}
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def violations(self, *rules: str) -> list[str]:
+        """Return what axe finds on the page, each with where; `rules` alone, if any are given."""
+        chosen = {"runOnly": list(rules)} if rules else {}
+        found = await self.evaluate(
+            f"axe.run(document, {json.dumps(chosen)}).then(found => found.violations.map(each => "
+            "each.id + ': ' + each.nodes.map(node => node.target.join(' ')).join(', ')))",
+            prepare=AXE,
+        )
+        return list(found)
+
+    async def overflow(self) -> int:
+        """Return by how many pixels the page is wider than its window."""
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        return int(await self.evaluate(wide))
+
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
