@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo run sandbox test faults mutants check format bench lock clean
+.PHONY: demo run sandbox test faults mutants check format bench screenshots lock clean
 
 demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
 	$(BIN)/python -m app demo $(ARGS)
@@ -44,6 +44,9 @@ format: $(READY)
 
 bench: $(READY) ## how fast it is, against baselines of the same run; ARGS="--rows 1,3 --engines sqlite" for less
 	$(BIN)/python -m tests.load.bench $(ARGS)
+
+screenshots: $(READY) ## the pictures of docs/console.md, from the demo's data; needs chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: $(READY) ## newest versions that pyproject.toml allows
 	$(BIN)/uv lock --upgrade

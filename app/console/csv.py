@@ -12,7 +12,9 @@ from app.operations import submissions
 from app.operations.submissions import Page, Wanted
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # with which a spreadsheet begins to calculate
-_MARK = "\ufeff"  # tells spreadsheets that the file is UTF-8
+MARK = "\ufeff"
+"""Begins a file: it tells spreadsheets that the file is UTF-8."""
+
 _AT_ONCE = 500
 
 
@@ -34,7 +36,7 @@ def _cell(value: object) -> object:
 async def of_submissions(visit: Visit, wanted: Wanted, page: Page) -> AsyncIterator[str]:
     """Yield what matches, newest first, beginning with a page that was read already."""
     zone = visit.times.zone_name
-    yield _MARK + line(
+    yield MARK + line(
         [
             *("id", "integration", "status", "reason", "outcome", "received (UTC)"),
             *(f"received ({zone})", "settled (UTC)", f"settled ({zone})", "warnings"),

@@ -6,13 +6,16 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
 
-from app.console import words
+from app.console import charts, words
+from app.console.charts import Chart, chart, range_named, sparkline
 from app.console.rendering import render
 from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted, duration
-from app.ledger.listing import Latest
+from app.ledger.listing import HourCount, Latest
+from app.operations import traffic
 from app.operations.overview import Health, Need, look_over
 
 router = APIRouter(include_in_schema=False, route_class=Page)
@@ -44,6 +47,8 @@ class IntegrationRow:
     dead: int
     dead_link: str
     latest: Latest
+    day: int
+    line: Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class OverviewView:
 
     needs: Sequence[NeedView]
     integrations: Sequence[IntegrationRow]
+    chart: Chart | None = None
+    ranges: Sequence[tuple[str, str, bool]] = ()
 
     @property
     def heading(self) -> str:
@@ -66,8 +73,16 @@ async def show(request: Request) -> Response:
     """Show the overview."""
     visit = visit_of(request)
     found = await look_over(visit.context)
+    chosen = range_named(request.query_params.get("range"))
+    counted = await _traffic(visit, chosen)
     view = OverviewView(
-        [_need(visit, each) for each in found.needs], [row(visit, each) for each in found.health]
+        [_need(visit, each) for each in found.needs],
+        _rows(visit, found.health, counted),
+        chart(visit, chosen, counted),
+        [
+            (each.label, visit.link("", f"range={each.name}"), each is chosen)
+            for each in charts.RANGES
+        ],
     )
     return render(visit, "overview.html", view.heading, view, section="overview", refreshes=True)
 
@@ -77,14 +92,28 @@ async def show_integrations(request: Request) -> Response:
     """Show how each integration does."""
     visit = visit_of(request)
     found = await look_over(visit.context)
-    view = OverviewView([], [row(visit, each) for each in found.health])
+    counted = await _traffic(visit, charts.RANGES[0])
+    view = OverviewView([], _rows(visit, found.health, counted))
     return render(
         visit, "integrations.html", "Integrations", view, section="integrations", refreshes=True
     )
 
 
-def row(visit: Visit, health: Health) -> IntegrationRow:
-    """Return an integration as a line of a table."""
+async def _traffic(visit: Visit, chosen: charts.Range) -> Sequence[HourCount]:
+    times = visit.times
+    day = times.now // 3_600.0 * 3_600.0 - 23 * 3_600.0
+    since = min(charts.begins(chosen, times.now, times.zone), day)
+    return await traffic.by_hour(visit.context, since)
+
+
+def _rows(
+    visit: Visit, health: Sequence[Health], counted: Sequence[HourCount]
+) -> list[IntegrationRow]:
+    lines = charts.last_day(counted, visit.times.now)
+    return [_row(visit, each, lines.get(each.stored.id, [0] * 24)) for each in health]
+
+
+def _row(visit: Visit, health: Health, day: Sequence[int]) -> IntegrationRow:
     stored = health.stored
     state, tone = state_in_words(health)
     return IntegrationRow(
@@ -98,6 +127,8 @@ def row(visit: Visit, health: Health) -> IntegrationRow:
         dead=health.figures.dead,
         dead_link=_list(visit, stored.id, status="dead"),
         latest=health.latest,
+        day=sum(day),
+        line=sparkline(day),
     )
 
 

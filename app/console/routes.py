@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from app.console import (
     changing,
+    consent,
     erasures,
     integration,
     overview,
@@ -61,6 +62,7 @@ for each in (
     integration.router,
     integration.changes,
     erasures.router,
+    consent.router,
     _rest,
 ):
     router.include_router(each, prefix="/console")

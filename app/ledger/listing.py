@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import func, null, select
+from sqlalchemy import Integer, cast, func, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -203,3 +203,55 @@ async def latest(database: Database) -> Mapping[str, Latest]:
                 delivered.settled_at if delivered else None,
             )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class HourCount:
+    """So many submissions of an integration and status were received in the hour that began `at`.
+
+    `at` is in unix seconds.
+    """
+
+    at: float
+    integration_id: str
+    status: SubmissionStatus
+    number: int
+
+
+async def by_hour(database: Database, since: float) -> list[HourCount]:
+    """Count submissions by the hour of their receipt, since a time (unix seconds)."""
+    column = submissions.c
+    hours = column.received_at / _HOUR
+    hour = cast(hours, Integer) if database.is_sqlite else func.floor(hours)
+    async with database.read() as connection:
+        first = await _first_since(connection, since - _CLOCKS_JUMP_BY)
+        rows = await connection.execute(
+            select(hour, column.integration_id, column.status, func.count())
+            .where(column.seq >= first, column.received_at >= since)
+            .group_by(hour, column.integration_id, column.status)
+        )
+        return [
+            HourCount(float(at) * _HOUR, integration_id, SubmissionStatus(status), number)
+            for at, integration_id, status, number in rows
+        ]
+
+
+_HOUR = 3_600.0
+_CLOCKS_JUMP_BY = 86_400.0  # seconds at most, in the order of receipt
+
+
+async def _first_since(connection: AsyncConnection, at: float) -> int:
+    """Return the seq of the first submission received at a time or later, by halving."""
+    column = submissions.c
+    ends = select(func.min(column.seq)), select(func.max(column.seq))
+    found = (await connection.execute(select(*(each.scalar_subquery() for each in ends)))).one()
+    low, high = found[0] or 0, (found[1] or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        query = select(column.seq, column.received_at).where(column.seq >= middle)
+        row = (await connection.execute(query.order_by(column.seq).limit(1))).one_or_none()
+        if row is None or row.received_at >= at:
+            high = middle
+        else:
+            low = row.seq + 1
+    return low

@@ -15,7 +15,7 @@ from tests.console.conftest import bare, stage
 __all__ = ["bare", "stage"]
 
 CHROMIUM = shutil.which("chromium")
-_ALONE = (
+ALONE = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -29,7 +29,7 @@ async def browser() -> AsyncIterator[Any]:
     if CHROMIUM is None:
         pytest.skip("NO BROWSER HERE: install Debian's package chromium to run these tests")
     async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ALONE))
+        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ALONE))
         yield opened
         await opened.close()
 

@@ -174,6 +174,9 @@ def addresses(stage):
         "/console/integrations/spring-quiz",
         "/console/integrations/strict",
         "/console/integrations/paused",
+        "/console?range=30d",
+        "/console/consent",
+        "/console/consent?integration=strict",
         "/console/erasures",
         "/console/nothing",
     ]
@@ -206,7 +209,7 @@ async def each_state(stage, bare, page, token):
     yield "the keys"
     await page.context.clear_cookies()  # a cookie is for a host, whatever the port
     await sign_in(page, bare.url, token)
-    for path in ("", "/submissions", "/integrations"):
+    for path in ("", "/submissions", "/integrations", "/consent"):
         await page.goto(f"{bare.url}/console{path}")
         yield f"empty {path}"
 

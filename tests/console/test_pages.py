@@ -166,3 +166,50 @@ def test_the_file_has_what_the_list_shows(stage, admin):
     assert "received (UTC),received (Asia/Tokyo)" in head
     shown = stage.ops.get("/submissions?status=skipped").json()["submissions"]
     assert [each.split(",")[0] for each in lines] == [each["id"] for each in shown]
+
+
+def test_the_bars_are_of_the_span_that_is_chosen(admin):
+    """A span that is none counts as the shortest; each bar leads to what it counts."""
+    total = int(re.findall(r"([0-9]+) submissions</h1>", admin.get("/console/submissions").text)[0])
+    for span, bars in (("24h", 24), ("7d", 28), ("30d", 30), ("none", 24)):
+        page = admin.get(f"/console?range={span}").text
+        drawn = re.findall(r'<a href="([^"]+)" tabindex="-1"><title>([^<]+)</title>', page)
+        assert len(drawn) == bars
+        address, said = drawn[-1]
+        assert sum(map(int, re.findall(r"(\d+) [a-z]", said.partition(": ")[2]))) == total
+        found = admin.get(address.replace("&amp;", "&")).text
+        assert f"{total} submissions</h1>" in found
+        assert all("nothing" in said for _, said in drawn[:-2])
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kolkata", "Pacific/Chatham", "America/Los_Angeles", "UTC"])
+def test_bars_follow_the_readers_clock(admin, zone):
+    """Also where it is off by half an hour: nothing falls between two bars."""
+    cookie = f"console_zone={zone}; console_session={admin.cookies['console_session']}"
+    for span in ("24h", "7d", "30d"):
+        page = admin.get(f"/console?range={span}", headers={"cookie": cookie}).text
+        (number,) = re.findall(r">Delivered</a> <b>(\d+)</b>", page)
+        assert int(number) > 5
+
+
+def test_consent_is_counted_by_region_answer_and_status(stage, admin, viewer):
+    """All integrations, or one; as a page and as a file, for viewers too."""
+    for client in (admin, viewer):
+        page = text_of(client.get("/console/consent").text)
+        assert "Outside the EU" in page
+        assert "1 submission subscribes a person who did not answer." in page
+    file = admin.get("/console/consent.csv").text.splitlines()
+    assert "non_eu,null,subscribed,1" in file
+    assert "eu,null,left,1" in file
+    assert "non_eu,unclear,not_sent,1" in file
+    assert "subscribes a person" not in admin.get("/console/consent?integration=strict").text
+    assert admin.get("/console/consent?integration=nobody").status_code == 404
+
+
+def test_consent_says_when_there_is_nothing(stage, bare, admin):
+    """Nothing yet, or nothing of this integration."""
+    with bare.visit() as client:
+        assert "Nothing came in yet" in client.get("/console/consent").text
+    quiz = stage.create("Silent")
+    assert "Nothing matches" in admin.get(f"/console/consent?integration={quiz}").text
+    stage.ops.delete(f"/integrations/{quiz}")
