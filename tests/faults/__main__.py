@@ -12,7 +12,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.scenarios import SCENARIOS
+from tests.faults.scenarios import SCENARIOS, missing
 from tests.faults.stage import Report
 from tests.faults.theatre import Theatre
 from tests.hostile.playing import ALL, ON_THE_LEDGER, Row, play
@@ -49,6 +49,12 @@ def main() -> int:
         for name, (play, engines, long) in SCENARIOS.items():
             for engine in engines if chosen.only in name else ():
                 started = time.monotonic()
+                if lacking := missing(name):
+                    report = Report(name, engine, chosen.seed)
+                    report.notes.append(f"NOT PLAYED: {', '.join(lacking)} is not installed")
+                    reports.append(report)
+                    print(report, flush=True)
+                    continue
                 try:
                     report = theatre.play(name, play, engine, chosen.seed, chosen.scale or long)
                 except Exception as error:  # the others are to be seen all the same

@@ -5,10 +5,10 @@ What a scenario must show beyond the report's zeros, it asserts itself.
 
 from importlib import import_module
 
-from tests.faults.scenarios.registry import SCENARIOS
+from tests.faults.scenarios.registry import SCENARIOS, missing
 
-__all__ = ["SCENARIOS"]
+__all__ = ["SCENARIOS", "missing"]
 
 # Each enters its own; in this order they are played, and stand in the table.
-for _subject in "dying ledger cordial order turns clock garbage connections".split():
+for _subject in "dying ledger cordial order turns clock garbage connections proxies".split():
     import_module(f"{__name__}.{_subject}")
