@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Integer, cast, func, null, select
+from sqlalchemy import ColumnElement, Integer, cast, func, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, contacts, submissions
 from app.ledger.submissions import Filter, StoredSubmission, stored_of
 
-MOST_REASONS: Final = 10_000
+MOST_REASONS: Final = 5_000
 """So many of the newest of an integration and status are looked at for their reasons."""
 
 _REASONED = (SubmissionStatus.DEAD, SubmissionStatus.SKIPPED)
@@ -58,13 +58,20 @@ async def newest(
 async def count_by_status(
     database: Database, wanted: Filter
 ) -> Mapping[tuple[str, SubmissionStatus], int]:
-    """Count submissions by integration and status; of the filter only time and contact count."""
+    """Count submissions by integration and status; of the filter only time and contact count.
+
+    If the clock jumped, a few may count on the other side of a bound of time.
+    """
     column = submissions.c
-    only = Filter(contact_keys=wanted.contact_keys, since=wanted.since, until=wanted.until)
     async with database.read() as connection:
+        if wanted.contact_keys is None:  # by the order of receipt, so the index has all of it
+            conditions = await _order_within(connection, wanted)
+        else:
+            only = Filter(None, None, None, wanted.contact_keys, wanted.since, wanted.until)
+            conditions = only.conditions()
         rows = await connection.execute(
             select(column.integration_id, column.status, func.count())
-            .where(*only.conditions())
+            .where(*conditions)
             .group_by(column.integration_id, column.status)
         )
         return {(each, SubmissionStatus(status)): number for each, status, number in rows}
@@ -80,12 +87,13 @@ async def count_by_reason(database: Database, wanted: Filter) -> Counter[str]:
     counted = Counter[str]()
     statuses = _REASONED if wanted.status is None else (wanted.status,)
     async with database.read() as connection:
+        bounds = await _order_within(connection, wanted)
         for status in statuses:
             asked = replace(wanted, status=status, reason=None)
             for each in await _indexed(connection, asked):
                 newest_of_it = (
                     select(submissions.c.reason)
-                    .where(*each.conditions())
+                    .where(*each.conditions(), *bounds)
                     .order_by(submissions.c.seq.desc())
                     .limit(MOST_REASONS)
                     .subquery()
@@ -238,6 +246,16 @@ async def by_hour(database: Database, since: float) -> list[HourCount]:
 
 _HOUR = 3_600.0
 _CLOCKS_JUMP_BY = 86_400.0  # seconds at most, in the order of receipt
+
+
+async def _order_within(connection: AsyncConnection, wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the filter's time as conditions on the order of receipt, which indexes have."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.since is not None:
+        conditions.append(submissions.c.seq >= await _first_since(connection, wanted.since))
+    if wanted.until is not None:
+        conditions.append(submissions.c.seq < await _first_since(connection, wanted.until))
+    return conditions
 
 
 async def _first_since(connection: AsyncConnection, at: float) -> int:

@@ -129,15 +129,23 @@ async def payloads(
 
     Only payloads that are still kept and of usual size: the sum stays small enough to hold.
     """
-    size = func.length(submissions.c.payload)
-    wanted = (
-        select(submissions.c.received_at, submissions.c.payload)
-        .where(submissions.c.integration_id == integration_id, size <= _USUAL_BYTES)
-        .order_by(submissions.c.seq.desc())
-        .limit(limit)
-    )
+    column = submissions.c
+    found: list[Any] = []
     async with database.read() as connection:
-        return [(row.received_at, row.payload) for row in await connection.execute(wanted)]
+        for status in SubmissionStatus:  # of each in the order of the index
+            wanted = (
+                select(column.seq, column.received_at, column.payload)
+                .where(
+                    column.integration_id == integration_id,
+                    column.status == status,
+                    func.length(column.payload) <= _USUAL_BYTES,
+                )
+                .order_by(column.seq.desc())
+                .limit(limit)
+            )
+            found += (await connection.execute(wanted)).all()
+    found.sort(key=lambda row: -row.seq)
+    return [(row.received_at, row.payload) for row in found[:limit]]
 
 
 _USUAL_BYTES = 65_536
@@ -336,12 +344,14 @@ async def count(database: Database, now: float) -> list[Counts]:
         )
         for integration_id, status, number in rows:
             by_integration.setdefault(integration_id, {})[status] = number
-        oldest = await connection.execute(
-            select(submissions.c.integration_id, func.min(submissions.c.received_at))
-            .where(submissions.c.status == SubmissionStatus.PENDING)
-            .group_by(submissions.c.integration_id)
-        )
-        since: dict[str, float] = {row[0]: row[1] for row in oldest}
+        since: dict[str, float] = {}
+        for integration_id, statuses in by_integration.items():
+            if SubmissionStatus.PENDING in statuses:  # of each by the index, which begins with it
+                oldest = select(func.min(submissions.c.received_at)).where(
+                    submissions.c.integration_id == integration_id,
+                    submissions.c.status == SubmissionStatus.PENDING,
+                )
+                since[integration_id] = await connection.scalar(oldest) or now
     return [
         Counts(each, statuses, now - since[each] if each in since else None)
         for each, statuses in sorted(by_integration.items())
