@@ -1,14 +1,15 @@
+# The newest Python for which every dependency in uv.lock has a wheel; tests/test_ops.py looks.
 # Each image is pinned by tag and digest. For today's digest of a tag:
-#   docker buildx imagetools inspect python:3.11.14-slim
-FROM python:3.11.14-slim@sha256:c8271b1f627d0068857dce5b53e14a9558603b527e46f1f901722f935b786a39 AS build
+#   docker buildx imagetools inspect python:3.14.6-slim
+FROM python:3.14.6-slim@sha256:cea0e6040540fb2b965b6e7fb5ffa00871e632eef63719f0ea54bca189ce14a6 AS build
 ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /service
 COPY pyproject.toml uv.lock ./
 # The otel extra is for traces. It is imported only if the OTEL_ variables ask for it.
-RUN uv sync --locked --no-dev --extra otel
+RUN uv sync --locked --no-dev --extra otel && chmod -R go-w .venv
 
-FROM python:3.11.14-slim@sha256:c8271b1f627d0068857dce5b53e14a9558603b527e46f1f901722f935b786a39
+FROM python:3.14.6-slim@sha256:cea0e6040540fb2b965b6e7fb5ffa00871e632eef63719f0ea54bca189ce14a6
 RUN useradd --system --uid 10001 --user-group --no-create-home service \
     && mkdir --mode 0700 /data && chown 10001:10001 /data
 WORKDIR /service

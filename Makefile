@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo run sandbox test faults mutants check format bench screenshots lock clean
+.PHONY: demo run sandbox test faults mutants check format bench image-check screenshots lock clean
 
 demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
 	$(BIN)/python -m app demo $(ARGS)
@@ -48,14 +48,34 @@ bench: $(READY) ## how fast it is, against baselines of the same run; ARGS="--ro
 screenshots: $(READY) ## the pictures of docs/console.md, from the demo's data; needs chromium
 	$(BIN)/python -m tests.browser.screenshots
 
+image-check: $(READY) ## what the Dockerfile does, without Docker: a clean environment, another user, only /data written
+	$(BIN)/python -m tests.image
+
 lock: $(READY) ## newest versions that pyproject.toml allows
 	$(BIN)/uv lock --upgrade
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.new .venv.uv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# An environment is made aside and moved to its place when it is whole, so that a first `make` that
+# fails half way (no network, no python3-venv) leaves nothing behind that a second would trip over.
 $(READY): pyproject.toml uv.lock Makefile
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv sync --quiet --locked
-	touch $@
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(MAKE) --no-print-directory .venv-anew
+	@$(BIN)/uv sync --quiet --locked
+	@touch $@
+
+.PHONY: .venv-anew
+.venv-anew:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed. If it has another name: make PYTHON=python3.13" >&2; exit 1; }
+	@rm -rf .venv.uv .venv.new
+	@$(PYTHON) -m venv .venv.uv \
+		|| { rm -rf .venv.uv; echo "Python's module venv is missing or not whole. On Debian and Ubuntu:" \
+			"apt-get install python3-venv. Then run make again." >&2; exit 1; }
+	@echo "Installing what uv.lock lists into .venv: some 500 MB, about a minute with a quick network."
+	@.venv.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@.venv.uv/bin/uv venv --quiet --relocatable --python .venv.uv/bin/python .venv.new
+	@UV_PROJECT_ENVIRONMENT=.venv.new .venv.uv/bin/uv sync --quiet --locked
+	@rm -rf .venv .venv.uv
+	@mv .venv.new .venv
+	@echo "Installed."

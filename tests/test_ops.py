@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +251,31 @@ def test_the_image_runs_as_a_numeric_user_that_is_not_root():
     assert all(int(each) > 0 for each in user.split(":"))
 
 
+def test_every_dependency_has_a_wheel_for_the_python_of_the_image():
+    """Compiled for it, or for all, on both kinds of machine; nothing is compiled in the image."""
+    [version] = {each.replace(".", "") for each in re.findall(r"python:(3\.\d+)\.", DOCKERFILE)}
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    packages = {each["name"]: each for each in lock["package"]}
+    needed, found = [("jebbit-cordial-sync", ("otel",))], set()
+    while needed:
+        name, extras = needed.pop()
+        optional = packages[name].get("optional-dependencies", {})
+        wanted = [packages[name].get("dependencies", []), *(optional.get(e, []) for e in extras)]
+        for each in (one for group in wanted for one in group):
+            key = (each["name"], tuple(each.get("extra", ())))
+            if key not in found and "win32" not in each.get("marker", ""):
+                found.add(key)
+                needed.append(key)
+    assert len(found) > 50
+    for name, _ in found:
+        wheels = [each["url"].rpartition("/")[2] for each in packages[name].get("wheels", [])]
+        for machine in ("x86_64", "aarch64"):
+            fitting = (
+                rf"-(py3|py2\.py3|cp{version}|cp3\d+)-(none|abi3|cp{version})-(any|.*{machine})"
+            )
+            assert any(re.search(fitting, each) for each in wheels), f"{name} on {machine}"
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_container_may_do_little(name):
     """Nothing is written to its root, no privilege is kept or gained, memory is bounded."""
@@ -296,3 +324,40 @@ def test_compose_passes_all_settings_on():
 def test_compose_gives_the_service_time_to_end():
     """It finishes what is under way within 20 s; Docker alone would kill it after 10."""
     assert int(SERVICES["service"]["stop_grace_period"].removesuffix("s")) >= 30
+
+
+# --- The first make -----------------------------------------------------------------------------
+
+WITHOUT_VENV = """#!/bin/sh
+# A Python as Debian has it without python3-venv: it leaves half an environment behind, and fails.
+[ "$1 $2" = "-m venv" ] || exec python3 "$@"
+mkdir -p "$3/bin" && ln -s "$(command -v python3)" "$3/bin/python"
+exit 1
+"""
+
+
+def test_a_first_make_that_fails_leaves_nothing_in_the_way(tmp_path):
+    """It names Debian's package, each time; half an environment of before is no obstacle."""
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python-without-venv"
+    python.write_text(WITHOUT_VENV)
+    python.chmod(0o755)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to("/usr/bin/python3")
+    command = ["make", ".venv/.ready", f"PYTHON={python}"]
+    for _ in range(2):
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert made.returncode == 2
+        assert "apt-get install python3-venv. Then run make again." in made.stderr
+        assert sorted(each.name for each in tmp_path.glob(".venv*")) == [".venv"]
+        assert not (tmp_path / ".venv/.ready").exists()
+
+
+def test_a_first_make_on_an_old_python_says_which_is_needed(tmp_path):
+    """And how to name another one."""
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", ".venv/.ready", "PYTHON=false"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "Python 3.11 or newer is needed" in made.stderr
