@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import QueryParams
 
+from app.console import words
 from app.console.errors import UnreadableAddress
 from app.console.filters import Filters
 from app.console.forms import read_form
@@ -17,6 +18,7 @@ from app.console.rendering import render
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
 from app.console.times import counted
+from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Filter
 from app.operations import discarding, replaying
 from app.operations.submissions import filter_of
@@ -38,6 +40,15 @@ class ConfirmView:
     back: str
 
     @property
+    def about(self) -> Sequence[tuple[str, str]]:
+        """Which ones: the filters of the list, in words."""
+        return [
+            (name.capitalize(), _said(name, value))
+            for name, value in self.filters.pairs
+            if name != "id"
+        ]
+
+    @property
     def heading(self) -> str:
         """What is asked."""
         return f"{self.verb.capitalize()} {counted(self.number, 'submission')}?"
@@ -46,6 +57,12 @@ class ConfirmView:
     def label(self) -> str:
         """The button."""
         return f"{self.verb.capitalize()} {counted(self.number, 'submission')}"
+
+
+def _said(name: str, value: str) -> str:
+    if name == "reason":
+        return words.reason_in_words(value)
+    return words.STATUSES[SubmissionStatus(value)].brief if name == "status" else value
 
 
 @router.get("/submissions/replay")

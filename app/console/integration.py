@@ -364,6 +364,7 @@ def _findings(found: Checked) -> list[FindingView]:
     ]
 
 
+_MISSED = ("mapping.", "jebbit.attributes.opt_in", "jebbit.attributes.sms_opt_in")
 _RULE = re.compile(r"mapping\.(\d+)")
 _SECTIONS = {"policy": "policy", "cordial": "account", "jebbit.webhook_secrets": "secrets"}
 

@@ -101,16 +101,20 @@ def address_of(request: Request) -> str:
 def refuse_other_origins(request: Request) -> None:
     """Let only this console's own pages ask for changes.
 
-    Browsers say where a request comes from in Sec-Fetch-Site; by plain http, only in Origin.
+    Browsers say where a request comes from in Sec-Fetch-Site; by plain http, only in Origin. One
+    that says neither comes from no browser. It may sign in, where the token speaks for itself.
 
     Raises:
-        OtherOrigin: it comes from elsewhere, or does not say.
+        OtherOrigin: it comes from elsewhere, or does not say although a cookie would speak for it.
     """
-    site = request.headers.get("sec-fetch-site")
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:
         if site not in _FROM_HERE:
             raise OtherOrigin
-    elif request.headers.get("origin", "").lower() not in own_origins(request):
+    elif origin is None:
+        if COOKIE in request.cookies:
+            raise OtherOrigin
+    elif origin.lower() not in own_origins(request):
         raise OtherOrigin
 
 

@@ -183,6 +183,15 @@ def test_changes_are_asked_for_by_our_own_pages_alone(stage, headers, taken):
     assert answer.status_code == (303 if taken else 403)
 
 
+def test_a_program_signs_in_without_saying_where_it_comes_from(stage):
+    """Its token speaks for it; with the cookie alone it may look, and change nothing."""
+    with httpx.Client(base_url=stage.url) as program:
+        signed_in = program.post("/console/sign-in", data={"token": OPS_TOKEN})
+        assert signed_in.status_code == 303
+        assert program.get("/console").status_code == 200
+        assert program.post("/console/integrations/strict/pause").status_code == 403
+
+
 @pytest.mark.parametrize(
     "path", [*PAGES, "/", "/console/sign-in", "/console/static/console.css", "/console/nothing"]
 )
