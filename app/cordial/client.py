@@ -1,8 +1,10 @@
 """The HTTP client for one Cordial account."""
 
+import socket
+import ssl
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -29,6 +31,7 @@ from app.cordial.errors import (
     Unavailable,
     Upserted,
     error_class,
+    names_path,
     read_answer,
     refused_by_proxy,
 )
@@ -156,7 +159,7 @@ class CordialClient:
         Raises:
             CordialError: the subclass says what can be done.
         """
-        return _read_attributes(await self._call("GET", "/accountcontactattributes"))
+        return _read_attributes(await self._entries("accountcontactattributes"))
 
     async def lists(self) -> frozenset[str]:
         """Return the names of the account's lists.
@@ -165,13 +168,18 @@ class CordialClient:
             CordialError: the subclass says what can be done.
         """
 
-        def read(answer: Answer) -> bytes:
-            none_there = answer.status == 404  # Cordial's answer where there are none
-            return b"[]" if none_there else _checked(answer, self._clock(), "GET accountlists")
-
-        entries = _load(await self._request("GET", "/accountlists", b"", read))
+        entries = _load(await self._entries("accountlists"))
         named = (each.get("name") for each in entries if isinstance(each, dict))
         return frozenset(name for name in named if isinstance(name, str))
+
+    async def _entries(self, path: str) -> bytes:
+        """Return what a look-up answers; where there is nothing, Cordial says 404."""
+
+        def read(answer: Answer) -> bytes:
+            none_there = answer.status == 404 and not names_path(answer.content)
+            return b"[]" if none_there else _checked(answer, self._clock(), f"GET {path}")
+
+        return await self._request("GET", f"/{path}", b"", read)
 
     async def may_write_contacts(self) -> None:
         """Return if the key may write contacts, by a write that no account can take.
@@ -247,8 +255,7 @@ class CordialClient:
         except _NO_ANSWER as error:
             if body.refusal is not None:
                 raise body.refusal from None
-            # The class alone: messages of connection errors repeat addresses.
-            raise NoAnswer(f"no answer: {type(error).__name__}") from None
+            raise NoAnswer(f"no answer: {_why(error)}") from None
 
 
 async def _again(
@@ -295,6 +302,27 @@ class _Body(httpx.AsyncByteStream):
             self.refusal = refusal  # what comes out at the other end is a broken connection
             raise
         yield self.content
+
+
+def _why(error: BaseException) -> str:
+    """Say why there was no answer: in words of our own, as messages of these repeat addresses."""
+    met: BaseException | None = error
+    while met is not None:
+        for kind, words in _WHY:
+            if isinstance(met, kind):
+                return words
+        met = met.__cause__ or met.__context__
+    return type(error).__name__
+
+
+_WHY: Sequence[tuple[type[BaseException], str]] = (
+    (socket.gaierror, "the name of the host is not known; look at the account URL and the DNS"),
+    (ssl.SSLCertVerificationError, "the certificate is not trusted, or is another host's"),
+    (ssl.SSLError, "TLS could not be agreed on"),
+    (ConnectionRefusedError, "the connection was refused; nothing listens there, or a firewall"),
+    (ConnectionResetError, "the connection was reset"),
+    (aiohttp.ServerDisconnectedError, "the connection was closed"),
+)
 
 
 def _limiter(requests_per_second: float | None) -> AsyncLimiter | None:

@@ -7,6 +7,7 @@ where these differ, every form is read.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from itertools import islice
 
@@ -51,7 +52,10 @@ class TimedOut(NoAnswer):
 
 
 class RateLimited(CordialError):
-    """Wait, with the whole account. `retry_after` is in seconds; None where Cordial did not say."""
+    """Wait, with the whole account: a 429, or a 503 that says for how long.
+
+    `retry_after` is in seconds; None where Cordial did not say.
+    """
 
     def __init__(self, message: str, http_status: int, retry_after: float | None) -> None:
         super().__init__(message, http_status)
@@ -63,11 +67,16 @@ class AccessRefused(CordialError):
 
 
 class Rejected(CordialError):
-    """Give up: Cordial refuses this contact. `fields` are those its answer names."""
+    """Cordial refuses this contact. `fields` are the names in its answer, with its words of each.
 
-    def __init__(self, message: str, http_status: int, fields: tuple[str, ...] = ()) -> None:
+    A name may be a field's, `channels.sms.address` or the like, or none that we sent.
+    """
+
+    def __init__(
+        self, message: str, http_status: int, fields: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, http_status)
-        self.fields = fields
+        self.fields = fields or {}
 
 
 _CLASSES: dict[type[CordialError], str] = {
@@ -100,10 +109,14 @@ def refused_by_proxy(proxy: Proxy, status: int, host: str) -> CordialError:
 
 @dataclass(frozen=True, slots=True)
 class Upserted:
-    """Cordial has the contact; its id may be missing from the answer."""
+    """Cordial has the contact; its id may be missing from the answer.
+
+    `doubt` says what is odd about the answer, where nothing else in it speaks against a success.
+    """
 
     http_status: int
     contact_id: str | None
+    doubt: str | None = None
 
 
 def read_answer(
@@ -127,30 +140,97 @@ def read_answer(
     """
     body = _load(content)
     if 200 <= status < 300:
-        return _read_success(status, body)
+        return _read_success(status, content, body)
     message = _message(body) or f"HTTP {status}"
-    if status == 429:
+    if status == 429 or (status == 503 and _retry_after(headers, now) is not None):
         raise RateLimited(message, status, _retry_after(headers, now))
-    if status in (408, 409, 425) or status >= 500:
+    if status in _PASSING or status >= 500:
         raise Unavailable(message, status)
-    # A 404 that has an errorKey speaks of a record; without one, of the address we called.
-    names_record = isinstance(body, dict) and "errorKey" in body
-    if status in (401, 403) or status < 400 or (status == 404 and not names_record):
+    own = isinstance(body, dict | list)  # Cordial speaks JSON; HTML or nothing is somebody else
+    if status in _NO_ACCESS or status < 400 or (status == 404 and not _names_record(body)):
         causes = "; ".join(ACCESS_CAUSES).format(call=call)
         raise AccessRefused(f"Cordial answered {status}: {message}. Likely: {causes}.", status)
-    raise Rejected(message, status, _refused_fields(body))
+    if not own:
+        raise Unavailable(f"{message}, not in Cordial's words: {_SOMEBODY_ELSE}", status)
+    if status in _OF_ALL:
+        raise AccessRefused(
+            f"Cordial answered {status}: {message}. It concerns every call.", status
+        )
+    raise Rejected(message, status, _named(body))
 
 
-def _read_success(status: int, body: JsonValue) -> Upserted:
-    if not isinstance(body, dict):
-        raise Unavailable(f"HTTP {status} with a body that is no JSON object", status)
-    refused = body.get("success") is False or body.get("accepted") is False
-    if refused or body.get("error") or body.get("errors"):
-        raise Rejected(_message(body) or "success: false", status, _refused_fields(body))
-    contact_id = body.get("cID")
-    if isinstance(contact_id, str) and _CONTACT_ID.fullmatch(contact_id):
-        return Upserted(status, contact_id)
-    return Upserted(status, None)
+_PASSING = (
+    408,
+    409,
+    425,
+)  # timeout, conflict with another write, too early: they pass by themselves
+_NO_ACCESS = (401, 403, 407)
+_OF_ALL = (402, 405, 406, 410, 421, 426, 451)  # they speak of the account or address, of no contact
+_SOMEBODY_ELSE = "a proxy, a firewall or Cordial's edge answered in its place"
+
+
+def _names_record(body: JsonValue) -> bool:
+    """Whether a 404 speaks of a record, not of the address that we called.
+
+    Cordial's `error` is true of a record (mostly with an `errorKey`) and a sentence of a path.
+    """
+    return isinstance(body, dict) and ("errorKey" in body or body.get("error") is True)
+
+
+def names_path(content: bytes) -> bool:
+    """Whether the body of a 404 says that there is no such path: the address is wrong."""
+    body = _load(content)
+    if not content.strip():
+        return False
+    return not isinstance(body, dict | list) or (
+        isinstance(body, dict) and not _names_record(body) and isinstance(body.get("error"), str)
+    )
+
+
+def _read_success(status: int, content: bytes, body: JsonValue) -> Upserted:
+    """Read a 2xx: done, unless something in it speaks against that."""
+    if isinstance(body, dict):
+        if _speaks_against(body):
+            raise Rejected(_message(body) or "success: false", status, _named(body))
+        contact_id = body.get("cID")
+        if isinstance(contact_id, str) and _CONTACT_ID.fullmatch(contact_id):
+            return Upserted(status, contact_id)
+        return Upserted(status, None)
+    if isinstance(body, list) and any(isinstance(e, dict) and _speaks_against(e) for e in body):
+        raise Rejected(_message(body) or "success: false", status, _named(body))
+    if body is False:
+        raise Rejected("false", status)
+    if body is None and content.lstrip()[:1] in _PAGE_OR_CUT:
+        raise Unavailable(f"HTTP {status} with a body that cannot be read", status)
+    said = "nothing" if not content.strip() else "text that is not Cordial's usual JSON"
+    return Upserted(status, None, f"Cordial answered {status} with {said}; it counts as done")
+
+
+_PAGE_OR_CUT = (b"<", b"{", b"[")  # a page of HTML (a maintenance notice), or JSON cut short
+
+
+def _speaks_against(body: Mapping[str, JsonValue]) -> bool:
+    """Whether a 2xx says, in any of the forms seen, that the contact was not taken."""
+    for key in ("success", "accepted"):
+        if key in body and _is_no(body[key]):
+            return True
+    for key in ("error", "errors", "errorKey", "validationErrors", "fieldErrors"):
+        if body.get(key) and not _is_no(body[key]):
+            return True
+    told = body.get("messages")
+    if isinstance(told, dict) and any(told.get(key) for key in _ERRORS_OF_FIELDS):
+        return True
+    parts = body.get("messagecontacts")  # what Cordial says of each contact of a message
+    return isinstance(parts, list) and any(
+        isinstance(each, dict) and "accepted" in each and _is_no(each["accepted"]) for each in parts
+    )
+
+
+def _is_no(value: JsonValue) -> bool:
+    """Whether a flag says no: false, null, 0, or one of them as text."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("false", "0", "no", "null", "")
+    return not value
 
 
 _CONTACT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # 24 hex digits today
@@ -158,7 +238,7 @@ _CONTACT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")  # 24 hex digits today
 
 def _load(content: bytes) -> JsonValue:
     try:
-        document: JsonValue = from_json(content)
+        document: JsonValue = from_json(content.removeprefix(b"\xef\xbb\xbf"))
     except ValueError:
         return None
     return document
@@ -166,6 +246,8 @@ def _load(content: bytes) -> JsonValue:
 
 def _message(body: JsonValue) -> str | None:
     """Return the text of any of the forms in which errors come, without personal data."""
+    if isinstance(body, list):
+        return _clean("; ".join(dict.fromkeys(_first(_texts(body)))))[:_LONGEST_MESSAGE] or None
     if not isinstance(body, dict):
         return None
     texts = _first(text for key in _MESSAGE_KEYS for text in _texts(body.get(key)))
@@ -188,7 +270,8 @@ def _first(texts: Iterable[str]) -> list[str]:
     return found
 
 
-_MESSAGE_KEYS = ("message", "messages", "validationErrors", "fieldErrors", "errors")
+_ERRORS_OF_FIELDS = ("validationErrors", "fieldErrors")
+_MESSAGE_KEYS = ("message", "messages", *_ERRORS_OF_FIELDS, "errors")
 
 
 def _texts(value: JsonValue, name: str = "") -> Iterator[str]:
@@ -204,19 +287,52 @@ def _texts(value: JsonValue, name: str = "") -> Iterator[str]:
                 yield from _texts(item, "" if key in _MESSAGE_KEYS else key)
 
 
-def _refused_fields(body: JsonValue) -> tuple[str, ...]:
-    return tuple(islice(_named_fields(body), _MOST_FIELDS))
+def _named(body: JsonValue) -> Mapping[str, str]:
+    """Return the names that a refusal holds, each with its words, in the forms that are seen.
+
+    Keys of an object of messages, or what an entry calls `field`: `{"messages": {"first_name":
+    ["too long"]}}`, `{"errors": [{"field": "first_name", "message": "too long"}]}`. A place in the
+    request is taken for the field: `attributes.first_name`, `/first_name`, `colors.0`.
+    """
+    found: dict[str, str] = {}
+    for name, words in islice(_names_in(body, told=isinstance(body, list)), _MOST_FIELDS):
+        text = _clean("; ".join(_first(_texts(words))))[:_LONGEST_MESSAGE]
+        found.setdefault(_field(name[:_LONGEST_NAME]), text)
+    return found
 
 
-def _named_fields(body: JsonValue) -> Iterator[str]:
-    """Yield the fields that a refusal names, wherever its validation errors stand."""
-    if not isinstance(body, dict):
-        return
-    for key, value in body.items():
-        if key in ("validationErrors", "fieldErrors") and isinstance(value, dict):
-            yield from value
-        elif key in _MESSAGE_KEYS:
-            yield from _named_fields(value)
+def _names_in(value: JsonValue, *, told: bool) -> Iterator[tuple[str, JsonValue]]:
+    """Yield names and their words; `told` within what tells of errors."""
+    if isinstance(value, list):
+        for item in value:
+            if isinstance(item, list | dict):
+                yield from _names_in(item, told=told)
+    elif isinstance(value, dict):
+        named = [value[key] for key in _NAMING if isinstance(value.get(key), str)] if told else []
+        if named:
+            words = {key: item for key, item in value.items() if key in _WORDING}
+            yield str(named[0]), words
+            return
+        for key, item in value.items():
+            if key in _MESSAGE_KEYS or (key == "error" and isinstance(item, dict | list)):
+                yield from _names_in(item, told=True)
+            elif told and isinstance(item, str | list | dict):
+                yield key, item
+
+
+_NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", "name")
+_WORDING = ("message", "messages", "error", "errors", "detail", "reason", "description", "msg")
+_LONGEST_NAME = 200
+_BEFORE_FIELD = ("attributes.", "attribute.", "contact.", "body.", "data.")
+_INDEX = re.compile(r"(?:\.\d{1,6}|\[\d{1,6}\]){1,3}\Z")
+
+
+def _field(name: str) -> str:
+    """Return a field's name from a place in the request."""
+    field = _INDEX.sub("", name.strip().lstrip("/").replace("/", "."))
+    for before in _BEFORE_FIELD:
+        field = field.removeprefix(before)
+    return field or name
 
 
 # What looks like an address is not kept: Cordial's messages repeat what they refuse. Each pattern
@@ -260,9 +376,14 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _seconds(value: str, now: float) -> float | None:
-    if value.isascii() and value.isdigit():
+    """Read seconds, whole or not, or a date in any of HTTP's forms; without a zone it is UTC."""
+    if value.isascii() and _NUMBER.fullmatch(value):
         return float(value)
     try:
-        return parsedate_to_datetime(value).timestamp() - now
+        at = parsedate_to_datetime(value)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError):
         return None
+
+
+_NUMBER = re.compile(r"[0-9]{1,100}(?:\.[0-9]{0,30})?")

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
 from functools import partial
 
 import httpx
 
 from app.cordial.account import api_base
 from app.cordial.client import CordialClient
+from app.cordial.errors import CordialError
 from app.egress import STRAIGHT, Routes
 from app.ledger.integrations import StoredIntegration
 from app.rules.integration import Integration
@@ -15,6 +17,18 @@ from app.rules.values import FieldType
 from app.telemetry.metrics import Metrics
 
 _KNOWN_FOR = 300.0  # seconds; after this we see an attribute that somebody created in Cordial
+_ASK_AGAIN = 30.0  # seconds after it did not tell
+_STANDS_FOR = 3600.0  # seconds that it stands for what Cordial does not tell just now
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An account's attributes, and until when (unix seconds) we need not ask, and may not."""
+
+    version: int
+    until: float
+    stands_until: float
+    types: Mapping[str, FieldType]
 
 
 class Accounts:
@@ -38,7 +52,7 @@ class Accounts:
         self._clock = clock
         self._metrics = metrics or Metrics()
         self._clients: dict[str, tuple[int, CordialClient]] = {}
-        self._attributes: dict[str, tuple[int, float, Mapping[str, FieldType]]] = {}
+        self._attributes: dict[str, _Known] = {}
 
     def address(self, account_url: str) -> str:
         """Return the API address of an account.
@@ -87,15 +101,25 @@ class Accounts:
     async def attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
         """Return the account's attributes if unmapped ones may flow, else None.
 
+        What Cordial told within the last hour stands while it does not answer.
+
         Raises:
-            CordialError: Cordial does not say.
+            CordialError: Cordial does not say, and nothing is known.
             BadAccountUrl: see `base`.
         """
         if stored.integration.unmapped != "known":
             return None
-        version, until, known = self._attributes.get(stored.id, (None, 0.0, {}))
-        if version != stored.version or self._clock() >= until:
-            found = await self.client(stored).attributes()
-            known = {each.key: each.type for each in found}
-            self._attributes[stored.id] = (stored.version, self._clock() + _KNOWN_FOR, known)
-        return known
+        known = self._attributes.get(stored.id)
+        now = self._clock()
+        if known is None or known.version != stored.version or now >= known.until:
+            try:
+                found = await self.client(stored).attributes()
+            except CordialError:
+                if known is None or known.version != stored.version or now >= known.stands_until:
+                    raise
+                known = replace(known, until=now + _ASK_AGAIN)
+            else:
+                types = {each.key: each.type for each in found}
+                known = _Known(stored.version, now + _KNOWN_FOR, now + _STANDS_FOR, types)
+            self._attributes[stored.id] = known
+        return known.types

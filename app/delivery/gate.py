@@ -41,8 +41,8 @@ def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:
     return Gate(GateState.CLOSED, reason, since, until, failures)
 
 
-def rate_limited(gate: Gate, *, retry_after: float | None, now: float) -> Gate:
-    """Cordial answered 429: hold for as long as it says, or for a time that doubles."""
+def rate_limited(gate: Gate, *, reason: str, retry_after: float | None, now: float) -> Gate:
+    """Cordial asks us to wait (429, 503): for as long as it says, or for a time that doubles."""
     if retry_after is None and gate.state is GateState.HELD:
         return gate  # another answer of the same burst has begun the wait
     failures = gate.failures + (retry_after is None)
@@ -50,7 +50,7 @@ def rate_limited(gate: Gate, *, retry_after: float | None, now: float) -> Gate:
     held = gate.state is GateState.HELD
     until = max(now + wait, (gate.until or 0.0) if held else 0.0)
     since = gate.since if held else now
-    return Gate(GateState.HELD, "Cordial answered 429, too many requests", since, until, failures)
+    return Gate(GateState.HELD, reason, since, until, failures)
 
 
 def refused(gate: Gate, *, reason: str, now: float) -> Gate:

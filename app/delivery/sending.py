@@ -6,9 +6,11 @@ for everything that still waits.
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+
+from pydantic import JsonValue
 
 from app.cordial.account import BadAccountUrl
 from app.cordial.client import QUICK_TRIES
@@ -24,17 +26,23 @@ from app.delivery import gate
 from app.delivery.accounts import Accounts
 from app.delivery.schedule import DELAYS, next_delay
 from app.jebbit.submission import Submission, read
-from app.ledger.claims import Attempt, Claim, Settlement
+from app.ledger.claims import ACCESS_REFUSED, Attempt, Claim, Settlement
 from app.ledger.integrations import Gate, StoredIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.vault import Pseudonyms
-from app.rules.contact import Identity, identify, without_fields
+from app.rules.contact import Identity, identify
+from app.rules.integration import Integration
 from app.rules.jurisdictions import Jurisdictions
 from app.rules.mapping import PlanWarning
+from app.rules.partial import Channels, Reduced, Refusal, without_refused
 from app.rules.plan import Evidence, Skip, plan
 from app.rules.policy import Refusals
+from app.rules.values import FieldType
 
 Turn = Callable[[Gate], Gate]
+
+MOST_REFUSALS = 3  # of access to one submission, while others pass
+_MOST_REDUCED = 4  # times that one contact is sent with less
 
 
 class LeaseLost(Exception):
@@ -43,12 +51,17 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a claim; `turn` is how it changes the integration's gate, if it does."""
+    """What became of a claim; `turn` is how it changes the integration's gate, if it does.
+
+    `refused_access` where Cordial itself refused access: ask `refused_again` whether it refuses
+    this submission alone.
+    """
 
     settlement: Settlement
     turn: Turn | None = None
     cause: str | None = None  # for the log: why it was not delivered
     http_status: int | None = None  # for the log: of an answer that spends no attempt
+    refused_access: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,31 @@ class _Sent:
     upserted: Upserted
     warnings: Sequence[PlanWarning]
     evidence: Evidence
+
+
+class _LookUpFailed(Exception):
+    """Cordial did not tell what the plan needs to know; of the contact it has said nothing."""
+
+    def __init__(self, cause: CordialError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+
+
+@dataclass(slots=True)
+class _Try:
+    """One submission's requests: those that were refused, and when the next one began."""
+
+    clock: Callable[[], float]
+    at: float = 0.0
+    started: float = 0.0
+    refused: list[Attempt] = field(default_factory=list)
+
+    def begin(self) -> None:
+        self.at, self.started = self.clock(), time.perf_counter()
+
+    def attempt(self, http_status: int | None, outcome: str, error: str | None = None) -> Attempt:
+        ms = (time.perf_counter() - self.started) * 1000
+        return Attempt(self.at, ms, http_status, outcome, error)
 
 
 class Sender:
@@ -104,11 +142,16 @@ class Sender:
         if rekeyed := self._rekeyed(claim, identity):
             moved = Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed)
             return Outcome(moved, cause="rekeyed")
-        at, clock = self._clock(), time.perf_counter()
+        this = _Try(self._clock)
+        this.begin()
         try:
-            sent = await self._plan_and_upsert(claim, submission, identity, stored, before_try)
+            sent = await self._plan_and_upsert(
+                claim, submission, identity, stored, this, before_try
+            )
+        except _LookUpFailed as failure:
+            return self._wait_for_look_up(claim, failure.cause)
         except (CordialError, BadAccountUrl) as error:
-            outcome = self._judge(claim, error, at, (time.perf_counter() - clock) * 1000)
+            outcome = self._judge(claim, error, this)
             return replace(outcome, http_status=getattr(error, "http_status", None))
         said = sent.evidence.refusals  # as read now: labels may have been added since receipt
         refused = self._pseudonyms.refused(
@@ -117,11 +160,11 @@ class Sender:
         if isinstance(sent, Skip):
             skipped = SubmissionStatus.SKIPPED
             return Outcome(Settlement(claim, skipped, reason=sent.reason, refused=refused))
-        ms = (time.perf_counter() - clock) * 1000
         settlement = Settlement(
             claim,
             SubmissionStatus.DELIVERED,
-            attempt=Attempt(at, ms, sent.upserted.http_status, "delivered"),
+            attempt=this.attempt(sent.upserted.http_status, "delivered"),
+            unspent=this.refused,
             warnings=[warning.as_json() for warning in sent.warnings],
             cordial_contact_id=sent.upserted.contact_id,
             refused=refused,
@@ -140,6 +183,7 @@ class Sender:
         submission: Submission,
         identity: Identity,
         stored: StoredIntegration,
+        this: _Try,
         before_try: Callable[[], None],
     ) -> Skip | _Sent:
         decided = plan(
@@ -152,48 +196,112 @@ class Sender:
             stale=_is_stale(claim),
             refusals=Refusals(claim.email_refused_at, claim.sms_refused_at),
             jurisdictions=self._jurisdictions,
-            account_attributes=await self._accounts.attributes(stored),
+            account_attributes=await self._attributes(stored),
         )
         if isinstance(decided, Skip):
             return decided
         client = self._accounts.client(stored)
         tries = 1 if claim.probe else QUICK_TRIES
-        try:
-            upserted = await client.upsert(decided.body, tries=tries, before_try=before_try)
-            return _Sent(upserted, decided.warnings, decided.evidence)
-        except Rejected as error:
-            drop = stored.integration.cordial.on_rejected_field == "drop"
-            reduced = without_fields(decided.body, error.fields) if drop else None
-            if reduced is None or error.http_status != 422:
-                raise
-            # Cordial refuses a whole contact for one field: send it once more without that field.
-            upserted = await client.upsert(reduced, tries=tries, before_try=before_try)
-            dropped = [_dropped(field) for field in decided.body if field not in reduced]
-            return _Sent(upserted, [*decided.warnings, *dropped], decided.evidence)
+        body, warnings = decided.body, [*decided.warnings]
+        while True:
+            this.begin()
+            try:
+                upserted = await client.upsert(body, tries=tries, before_try=before_try)
+            except Rejected as error:
+                # Cordial refuses a whole contact for one part of it: send it without that part.
+                reduced = _reduced(body, error, stored.integration)
+                if reduced is None or len(this.refused) == _MOST_REDUCED:
+                    raise
+                this.refused.append(this.attempt(error.http_status, "rejected", error.message))
+                body = reduced.body
+                warnings += reduced.warnings
+                continue
+            if upserted.doubt:
+                warnings.append(_unclear(upserted.doubt))
+            return _Sent(upserted, warnings, decided.evidence)
 
-    def _judge(
-        self, claim: Claim, error: CordialError | BadAccountUrl, at: float, ms: float
-    ) -> Outcome:
+    async def _attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
+        try:
+            return await self._accounts.attributes(stored)
+        except CordialError as error:
+            raise _LookUpFailed(error) from None
+
+    def _wait_for_look_up(self, claim: Claim, error: CordialError) -> Outcome:
+        """Let everything wait until Cordial tells what we asked; no attempt is spent."""
+        now = self._clock()
+        reason = f"Cordial does not tell the account's attributes. {error}"
+        turn: Turn
+        match error:
+            case RateLimited():
+                turn = _held(error, now)
+            case AccessRefused():
+                turn = partial(gate.refused, reason=reason, now=now)
+            case _:
+                turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
+        waits = Settlement(claim, SubmissionStatus.PENDING, due_at=now + self._delays[0])
+        return Outcome(waits, turn, "look_up_failed", error.http_status)
+
+    def _judge(self, claim: Claim, error: CordialError | BadAccountUrl, this: _Try) -> Outcome:
         """Decide what follows a failed send: wait, block, give up or try again."""
         now, reason = self._clock(), str(error)
         cause = error_class(error) if isinstance(error, CordialError) else "bad_account_url"
+        waits = Settlement(claim, SubmissionStatus.PENDING, unspent=this.refused)
         match error:
-            case AccessRefused() | BadAccountUrl():
+            case BadAccountUrl():
                 turn: Turn = partial(gate.refused, reason=reason, now=now)
-                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn, cause)
+                return Outcome(waits, turn, cause)
+            case AccessRefused():
+                turn = partial(gate.refused, reason=reason, now=now)
+                attempt = this.attempt(error.http_status, ACCESS_REFUSED, reason)
+                on_record = replace(waits, unspent=[*this.refused, attempt])
+                return Outcome(on_record, turn, cause, refused_access=error.http_status is not None)
             case RateLimited():
-                turn = partial(gate.rate_limited, retry_after=error.retry_after, now=now)
-                return Outcome(Settlement(claim, SubmissionStatus.PENDING), turn, cause)
+                return Outcome(waits, _held(error, now), cause)
             case Rejected():
-                attempt = Attempt(at, ms, error.http_status, "rejected", reason)
-                dead = Settlement(
-                    claim, SubmissionStatus.DEAD, reason=DeadReason.REJECTED, attempt=attempt
+                dead = self._dead(
+                    claim,
+                    DeadReason.REJECTED,
+                    this.attempt(error.http_status, "rejected", reason),
+                    this,
                 )
                 return Outcome(dead, gate.succeeded, cause)  # Cordial answers; the gate opens
             case _:
-                attempt = Attempt(at, ms, error.http_status, "unavailable", reason)
+                attempt = this.attempt(error.http_status, "unavailable", reason)
                 turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
-                return Outcome(self._retry(claim, attempt, now), turn, cause)
+                retry = replace(self._retry(claim, attempt, now), unspent=this.refused)
+                return Outcome(retry, turn, cause)
+
+    def _dead(self, claim: Claim, reason: DeadReason, attempt: Attempt, this: _Try) -> Settlement:
+        dead = SubmissionStatus.DEAD
+        return Settlement(claim, dead, reason=reason, attempt=attempt, unspent=this.refused)
+
+    def refused_again(self, outcome: Outcome, times: int) -> Outcome:
+        """Judge anew a refusal of access, where Cordial took others since this one's first refusal.
+
+        A firewall or a fault at Cordial may refuse one submission for what it holds, while key,
+        address and permission are right. Such a one holds up nobody: it is tried again by itself,
+        and given up with the third refusal.
+
+        Args:
+            outcome: as `send` returned it.
+            times: how often before, see `passed_by`.
+        """
+        settlement = outcome.settlement
+        if times == 0:
+            return outcome
+        *before, refusal = settlement.unspent
+        if times + 1 >= MOST_REFUSALS:
+            told = f"{refusal.error} Cordial took others meanwhile, so it refuses this one alone."
+            dead = replace(
+                settlement,
+                status=SubmissionStatus.DEAD,
+                reason=DeadReason.REJECTED,
+                attempt=replace(refusal, error=told),
+                unspent=before,
+            )
+            return replace(outcome, settlement=dead, turn=None)
+        due_at = self._clock() + self._delays[min(times, len(self._delays)) - 1]
+        return replace(outcome, settlement=replace(settlement, due_at=due_at), turn=None)
 
     def failed(self, claim: Claim, error: str) -> Outcome:
         """Return the outcome of a send that our own defect ended: another try, in the end dead."""
@@ -225,11 +333,25 @@ def _is_stale(claim: Claim) -> bool:
     return claim.occurred_at < claim.delivered_occurred_at
 
 
-def _dropped(field: str) -> PlanWarning:
-    return PlanWarning(
-        code="field_rejected",
-        attribute=None,
-        field=field,
-        detail=f"Cordial does not take {field}; the contact was sent without it. Create the "
-        "attribute or list in Cordial, or mend the mapping, then replay.",
+def _reduced(body: Mapping[str, JsonValue], error: Rejected, of: Integration) -> Reduced | None:
+    """Return what of a refused contact can be sent once more; None where it stays refused."""
+    if error.http_status != 422:
+        return None
+    return without_refused(
+        body,
+        Refusal(error.fields, error.message),
+        Channels(of.cordial.email_channel, of.sms.channel),
+        fields=of.cordial.on_rejected_field == "drop",
     )
+
+
+def _held(error: RateLimited, now: float) -> Turn:
+    """Return how the gate turns where Cordial asks us to wait."""
+    told = "too many requests" if error.http_status == 429 else error.message
+    reason = f"Cordial answered {error.http_status}, {told}"
+    return partial(gate.rate_limited, reason=reason, retry_after=error.retry_after, now=now)
+
+
+def _unclear(doubt: str) -> PlanWarning:
+    detail = f"{doubt}. If it matters, look the contact up in Cordial."
+    return PlanWarning(code="answer_unclear", attribute=None, field=None, detail=detail)

@@ -13,13 +13,14 @@ from functools import partial
 import structlog
 
 from app.delivery import gate
-from app.delivery.sending import LeaseLost, Outcome, Sender, Turn
+from app.delivery.sending import MOST_REFUSALS, LeaseLost, Outcome, Sender, Turn
 from app.ledger.audit import prune_audit
 from app.ledger.claims import (
     LEASE_SECONDS,
     Claim,
     Settlement,
     claim,
+    passed_by,
     renew,
     settle,
 )
@@ -262,6 +263,9 @@ class Worker:
         try:
             stored = await self._integration(each)
             outcome = await self._sender.send(each, stored, before_try)
+            if outcome.refused_access:
+                times = await passed_by(self._database, each, MOST_REFUSALS - 1)
+                outcome = self._sender.refused_again(outcome, times)
         except _LEFT:
             raise
         except Exception as error:  # our own defect must neither stop the others nor lose this one

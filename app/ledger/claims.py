@@ -46,6 +46,9 @@ from app.ledger.transaction import Transaction, among
 
 LEASE_SECONDS = 60.0
 
+ACCESS_REFUSED = "access_refused"
+"""The outcome of a request to which Cordial refused access: it spends no attempt."""
+
 Token = tuple[str, int]
 """Identifies a claim: a process may claim again what it held before."""
 
@@ -118,7 +121,8 @@ class Settlement:
     """What became of a claim.
 
     `status` is pending if the submission stays for another try: at `due_at`, or at once. `attempt`
-    is None if none was spent. `rekeyed` holds the keys (contact, phone) of another contact that the
+    is None if none was spent; `unspent` are requests before it, or instead of it, that are only put
+    on record. `rekeyed` holds the keys (contact, phone) of another contact that the
     submission now belongs to. `wiped`: do not keep the payload. `refused` tells when the submission
     says no (unix seconds), by the key of the address.
     """
@@ -128,6 +132,7 @@ class Settlement:
     due_at: float | None = None
     reason: str | None = None
     attempt: Attempt | None = None
+    unspent: Sequence[Attempt] = ()
     warnings: Sequence[Mapping[str, Any]] = ()
     cordial_contact_id: str | None = None
     rekeyed: tuple[str, str | None] | None = None
@@ -315,9 +320,11 @@ _IDLE = (
 async def _lease(
     transaction: Transaction, integration: _Due, now: float, until: float, share: int
 ) -> list[Claim]:
-    most = 1 if integration.probes else share
     of = integration.id
-    keys = [row[0] for row in await transaction.rows(_DUE_CONTACTS, of=of, now=now, share=most)]
+    share = _PROBE_AMONG if integration.probes else share
+    keys = [row[0] for row in await transaction.rows(_DUE_CONTACTS, of=of, now=now, share=share)]
+    if integration.probes and keys:
+        keys = [await _probe_of(transaction, of, keys)]
     if not keys:
         return []
     lease = secrets.token_hex(8)
@@ -332,6 +339,31 @@ async def _lease(
     rows = await transaction.rows(_CLAIMED, seqs=[seq for seq in firsts if seq is not None])
     claims = [_claim(row, firsts[row[0]], integration, lease, until) for row in rows]
     return sorted(claims, key=lambda each: each.seq)
+
+
+_PROBE_AMONG = 50  # contacts that are due
+_REFUSED_BEFORE = (
+    select(attempts.c.submission_seq)
+    .where(among(attempts.c.submission_seq, "seqs"), attempts.c.outcome == ACCESS_REFUSED)
+    .distinct()
+)
+
+
+async def _probe_of(transaction: Transaction, integration_id: str, keys: Sequence[str]) -> str:
+    """Choose the contact to probe with: not one that was refused before, if there is another.
+
+    A firewall may refuse a single submission for what it holds. It must not be the only one to tell
+    whether the account takes contacts.
+    """
+    rows = await transaction.rows(_FIRST_PENDING, of=integration_id, keys=keys)
+    firsts = {key: seq for seq, key, *_ in rows if seq is not None}
+    if not firsts:
+        return keys[0]
+    refused = {
+        row[0] for row in await transaction.rows(_REFUSED_BEFORE, seqs=list(firsts.values()))
+    }
+    waiting = [key for key in keys if key in firsts]
+    return next((key for key in waiting if firsts[key] not in refused), waiting[0])
 
 
 def _claim(
@@ -458,17 +490,56 @@ async def _record_attempts(
     rows = [
         (
             each.claim.seq,
-            each.attempt.at,
-            each.attempt.ms,
-            each.attempt.http_status,
-            each.attempt.outcome,
-            each.attempt.error if each.claim.token in held else None,
+            attempt.at,
+            attempt.ms,
+            attempt.http_status,
+            attempt.outcome,
+            attempt.error if each.claim.token in held else None,
         )
         for each in settlements
-        if each.attempt is not None
+        for attempt in (*each.unspent, each.attempt)
+        if attempt is not None
     ]
     if rows:
         await transaction.each(_ADD_ATTEMPTS, _OF_ATTEMPT, rows)
+
+
+_ACCESS_REFUSALS = (
+    select(attempts.c.id)
+    .where(attempts.c.submission_seq == bindparam("row"), attempts.c.outcome == ACCESS_REFUSED)
+    .order_by(attempts.c.id.desc())
+    .limit(bindparam("most"))
+)
+_DELIVERED_SINCE = (
+    select(attempts.c.id)
+    .join(submissions, submissions.c.seq == attempts.c.submission_seq)
+    .where(
+        attempts.c.id > bindparam("since"),
+        attempts.c.outcome == "delivered",
+        submissions.c.integration_id == _OF,
+    )
+    .order_by(attempts.c.id)
+    .limit(1)
+)
+
+
+async def passed_by(database: Database, claim: Claim, most: int) -> int:
+    """Count how often Cordial refused access to a submission, where it took others since.
+
+    At most the last `most` refusals count; 0 if it took no other submission of the integration
+    since the first of them. One that it took shows that key, address and permission are right, so
+    that the refusal is of what this submission holds.
+    """
+
+    async def count(transaction: Transaction) -> int:
+        refused = await transaction.rows(_ACCESS_REFUSALS, row=claim.seq, most=most)
+        if not refused:
+            return 0
+        first = refused[-1][0]
+        passed = await transaction.rows(_DELIVERED_SINCE, since=first, of=claim.integration_id)
+        return len(refused) if passed else 0
+
+    return await database.transact(count)
 
 
 _WRITE_OUTCOME = (

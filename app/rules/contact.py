@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from app.jebbit.submission import Attribute, Submission
 from app.rules.integration import Integration, JebbitSource, Sms
-from app.rules.mapping import RESERVED_FIELDS, PlanWarning
+from app.rules.mapping import PlanWarning
 from app.rules.policy import Status, is_believed, read_countries
 from app.rules.usual_addresses import usual_email, usual_phone
 
@@ -196,24 +196,6 @@ def contact_body(
     if cordial.identify_by:
         body["identifyBy"] = list[JsonValue](cordial.identify_by)
     return body
-
-
-def without_fields(
-    body: Mapping[str, JsonValue], fields: Sequence[str]
-) -> dict[str, JsonValue] | None:
-    """Return a body without the fields that Cordial refused.
-
-    A geo attribute goes with all its parts. None where there is nothing to leave out, or where a
-    refused one is no field of ours (an address, a status): the rest would not be taken either.
-    """
-    refused = set(fields)
-    dropped = {
-        key for key in body if key not in RESERVED_FIELDS and {key, key.partition(".")[0]} & refused
-    }
-    named = dropped | {key.partition(".")[0] for key in dropped}
-    if not refused or refused - named:
-        return None
-    return {key: value for key, value in body.items() if key not in dropped}
 
 
 def _email_channel(address: str, status: Status | None) -> dict[str, JsonValue]:

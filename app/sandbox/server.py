@@ -13,7 +13,7 @@ from app.sandbox import control
 from app.sandbox.account import Account, default_account
 from app.sandbox.calls import Call, email_in, read_call, with_body
 from app.sandbox.endpoints import answer
-from app.sandbox.faults import Fault, answer_in_place, drop_connection, linger
+from app.sandbox.faults import Fault, answer_after, answer_in_place, drop_connection, linger
 from app.sandbox.state import Sandbox
 from app.sandbox.switches import Switches
 
@@ -55,7 +55,7 @@ class Cordial:
         call = with_body(call, await Request(scope, receive).body())
         entry.body = call.body
         entry.email = email_in(call.body, sandbox.account.email_channels)
-        fault = sandbox.next_fault(entry.email)
+        fault = sandbox.next_fault(entry.email, call.path, call.body)
         entry.fault = fault.kind if fault else None
         if fault and fault.kind == "slow":
             entry.left = await linger(fault.seconds, receive, sandbox.clock)
@@ -72,4 +72,7 @@ class Cordial:
 
 
 def _answer(sandbox: Sandbox, call: Call, fault: Fault | None) -> Response:
-    return (fault and answer_in_place(fault)) or answer(sandbox, call)
+    if fault and (instead := answer_in_place(fault)):
+        return instead
+    given = answer(sandbox, call)
+    return (fault and given.status_code < 300 and answer_after(fault)) or given

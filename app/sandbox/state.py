@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from pydantic import JsonValue
+
 from app.sandbox.account import Account
 from app.sandbox.contacts import Contacts
 from app.sandbox.faults import Fault, take_fault
@@ -68,6 +70,6 @@ class Sandbox:
         """The clock's time, in UTC."""
         return datetime.fromtimestamp(self.clock(), UTC)
 
-    def next_fault(self, email: str | None) -> Fault | None:
-        """Take the first fault that hits a request with this address in its body, if any."""
-        return take_fault(self.faults, email, self.random)
+    def next_fault(self, email: str | None, path: str, body: JsonValue) -> Fault | None:
+        """Take the first fault that hits a request with this email, path and body, if any."""
+        return take_fault(self.faults, email, path, body, self.random)

@@ -57,6 +57,10 @@ def refusal(status, body=None, headers=None, kind=CordialError):
         ({"success": True, "cID": "ann@example.com"}, None),
         ({"success": True, "error": False, "errors": []}, None),
         ({"success": True, "error": None, "errors": {}}, None),
+        ({"success": True, "error": "false", "accepted": "true"}, None),
+        ({"success": True, "messages": "contact created"}, None),
+        ({"success": True, "messages": {"validationErrors": []}}, None),
+        ({"messagecontacts": [{"accepted": True}]}, None),
     ],
 )
 def test_success_keeps_the_contact_id_where_there_is_one(status, body, contact_id):
@@ -78,12 +82,17 @@ def test_success_keeps_the_contact_id_where_there_is_one(status, body, contact_i
         (200, {"errors": {"age": ["is no number"]}}, Rejected, "age: is no number"),
         (200, {"error": True, "messages": "bad"}, Rejected, "bad"),
         (200, {"error": "an error has occurred"}, Rejected, "an error has occurred"),
-        # 2xx that cannot be read
-        (200, b"", Unavailable, "HTTP 200 with a body that is no JSON object"),
-        (200, HTML, Unavailable, "HTTP 200 with a body that is no JSON object"),
-        (200, [], Unavailable, "HTTP 200 with a body that is no JSON object"),
-        (200, None, Unavailable, "HTTP 200 with a body that is no JSON object"),
-        (201, "done", Unavailable, "HTTP 201 with a body that is no JSON object"),
+        *((200, {"success": no}, Rejected, "success: false") for no in ("false", "No", 0, None)),
+        (201, {"accepted": "false"}, Rejected, "success: false"),
+        (200, {"messages": {"validationErrors": {"age": ["bad"]}}}, Rejected, "age: bad"),
+        (200, {"fieldErrors": {"age": "bad"}}, Rejected, "age: bad"),
+        (200, {"errorKey": "GENERIC_ERROR_KEY"}, Rejected, "GENERIC_ERROR_KEY"),
+        (200, {"messagecontacts": [{"accepted": True}, {"accepted": False}]}, Rejected, "success"),
+        (200, [{"error": True, "message": "bad"}], Rejected, "bad"),
+        (200, False, Rejected, "false"),
+        # 2xx that cannot be read: a page, or JSON cut short
+        (200, HTML, Unavailable, "HTTP 200 with a body that cannot be read"),
+        (201, b'{"success": tr', Unavailable, "HTTP 201 with a body that cannot be read"),
         # access: the causes are checked below
         (401, {"error": "Access Denied: Authentication Failure"}, AccessRefused, "Access Denied"),
         (403, {"error": "Access Denied"}, AccessRefused, "Access Denied"),
@@ -112,8 +121,18 @@ def test_success_keeps_the_contact_id_where_there_is_one(status, body, contact_i
         (400, {"error": True, "message": "The body is not JSON"}, Rejected, "The body is not JSON"),
         (415, {"errorKey": "UNSUPPORTED_MEDIA_TYPE"}, Rejected, "UNSUPPORTED_MEDIA_TYPE"),
         (422, {"errorKey": "GENERIC_ERROR_KEY", "messages": "bad tz"}, Rejected, "bad tz"),
-        (422, b"", Rejected, "HTTP 422"),
-        (413, HTML, Rejected, "HTTP 413"),
+        (422, {}, Rejected, "HTTP 422"),
+        (404, {"error": True, "message": "no such list"}, Rejected, "no such list"),
+        (413, {"message": "too large"}, Rejected, "too large"),
+        # of the account or the address, not of this contact
+        *((each, {"message": "no"}, AccessRefused, "no") for each in (402, 405, 410, 451)),
+        (407, HTML, AccessRefused, "HTTP 407"),
+        # somebody else's words: a proxy, a firewall, the edge
+        *(
+            (status, body, Unavailable, f"HTTP {status}, not in Cordial's words")
+            for status in (400, 402, 405, 406, 410, 411, 413, 414, 415, 421, 422, 431, 451)
+            for body in (b"", HTML, b"blocked", "blocked", None, 7)
+        ),
         # what passes by itself
         (408, b"", Unavailable, "HTTP 408"),
         (409, {"error": True, "message": "locked"}, Unavailable, "locked"),
@@ -189,11 +208,15 @@ def test_each_kind_of_error_has_a_word_for_metrics_and_logs(error, word):
         ({"message": None, "messages": 5, "errors": True}, "HTTP 422"),
         ({}, "HTTP 422"),
         ([], "HTTP 422"),
+        ([{"message": "one"}, "two"], "one; two"),
     ],
 )
 def test_the_text_is_found_in_every_form_of_error(body, message):
     """Strings, lists, objects and nests of them are read alike; repeats are told once."""
     assert refusal(422, body, kind=Rejected).message == message
+
+
+NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", "name")
 
 
 @pytest.mark.parametrize(
@@ -207,15 +230,47 @@ def test_the_text_is_found_in_every_form_of_error(body, message):
         ({"validationErrors": {"a": "x"}}, ["a"]),
         ({"fieldErrors": {"home.city": ["x"]}}, ["home.city"]),
         ({"errors": {"validationErrors": {"a": ["x"]}}}, ["a"]),
-        ({"messages": {"a": ["x"]}}, []),
+        ({"messages": {"a": ["x"]}}, ["a"]),
+        ({"message": {"a": "x"}}, ["a"]),
+        ({"errors": {"a": ["x"], "b": {"message": "y"}}}, ["a", "b"]),
+        ({"error": {"a": ["x"]}}, ["a"]),
+        *(({"errors": [{key: "a", "message": "x"}]}, ["a"]) for key in NAMING),
+        ([{"field": "a", "message": "x"}], ["a"]),
+        ({"errors": [{"field": "/attributes/a"}, {"path": "b.0"}]}, ["a", "b"]),
+        (
+            {"validationErrors": {"attributes.a": ["x"], "contact.home.city": ["x"]}},
+            ["a", "home.city"],
+        ),
+        ({"validationErrors": {"colors.0": ["x"], "colors[12]": ["x"]}}, ["colors"]),
+        ({"messages": {"channels.sms.address": ["x"]}}, ["channels.sms.address"]),
         ({"messages": "a is not known"}, []),
         ({"validationErrors": ["a"]}, []),
+        ({"messages": {"message": "x", "code": 7}}, []),
         ([], []),
     ],
 )
 def test_the_refused_fields_are_named(body, fields):
-    """What stands under validationErrors or fieldErrors can be left out of a second try."""
+    """In whichever form a refusal names fields, they can be left out of a second try."""
     assert list(refusal(422, body, kind=Rejected).fields) == fields
+
+
+def test_each_field_keeps_its_words():
+    """What Cordial says of a field is told beside the field, without anybody's address."""
+    body = {"messages": {"validationErrors": {"a": ["too long"], "b": ["ann@mail.example", "no"]}}}
+    assert refusal(422, body, kind=Rejected).fields == {"a": "too long", "b": "[address]; no"}
+
+
+@pytest.mark.parametrize("body", [b"", b"  ", b"OK", "done", [], {}, None, True, 17])
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_a_success_that_says_nothing_against_it_is_one(status, body):
+    """Cordial may answer with less than usual; then a warning says so."""
+    found = read(status, body)
+    assert found.contact_id is None
+    assert (found.doubt is None) == (body == {})
+
+
+def test_a_byte_order_mark_is_not_in_the_way():
+    assert read(200, b"\xef\xbb\xbf" + json.dumps({"cID": CID}).encode()) == Upserted(200, CID)
 
 
 # --- Waiting ------------------------------------------------------------------------------------
@@ -231,6 +286,23 @@ def at(seconds):
         ({"Retry-After": "7"}, 7.0),
         ({"retry-after": " 7 "}, 7.0),
         ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "30.0"}, 30.0),
+        ({"Retry-After": "2.5"}, 2.5),
+        ({"Retry-After": at(90).replace("GMT", "-0000")}, 90.0),
+        (
+            {"Retry-After": datetime.fromtimestamp(NOW + 90, UTC).strftime("%a %b %e %H:%M:%S %Y")},
+            90.0,
+        ),
+        (
+            {
+                "Retry-After": datetime.fromtimestamp(NOW + 90, UTC).strftime(
+                    "%A, %d-%b-%y %H:%M:%S GMT"
+                )
+            },
+            90.0,
+        ),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "1e3"}, None),
         ({"Retry-After": at(90)}, 90.0),
         ({"Retry-After": at(-90)}, 0.0),
         ({"Retry-After": "86400"}, 3600.0),
@@ -248,6 +320,12 @@ def at(seconds):
 def test_a_429_says_how_long_to_wait(headers, seconds):
     """Retry-After in seconds or as a date, else the reset; from 0 s to an hour."""
     assert refusal(429, {}, headers, kind=RateLimited).retry_after == seconds
+
+
+def test_a_503_that_says_how_long_is_waited_for():
+    """As a 429; without the header it is an outage like the others."""
+    assert refusal(503, b"", {"Retry-After": "120"}, kind=RateLimited).retry_after == 120.0
+    assert refusal(503, HTML, {"Retry-After": "soon"}, kind=Unavailable)
 
 
 # --- Privacy ------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_a_failed_probe_of_a_blocked_gate_waits_on():
 @pytest.mark.parametrize(("said", "held"), [(0, 1), (0.2, 1), (1, 1), (7, 7), (3600, 3600)])
 def test_429_holds_for_as_long_as_cordial_says(said, held):
     """At least a second, so that a 0 is no hammering; the failures before stay, it is none."""
-    gate = rate_limited(Gate(failures=3), retry_after=said, now=NOW)
+    gate = rate_limited(Gate(failures=3), reason="429", retry_after=said, now=NOW)
     assert (gate.state, gate.since, gate.until, gate.failures) == (HELD, NOW, NOW + held, 3)
     assert "429" in gate.reason
 
@@ -85,7 +85,7 @@ def test_429_without_a_time_doubles():
     """5 s, 10 s, ... 5 min, each after the wait before is over and the next 429 came."""
     failures, waits = 0, []
     for _ in range(8):
-        gate = rate_limited(Gate(failures=failures), retry_after=None, now=NOW)
+        gate = rate_limited(Gate(failures=failures), reason="429", retry_after=None, now=NOW)
         waits.append(gate.until - NOW)
         failures = gate.failures
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300]
@@ -93,23 +93,25 @@ def test_429_without_a_time_doubles():
 
 def test_a_burst_of_429_counts_once():
     """Fifty answers to fifty requests under way say one thing."""
-    gate = rate_limited(Gate(), retry_after=None, now=NOW)
-    assert rate_limited(gate, retry_after=None, now=NOW + 0.1) == gate
+    gate = rate_limited(Gate(), reason="429", retry_after=None, now=NOW)
+    assert rate_limited(gate, reason="429", retry_after=None, now=NOW + 0.1) == gate
 
 
 @pytest.mark.parametrize(("seconds", "until"), [(2, 9), (30, 31)])
 def test_the_longest_wait_of_a_burst_holds(seconds, until):
     """Whatever order the answers came in."""
-    gate = rate_limited(Gate(), retry_after=9, now=NOW)
-    gate = rate_limited(gate, retry_after=seconds, now=NOW + 1)
+    gate = rate_limited(Gate(), reason="429", retry_after=9, now=NOW)
+    gate = rate_limited(gate, reason="429", retry_after=seconds, now=NOW + 1)
     assert (gate.until, gate.since) == (NOW + until, NOW)
 
 
 @pytest.mark.parametrize("state", [CLOSED, BLOCKED])
 def test_a_429_takes_the_place_of_what_shut_the_gate_before(state):
     """Cordial answers again, and says when: not the longer wait of before, nor its beginning."""
-    gate = rate_limited(shut(state, until=NOW + 300), retry_after=7, now=NOW + 2)
-    assert gate == Gate(HELD, "Cordial answered 429, too many requests", NOW + 2, NOW + 9, 5)
+    gate = rate_limited(
+        shut(state, until=NOW + 300), reason="Cordial answered 429", retry_after=7, now=NOW + 2
+    )
+    assert gate == Gate(HELD, "Cordial answered 429", NOW + 2, NOW + 9, 5)
 
 
 @pytest.mark.parametrize("state", [CLOSED, BLOCKED])

@@ -16,7 +16,7 @@ _NOT_TAKEN = {
     "server_error",
     "html_502",
     "success_false",
-    "empty_body",
+    "cut_body",
     "unauthorized",
     "forbidden",
     "not_found",

@@ -24,9 +24,18 @@ from tests.waiting import wait_for
         ({"kind": "server_error"}, 500, {}, '{"error":"an error has occurred"}'),
         ({"kind": "html_502"}, 502, {}, "<html>"),
         ({"kind": "success_false"}, 200, {}, '{"success":false,"message"'),
-        ({"kind": "empty_body"}, 200, {}, ""),
+        ({"kind": "cut_body"}, 200, {}, '{"success": tr'),
         ({"kind": "unauthorized"}, 401, {}, '{"error":"Access Denied'),
         ({"kind": "forbidden"}, 403, {}, '{"error":"Access Denied'),
+        ({"kind": "html_403"}, 403, {}, "<html>"),
+        ({"kind": "answer", "answer": {"status": 451, "text": "no"}}, 451, {}, "no"),
+        ({"kind": "answer", "answer": {"status": 422, "body": {"a": 1}}}, 422, {}, '{"a": 1}'),
+        (
+            {"kind": "answer", "answer": {"status": 503, "headers": {"Retry-After": "9"}}},
+            503,
+            {"retry-after": "9"},
+            "null",
+        ),
         ({"kind": "not_found"}, 404, {}, "is not found."),
     ],
 )
@@ -44,6 +53,30 @@ async def test_a_fault_answers_in_cordials_place(cordial, sandbox, fault, status
     assert (await post(cordial)).status_code == 201
     requests = (await cordial.get("/_sandbox/journal")).json()["requests"]
     assert [one["fault"] for one in requests] == [fault["kind"], None]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "text"),
+    [
+        ({"kind": "empty_body"}, 200, ""),
+        ({"kind": "no_content"}, 204, ""),
+        ({"kind": "text_body"}, 200, "OK"),
+        ({"kind": "answer", "answer": {"status": 202, "text": "yes", "written": True}}, 202, "yes"),
+    ],
+)
+async def test_some_answers_come_after_the_write(cordial, sandbox, fault, status, text):
+    """Cordial has the contact, and says so in a form of its own."""
+    await cordial.put("/_sandbox/faults", json={"faults": [{**fault, "times": 1}]})
+    answer = await post(cordial)
+    assert (answer.status_code, answer.text) == (status, text)
+    assert len(sandbox.contacts) == 1
+
+
+async def test_a_fault_can_be_for_what_a_body_holds(cordial, sandbox):
+    """As a firewall's is."""
+    sandbox.faults.append(Fault(kind="html_403", holding="<script"))
+    assert (await post(cordial)).status_code == 201
+    assert (await post(cordial, first_name="<script>")).status_code == 403
 
 
 async def test_a_fault_without_times_lasts_until_cleared(cordial):
