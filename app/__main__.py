@@ -32,7 +32,15 @@ from app.operations.checking import CheckFailed
 from app.operations.context import Context
 from app.sandbox.samples import SAMPLES
 from app.serving import CannotListen, DrainingServer, try_to_listen
-from app.settings import BadSettings, MissingSecret, Settings, load_secrets, read_settings
+from app.settings import (
+    BadSettings,
+    MissingSecret,
+    Settings,
+    Variables,
+    load_secrets,
+    misspelt,
+    read_settings,
+)
 from app.telemetry import logs
 
 T = TypeVar("T")
@@ -122,7 +130,7 @@ def apply(
     settings = _settings()
     logs.configure(settings.log_format, "ERROR")  # what is done is told below, and in the ledger
     wanted = config_as_code.read(
-        file.read_text(encoding="utf-8"), os.environ, settings.cordial_extra_hosts
+        file.read_text(encoding="utf-8"), Variables(), settings.cordial_extra_hosts
     )
     changes = _run(settings, lambda context: config_as_code.compare(context, wanted))
     if not changes:
@@ -261,6 +269,8 @@ def _on_ledger(settings: Settings, use: Callable[[Database, Vault], Coroutine[No
 
 def _settings() -> Settings:
     settings = read_settings()
+    for line in misspelt():
+        typer.echo(line, err=True)
     logs.configure(settings.log_format, settings.log_level)
     return settings
 

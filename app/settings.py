@@ -3,8 +3,9 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from ssl import SSLError
@@ -12,6 +13,7 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import httpx
+from dotenv import dotenv_values
 from pydantic import (
     Field,
     SecretStr,
@@ -341,6 +343,20 @@ def read_settings() -> Settings:
         raise BadSettings(f"{name}: cannot be read: {error.strerror}") from None
 
 
+def misspelt() -> list[str]:
+    """Return a line for each variable that is no setting, but nearly: else nobody would notice."""
+    known = {name.upper() for name in Settings.model_fields}
+    known |= {f"{name.upper()}_FILE" for name in _FILES}
+    lines = []
+    for name in sorted({*os.environ, *dotenv_values(".env", encoding="utf-8-sig")} - known):
+        near = get_close_matches(name.upper(), known, 1, _NEARLY)
+        if near and name.upper() not in known and len(name) >= _SHORTEST_NEARLY:
+            lines.append(f"{name} is no setting and changes nothing; {near[0]} is one")
+    return lines
+
+
+_NEARLY = 0.88  # RETENTON_DAYS; not WORKER_SERVICE_PORT
+_SHORTEST_NEARLY = 8  # shorter names are too near to each other
 _TO_WRITE = {
     "bool_parsing": "write true or false",
     "int_parsing": "write a whole number",
@@ -387,6 +403,25 @@ class _Files(PydanticBaseSettingsSource):
         """Return the secrets that are in files."""
         found = {name: self.get_field_value(None, name)[0] for name in _FILES}
         return {name: value for name, value in found.items() if value is not None}
+
+
+class Variables(Mapping[str, str]):
+    """The environment, where NAME may also be in the file that NAME_FILE names."""
+
+    def __getitem__(self, name: str) -> str:
+        """Return a variable; raises `BadSettings` if its file holds none."""
+        file = os.environ.get(f"{name}_FILE")
+        if file and os.environ.get(name):
+            raise BadSettings(f"{name} and {name}_FILE are both set; keep one of them")
+        return _content(name, Path(file)) if file else os.environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the environment."""
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(os.environ)
 
 
 def _content(name: str, path: Path) -> str:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.delivery.schedule import DELAYS
 from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES
-from app.settings import BadSettings, MissingSecret, Settings, load_secrets, read_settings
+from app.settings import BadSettings, MissingSecret, Settings, load_secrets, misspelt, read_settings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / ".env.example"
@@ -263,6 +263,21 @@ def test_certificates_that_cannot_be_read_are_told_of_at_start(monkeypatch, tmp_
         monkeypatch.setenv("SSL_CERT_FILE", str(given))
         with pytest.raises(BadSettings, match=f"^SSL_CERT_FILE: .*{told}"):
             read_settings()
+
+
+def test_a_name_that_is_nearly_a_setting_is_told_of(tmp_path, monkeypatch):
+    """It changes nothing, and nobody would notice; what others call their own is left alone."""
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    others = ("PORTS", "HOSTNAME", "WORKER_SERVICE_PORT", "POSTGRES_PASSWORD", "OTEL_SDK_DISABLED")
+    for name in (*others, "NOTIFY_URLS"):
+        monkeypatch.setenv(name, "x")
+    (tmp_path / ".env").write_text("RETENTON_DAYS=5\nSECRETKEY_FILE=x\nHTTPS_PROXY=x\n")
+    assert misspelt() == [
+        "NOTIFY_URLS is no setting and changes nothing; NOTIFY_URL is one",
+        "RETENTON_DAYS is no setting and changes nothing; RETENTION_DAYS is one",
+        "SECRETKEY_FILE is no setting and changes nothing; SECRET_KEY_FILE is one",
+    ]
 
 
 # --- Secrets in files ---------------------------------------------------------------------------

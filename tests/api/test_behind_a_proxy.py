@@ -49,6 +49,33 @@ def test_the_pages_of_the_docs_find_their_parts_under_the_prefix(running):
         assert running.client.get(page.join(part)).status_code == 200, part
 
 
+@pytest.mark.parametrize("inside", ["", "/a/sync"], ids=["taken off", "passed on"])
+def test_the_console_stays_under_the_prefix(service, inside):
+    """Every address that it sends a browser to, or shows, begins with it."""
+    running = service(public_url="http://example.com/a/sync", run_worker=False)
+    running.create_integration()
+    prefix = "/a/sync"
+
+    def go(method: str, path: str, **form: str) -> httpx.Response:
+        """Follow a person's way, through a proxy that takes the prefix off or passes it on."""
+        assert path.startswith(f"{prefix}/"), path
+        given = inside + path.removeprefix(prefix)
+        answer = browser.request(method, given, data=form or None)
+        if answer.is_redirect:
+            return go("GET", answer.headers["location"])
+        assert answer.status_code == 200, path
+        return answer
+
+    here = {"sec-fetch-site": "same-origin"}
+    with httpx.Client(base_url=running.url, headers=here) as browser:
+        assert "token" in go("GET", f"{prefix}/").text
+        page = go("POST", f"{prefix}/console/sign-in", token=running.token)
+        shown = re.findall(r'(?:src|href|action)="([^"#?]+)', page.text)
+        assert len(shown) > 5
+        for each in {each for each in shown if not each.endswith("sign-out")}:
+            go("GET", httpx.URL(f"http://x{prefix}/console").join(each).path)
+
+
 @pytest.mark.parametrize("ending", ["", "/"])
 def test_a_webhooks_address_may_end_with_a_slash(running, ending):
     """People paste it so; a redirect would lose the body."""

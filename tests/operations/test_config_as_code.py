@@ -326,6 +326,22 @@ def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, write):
     assert after.integration.cordial.api_key.get_secret_value() == new_key
 
 
+def test_what_a_file_refers_to_may_be_mounted(run, ledger, write, tmp_path):
+    """As NAME_FILE, like every other secret; but not set as a variable too."""
+    write(FILE)
+    (tmp_path / "mounted").write_text(f"{API_KEY}\n")
+    name, mounted = "SPRING_QUIZ_CORDIAL_API_KEY", str(tmp_path / "mounted")
+    twice = run("apply", "file.yaml", "--yes", **{f"{name}_FILE": mounted})
+    assert (twice.code, twice.err.strip()) == (
+        2,
+        f"{name} and {name}_FILE are both set; keep one of them",
+    )
+    done = run("apply", "file.yaml", "--yes", **{name: "", f"{name}_FILE": mounted})
+    assert (done.code, done.err) == (0, "")
+    (stored,) = ledger(Integrations.list)
+    assert stored.integration.cordial.api_key.get_secret_value() == API_KEY
+
+
 def test_a_file_that_is_refused_changes_nothing(run, ledger, write):
     """Though only one of its entries is wrong; the missing variables are named."""
     write(FILE + FILE.split("integrations:\n")[1].replace("Spring", "Autumn").replace("both", "x"))
