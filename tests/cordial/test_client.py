@@ -1,7 +1,11 @@
 """The client calls one account as Cordial wants it, and tries again only what passes by itself."""
 
+import asyncio
 import base64
 import json
+import socket
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -19,6 +23,7 @@ from app.cordial import client as client_module
 from app.cordial.client import CordialClient, open_pool
 from app.cordial.errors import (
     AccessRefused,
+    NoAnswer,
     RateLimited,
     Rejected,
     Unavailable,
@@ -360,7 +365,7 @@ async def test_a_failure_that_passes_is_not_seen(real, sandbox, kind):
 async def test_a_connection_that_always_breaks_is_unavailable(real, sandbox):
     """Each try is ended by a reset: no answer, named by its kind alone."""
     sandbox.faults = [Fault(kind="reset_after_write")]
-    with pytest.raises(Unavailable, match=r"^no answer: \w+$") as failed:
+    with pytest.raises(Unavailable, match="^no answer: the connection was ") as failed:
         await real.upsert(ANN)
     assert failed.value.http_status is None
     assert len(sandbox.journal) == 3
@@ -443,3 +448,50 @@ async def test_cookies_are_not_kept():
             for key in ("one", "two"):
                 await CordialClient(pool, url, key, timeout=5).upsert(ANN)
     assert seen == [None, None]
+
+
+# --- No answer at all, told apart -----------------------------------------------------------------
+
+
+async def why(base: str) -> str:
+    """Return what is told of an account that cannot be reached."""
+    async with open_pool(1) as pool:
+        with pytest.raises(NoAnswer) as failed:
+            await CordialClient(pool, base, "key", timeout=5).upsert(ANN, tries=1)
+    return failed.value.message
+
+
+async def test_a_port_where_nobody_listens_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert "refused" in await why(f"http://127.0.0.1:{port}/v2")
+
+
+async def test_a_host_that_does_not_exist_is_told():
+    """.invalid is nobody's: RFC 6761."""
+    assert "name of the host is not known" in await why("https://api.cordial.invalid/v2")
+
+
+async def test_a_certificate_of_somebody_else_is_told(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    make += [
+        "-nodes",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+        "-days",
+        "2",
+        "-subj",
+        "/CN=x",
+    ]
+    subprocess.run(make, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context
+    )
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert "certificate is not trusted" in await why(f"https://127.0.0.1:{port}/v2")
