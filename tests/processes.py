@@ -100,7 +100,7 @@ def start(
     """
     port = free_port()
     unset = {name.upper() for name in Settings.model_fields}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment = {name: value for name, value in os.environ.items() if name.upper() not in unset}
     environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port), **settings}
     output = folder / f"{arguments[0]}-{port}.log"
     with output.open("wb") as file:
