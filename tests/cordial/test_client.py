@@ -4,8 +4,6 @@ import asyncio
 import base64
 import json
 import socket
-import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -34,6 +32,7 @@ from app.sandbox.server import create_sandbox
 from app.sandbox.state import Sandbox
 from app.sandbox.switches import Switches
 from app.serving import serving
+from tests.proxies import certificate, listening
 
 BASE = "https://api.cordial.io/v2"
 CID = "5f0c1a2b3c4d5e6f70819202"
@@ -365,7 +364,7 @@ async def test_a_failure_that_passes_is_not_seen(real, sandbox, kind):
 async def test_a_connection_that_always_breaks_is_unavailable(real, sandbox):
     """Each try is ended by a reset: no answer, named by its kind alone."""
     sandbox.faults = [Fault(kind="reset_after_write")]
-    with pytest.raises(Unavailable, match="^no answer: the connection was ") as failed:
+    with pytest.raises(Unavailable, match=r"^no answer: the connection was ") as failed:
         await real.upsert(ANN)
     assert failed.value.http_status is None
     assert len(sandbox.journal) == 3
@@ -473,25 +472,11 @@ async def test_a_host_that_does_not_exist_is_told():
 
 
 async def test_a_certificate_of_somebody_else_is_told(tmp_path):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    make += [
-        "-nodes",
-        "-keyout",
-        str(key),
-        "-out",
-        str(certificate),
-        "-days",
-        "2",
-        "-subj",
-        "/CN=x",
-    ]
-    subprocess.run(make, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server = await asyncio.start_server(
-        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context
-    )
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    """It is none that this machine trusts."""
+    _, context = certificate(tmp_path)
+
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with listening(close, context) as port:
         assert "certificate is not trusted" in await why(f"https://127.0.0.1:{port}/v2")
