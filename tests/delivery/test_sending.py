@@ -285,7 +285,7 @@ async def test_what_passes_is_tried_again_quickly_and_then_by_the_schedule(line,
     (one,) = await line.settled(*ids)
     assert (one.status, outcomes(one)) == ("delivered", ["unavailable", "delivered"])
     assert len(line.cordial.bodies()) == 5
-    assert line.cordial.contact("ann@example.com").attributes == {"quiz_outcome": "Bold"}
+    assert line.cordial.contact("late@example.com").attributes == {"quiz_outcome": "Bold"}
     assert len(line.cordial.sandbox.contacts) == 1, "sent again, and still one contact"
 
 
@@ -484,6 +484,7 @@ async def test_one_refused_submission_holds_up_nobody(line):
     line.later(BLOCKED_PROBE)
     for one in await line.settled(*others):
         assert one.status == "delivered"
+    await line.tried(poison, 2)
     line.later(DELAYS[0])  # its second refusal is followed by a wait of its own
     (one,) = await line.settled(poison)
     assert (one.status, one.reason) == ("dead", "rejected")
