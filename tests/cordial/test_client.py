@@ -4,11 +4,8 @@ import asyncio
 import base64
 import json
 import socket
-import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -35,6 +32,7 @@ from app.sandbox.server import create_sandbox
 from app.sandbox.state import Sandbox
 from app.sandbox.switches import Switches
 from app.serving import serving
+from tests.proxies import certificate, listening
 
 BASE = "https://api.cordial.io/v2"
 CID = "5f0c1a2b3c4d5e6f70819202"
@@ -473,24 +471,12 @@ async def test_a_host_that_does_not_exist_is_told():
     assert "name of the host is not known" in await why("https://api.cordial.invalid/v2")
 
 
-@pytest.fixture
-def certified(tmp_path: Path) -> ssl.SSLContext:
-    """What a server needs to speak TLS, under a certificate that nobody trusts."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
-    )
-    command = [*make.split(), "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
+async def test_a_certificate_of_somebody_else_is_told(tmp_path):
+    """It is none that this machine trusts."""
+    _, context = certificate(tmp_path)
 
-
-async def test_a_certificate_of_somebody_else_is_told(certified):
-    def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with await asyncio.start_server(close, "127.0.0.1", 0, ssl=certified) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(close, context) as port:
         assert "certificate is not trusted" in await why(f"https://127.0.0.1:{port}/v2")
