@@ -180,10 +180,12 @@ class Connection(HttpToolsProtocol):
 
     def stuck(self, now: float) -> bool:
         """Whether its request does not arrive, or nobody takes its answer."""
+        waited = now - self.since
         if self._arrived:
-            return self.unread > 0 and self.waits and now - self.since > _ANSWER_SECONDS
-        in_head = self._begun and self._in_head
-        return now - self.since > (_HEAD_SECONDS if in_head else _REQUEST_SECONDS)
+            return self.unread > 0 and self.waits and waited > _ANSWER_SECONDS
+        if not self._begun:  # some proxies open connections before they need them
+            return waited > self.timeout_keep_alive
+        return waited > (_HEAD_SECONDS if self._in_head else _REQUEST_SECONDS)
 
 
 def _size(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.cordial.client import CordialClient, client_on, open_pool
-from app.cordial.errors import AccessRefused, CordialError, NoAnswer, Unavailable
+from app.cordial.errors import AccessRefused, CordialError, NoAnswer, ProxyRefuses, Unavailable
 from app.egress import NoProxy, Proxy, Routes, exit_address
 from tests.proxies import certificate, listening, recording_proxy
 
@@ -76,8 +76,8 @@ async def test_plain_http_goes_through_too():
 @pytest.mark.parametrize(
     ("refusal", "kind", "words"),
     [
-        (407, AccessRefused, "it does not know the user and password given there"),
-        (403, AccessRefused, "it does not let this service reach 127.0.0.1"),
+        (407, ProxyRefuses, "it does not know the user and password given there"),
+        (403, ProxyRefuses, "it does not let this service reach 127.0.0.1"),
         (502, Unavailable, "answered 502"),
         (503, Unavailable, "answered 503"),
         (429, Unavailable, "answered 429"),

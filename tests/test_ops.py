@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,6 +236,23 @@ def test_the_image_and_compose_ask_the_probes():
     """A hanging process is restarted, one that is not ready gets nothing sent."""
     assert "/healthz" in DOCKERFILE.partition("HEALTHCHECK")[2]
     assert "/readyz" in SERVICES["service"]["healthcheck"]["test"][-1]
+
+
+def test_the_probes_ask_the_service_itself(launch, sqlite_url):
+    """Not a proxy, though the settings name one; and one that is not ready fails."""
+    serve = launch("serve", DATABASE_URL=sqlite_url)
+    serve.until_ready()
+    probes = [
+        json.loads(re.findall(r"HEALTHCHECK.*\n *CMD (\[.*\])", DOCKERFILE)[0]),
+        SERVICES["service"]["healthcheck"]["test"][1:],
+    ]
+    port = serve.url.rpartition(":")[2]
+    away = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1", "PORT": port}
+    for _, *arguments in probes:
+        command = [sys.executable, *arguments]
+        assert subprocess.run(command, env=away).returncode == 0
+        gone = {**away, "PORT": "1"}
+        assert subprocess.run(command, env=gone, stderr=subprocess.DEVNULL).returncode == 1
 
 
 def test_images_are_pinned_by_tag_and_digest():

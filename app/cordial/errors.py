@@ -66,6 +66,10 @@ class AccessRefused(CordialError):
     """A person must act: key, allow list, permission or account URL."""
 
 
+class ProxyRefuses(AccessRefused):
+    """A person must act: a proxy on the way to Cordial does not let us through."""
+
+
 class Rejected(CordialError):
     """Cordial refuses this contact. `fields` are the names in its answer, with its words of each.
 
@@ -85,6 +89,7 @@ _CLASSES: dict[type[CordialError], str] = {
     Unavailable: "unavailable",
     RateLimited: "rate_limited",
     AccessRefused: "access_refused",
+    ProxyRefuses: "access_refused",
     Rejected: "rejected",
 }
 
@@ -101,9 +106,9 @@ def refused_by_proxy(proxy: Proxy, status: int, host: str) -> CordialError:
     """
     said = f"The proxy {proxy.name} ({proxy.setting}) answered {status}"
     if status == 407:
-        return AccessRefused(f"{said}: it does not know the user and password given there.")
+        return ProxyRefuses(f"{said}: it does not know the user and password given there.")
     if status in (401, 403):
-        return AccessRefused(f"{said}: it does not let this service reach {host}.")
+        return ProxyRefuses(f"{said}: it does not let this service reach {host}.")
     return Unavailable(f"{said}.")
 
 

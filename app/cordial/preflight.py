@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Literal
 
 from app.cordial.client import AccountAttribute, CordialClient
-from app.cordial.errors import AccessRefused, CordialError
+from app.cordial.errors import AccessRefused, CordialError, ProxyRefuses
 from app.rules.integration import Integration
 from app.rules.mapping import Rule
 from app.rules.policy import Region, terms
@@ -74,6 +74,9 @@ def errors_in(findings: Sequence[Finding]) -> list[Finding]:
 async def _write_access(client: CordialClient) -> list[Finding]:
     try:
         await client.may_write_contacts()
+    except ProxyRefuses as error:
+        remedy = "Mend it at the proxy, or in the setting that is named. Cordial was not asked."
+        return [Finding("error", "cordial.account_url", error.message, remedy)]
     except AccessRefused as error:
         return [
             Finding(

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -95,12 +96,18 @@ def test_idle_connections_are_closed_after_the_time_that_is_set():
     app = Starlette(routes=[Route("/", lambda _: Response())])
     with serving(app, keep_alive=1) as url:
         host, _, port = url.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(65_536).endswith(b"\r\n\r\n")
+        address = (host, int(port))
+        with (
+            socket.create_connection(address, timeout=10) as used,
+            socket.create_connection(address, timeout=10) as opened_ahead,
+        ):
+            used.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert used.recv(65_536).endswith(b"\r\n\r\n")
             began = time.monotonic()
-            assert connection.recv(65_536) == b""
+            assert used.recv(65_536) == b""
             assert time.monotonic() - began > 0.9
+            with suppress(ConnectionResetError):
+                assert opened_ahead.recv(65_536) == b""
 
 
 def test_what_is_answered_during_the_drain_closes_its_connection():

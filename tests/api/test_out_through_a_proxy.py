@@ -73,6 +73,9 @@ def test_a_proxy_that_refuses_blocks_and_loses_nothing(service, proxy):
     reason = running.client.get(path).json()["state_reason"]
     assert "(HTTP_PROXY) answered 407" in reason
     assert running.submission(accepted)["status"] == "pending"
+    found = running.client.post(f"{path}/check").json()["findings"][0]
+    assert (found["level"], found["place"]) == ("error", "cordial.account_url")
+    assert "Mend it at the proxy" in found["remedy"]
     proxy.user = "ann:word"
     assert running.client.post(f"{path}/check").json()["ok"]
     assert running.wait(accepted)["status"] == "delivered"
