@@ -237,6 +237,7 @@ async def backfill(request: Request, integration_id: str) -> Response:
 _DONE = {
     "paused": "It is paused. Webhooks are still accepted; what they bring waits.",
     "resumed": "It sends again.",
+    "rules_saved": "The rules were saved. They hold for everything that is sent from now on.",
     "secret_added": "The secret was added. Change it at Jebbit, then remove the old one.",
     "secret_removed": "The secret was removed.",
     "test_asked": "Jebbit was asked for a test webhook. It is listed among the submissions.",

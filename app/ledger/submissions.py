@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.claims import Attempt
@@ -122,6 +122,16 @@ async def find(database: Database, submission_id: str) -> StoredSubmission:
     return stored_of(row, history)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a submission to plan it again; `payload` is None if it is wiped or huge."""
+
+    id: str
+    received_at: float
+    payload: bytes | None
+    delivered_before: bool
+
+
 async def payloads(
     database: Database, integration_id: str, *, limit: int
 ) -> list[tuple[float, bytes]]:
@@ -129,26 +139,51 @@ async def payloads(
 
     Only payloads that are still kept and of usual size: the sum stays small enough to hold.
     """
+    found = await _newest_kept(database, integration_id, limit, _USUAL)
+    return [(each.received_at, each.payload) for each in found if each.payload is not None]
+
+
+async def newest_kept(database: Database, integration_id: str, *, limit: int) -> list[Kept]:
+    """Return an integration's newest submissions, tests left out, as far as they are kept."""
+    return await _newest_kept(database, integration_id, limit, submissions.c.test.is_(False))
+
+
+async def _newest_kept(
+    database: Database, integration_id: str, limit: int, also: ColumnElement[bool]
+) -> list[Kept]:
     column = submissions.c
+    payload = case((_USUAL, column.payload), else_=None).label("payload")
     found: list[Any] = []
     async with database.read() as connection:
         for status in SubmissionStatus:  # of each in the order of the index
             wanted = (
-                select(column.seq, column.received_at, column.payload)
-                .where(
-                    column.integration_id == integration_id,
-                    column.status == status,
-                    func.length(column.payload) <= _USUAL_BYTES,
+                select(
+                    column.seq,
+                    column.id,
+                    column.status,
+                    column.received_at,
+                    column.delivered_before,
+                    payload,
                 )
+                .where(column.integration_id == integration_id, column.status == status, also)
                 .order_by(column.seq.desc())
                 .limit(limit)
             )
             found += (await connection.execute(wanted)).all()
     found.sort(key=lambda row: -row.seq)
-    return [(row.received_at, row.payload) for row in found[:limit]]
+    return [
+        Kept(
+            row.id,
+            row.received_at,
+            row.payload,
+            bool(row.delivered_before) or row.status == SubmissionStatus.DELIVERED,
+        )
+        for row in found[:limit]
+    ]
 
 
 _USUAL_BYTES = 65_536
+_USUAL = func.length(submissions.c.payload) <= _USUAL_BYTES
 
 
 async def replay(

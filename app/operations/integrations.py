@@ -96,7 +96,7 @@ async def _change(context: Context, integration_id: str, wanted: Change) -> Stor
         before = await context.integrations.get(integration_id)
         if wanted.versions is not None and before.version not in wanted.versions:
             raise VersionChanged(before.version)
-        after = _patched(context, before.integration, wanted.patch)
+        after = patched(context, before.integration, wanted.patch)
         if not wanted.force:
             await refuse_live(context, before, after)
         with suppress(VersionChanged):
@@ -112,7 +112,12 @@ def _replacing_by(after: Integration) -> Callable[[Integration], Integration]:
     return lambda _: after
 
 
-def _patched(context: Context, before: Integration, patch: Mapping[str, JsonValue]) -> Integration:
+def patched(context: Context, before: Integration, patch: Mapping[str, JsonValue]) -> Integration:
+    """Return an integration as a patch would make it.
+
+    Raises:
+        Invalid: it would be no integration.
+    """
     document = unmasked(merge_patch(document_of(before), patch), before)
     try:
         after = Integration.model_validate(document)

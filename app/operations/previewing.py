@@ -80,8 +80,10 @@ async def preview(context: Context, integration_id: str, body: bytes) -> list[Ex
     ]
 
 
-async def explain(context: Context, stored: StoredSubmission) -> Explanation | None:
-    """Explain a stored submission by its integration as it is now.
+async def explain(
+    context: Context, stored: StoredSubmission, draft: Integration | None = None
+) -> Explanation | None:
+    """Explain a stored submission by its integration as it is now, or as a draft of it.
 
     Returns:
         None if the payload was wiped or is unreadable, or the integration is gone.
@@ -93,6 +95,8 @@ async def explain(context: Context, stored: StoredSubmission) -> Explanation | N
         integration = await context.integrations.get(stored.integration_id)
     except UnknownIntegration:
         return None
+    if draft is not None:
+        integration = replace(integration, integration=draft)
     identity = identify(submission, integration.integration)
     email_key, phone_key = (
         context.pseudonyms.email(identity.email) if identity.email else None,

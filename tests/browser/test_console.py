@@ -173,6 +173,7 @@ def addresses(stage):
         "/console/integrations",
         "/console/integrations/spring-quiz",
         "/console/integrations/strict",
+        "/console/integrations/strict/rules",
         "/console/integrations/paused",
         "/console?range=30d",
         "/console/consent",
