@@ -26,8 +26,8 @@ LIST = Path(__file__).with_name("equivalents.toml")
 # What is mutated, and the tests that are to notice: folders, or single files that need no fixture
 # of their folder.
 SUBJECTS = {
-    "app/rules/*.py": ("tests/rules", "tests/jebbit"),
-    "app/jebbit/*.py": ("tests/rules", "tests/jebbit"),
+    "app/rules/*.py": ("tests/rules", "tests/jebbit", "tests/mutants/planes.py"),
+    "app/jebbit/*.py": ("tests/rules", "tests/jebbit", "tests/mutants/planes.py"),
     "app/delivery/gate.py": ("tests/delivery/test_gate.py",),
     "app/delivery/schedule.py": ("tests/delivery/test_schedule.py",),
     "app/cordial/errors.py": ("tests/cordial/test_errors.py",),
