@@ -78,6 +78,9 @@ class Situation:
     counts: Mapping[str, JsonValue] | None = None
     secret: str = _SECRET
     test: bool = False
+    faults: Sequence[Mapping[str, JsonValue]] = ()  # of the sandbox, see docs/rehearse.md
+    switches: Mapping[str, JsonValue] | None = None
+    unsubscribed: str | None = None  # an address that has unsubscribed before
 
 
 def _subscribed(**attributes: JsonValue) -> Holds:
@@ -249,6 +252,87 @@ SITUATIONS: Sequence[Situation] = (
         integration="everyone",
     ),
     Situation(
+        "an answer that is too long for its field",
+        {
+            "email": "quin@example.com",
+            "opt_in": "true",
+            "first_name": "Q" * 200,
+            "outcome": "Bold",
+            "country_code": "US",
+        },
+        [
+            Expected(
+                "delivered",
+                address="quin@example.com",
+                holds=_subscribed(quiz_outcome="Bold"),
+                warnings=["field_rejected"],
+            )
+        ],
+    ),
+    Situation(
+        "somebody who had unsubscribed comes back",
+        {"email": "rob@example.com", "opt_in": "true", "outcome": "Calm", "country_code": "US"},
+        [
+            Expected(
+                "delivered",
+                address="rob@example.com",
+                holds=Holds(
+                    "unsubscribed", attributes={"quiz_outcome": "Calm", "signup_source": "jebbit"}
+                ),
+                warnings=["status_rejected"],
+            )
+        ],
+        switches={"unsubscribed": "reject"},
+        unsubscribed="rob@example.com",
+    ),
+    Situation(
+        "a phone number that Cordial refuses, beside a good email",
+        {
+            "email": "sam@example.com",
+            "opt_in": "true",
+            "phone_number": "555-555-0188",
+            "sms_opt_in": "true",
+            "country_code": "US",
+        },
+        [
+            Expected(
+                "delivered",
+                address="sam@example.com",
+                holds=_subscribed(),
+                warnings=["sms_rejected"],
+            )
+        ],
+        faults=[
+            {
+                "kind": "answer",
+                "email": "sam@example.com",
+                "times": 1,
+                "answer": {
+                    "status": 422,
+                    "body": {"messages": {"channels.sms.address": ["is no mobile number"]}},
+                },
+            }
+        ],
+    ),
+    Situation(
+        "three at once, one refused by a firewall for what it holds",
+        [
+            {"email": "tess@example.com", "opt_in": "true", "country_code": "US"},
+            {"email": "ulf@example.com", "first_name": "<script>", "country_code": "US"},
+            {"email": "vera@example.com", "opt_in": "true", "country_code": "US"},
+        ],
+        [
+            Expected("delivered", address="tess@example.com", holds=_subscribed()),
+            Expected("dead", "rejected", address="ulf@example.com"),
+            Expected("delivered", address="vera@example.com", holds=_subscribed()),
+        ],
+        faults=[
+            {"kind": "html_403", "holding": "<script>"},
+            {"kind": "slow", "email": "tess@example.com", "seconds": 0.5},
+            {"kind": "slow", "email": "vera@example.com", "seconds": 1.0},
+        ],
+    ),
+    Situation(
         "the first again, with other answers",
         {"email": "ann@example.com", "opt_in": "true", "outcome": "Calm", "country_code": "US"},
         [
@@ -293,6 +377,7 @@ def _settings(folder: Path, cordial: str) -> Settings:
         secret_key=SecretStr(secrets.token_urlsafe(48)),
         ops_token=SecretStr(_TOKEN),
         cordial_extra_hosts=frozenset([cordial.removeprefix("http://")]),
+        retry_delays_seconds=(1.0, 2.0, 4.0),  # nobody wants to wait for the usual 30 s
         no_proxy="*",  # whatever this machine's way out is: all of it is here
     )
 
@@ -333,6 +418,7 @@ def _play(console: Console, ops: httpx.Client, cordial: str) -> int:
     table.add_column("compared", min_width=11)
     total = submissions = 0
     for number, situation in enumerate(SITUATIONS, start=1):
+        _prepare(cordial, situation)
         answer = _post(ops, situation)
         decided = [_settled(ops, each) for each in answer.json().get("submissions", [])]
         contacts = httpx.get(f"{cordial}/_sandbox/contacts").json()["contacts"]
@@ -352,6 +438,18 @@ def _play(console: Console, ops: httpx.Client, cordial: str) -> int:
     verdict = "all as expected" if not total else f"{total} NOT as expected"
     console.print(f"{len(SITUATIONS)} webhooks, {submissions} submissions stored: {verdict}.")
     return total
+
+
+def _prepare(cordial: str, situation: Situation) -> None:
+    """Tell the sandbox what it is to do, and who had unsubscribed."""
+    with httpx.Client(base_url=cordial, auth=("sandbox-key", "")) as sandbox:
+        faults = {"faults": list(situation.faults)}
+        sandbox.put("/_sandbox/faults", json=faults).raise_for_status()
+        if situation.switches:
+            sandbox.patch("/_sandbox/switches", json=situation.switches).raise_for_status()
+        if situation.unsubscribed:
+            email = {"address": situation.unsubscribed, "subscribeStatus": "unsubscribed"}
+            sandbox.post("/v2/contacts", json={"channels": {"email": email}}).raise_for_status()
 
 
 def _post(ops: httpx.Client, situation: Situation) -> httpx.Response:
@@ -454,7 +552,9 @@ def _why(submission: dict[str, Any]) -> str:
         where = _REGIONS[region["region"]] + _DECIDED_BY.get(region["decided_by"], "")
         decided += f": {_ANSWERS[answer]}, {where}"
     for warning in submission["warnings"]:
-        decided += f"; warning {warning['code']} ({warning['field']})"
+        field = f" ({warning['field']})" if warning["field"] else ""
+        _, told, words = warning["detail"].partition("Cordial said: ")
+        decided += f"; warning {warning['code']}{field}" + (f": {words}" if told else "")
     return decided
 
 
