@@ -26,6 +26,7 @@ from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
 from app.main import create_app, create_worker_app, open_context, open_ledger, run_worker
+from app.mounted import BadSettings, Variables
 from app.operations import config_as_code
 from app.operations.callers import Caller, Role
 from app.operations.checking import CheckFailed
@@ -33,10 +34,8 @@ from app.operations.context import Context
 from app.sandbox.samples import SAMPLES
 from app.serving import CannotListen, DrainingServer, try_to_listen
 from app.settings import (
-    BadSettings,
     MissingSecret,
     Settings,
-    Variables,
     load_secrets,
     misspelt,
     read_settings,
@@ -130,7 +129,7 @@ def apply(
     settings = _settings()
     logs.configure(settings.log_format, "ERROR")  # what is done is told below, and in the ledger
     wanted = config_as_code.read(
-        file.read_text(encoding="utf-8"), Variables(), settings.cordial_extra_hosts
+        file.read_text(encoding="utf-8"), Variables(os.environ), settings.cordial_extra_hosts
     )
     changes = _run(settings, lambda context: config_as_code.compare(context, wanted))
     if not changes:

@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -24,7 +24,6 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -34,6 +33,7 @@ from app import addresses
 from app.delivery.schedule import DELAYS
 from app.egress import NoProxy, Proxy, Routes
 from app.ledger.database import async_url
+from app.mounted import BadSettings, SecretFiles
 from app.operations.callers import OPS, Role, Token, read_tokens
 from app.operations.strength import SHORTEST, weakness
 from app.rules.jurisdictions import (
@@ -45,7 +45,7 @@ from app.rules.jurisdictions import (
 )
 from app.telemetry.logs import LogFormat
 
-_FILES = (
+_IN_FILES = (
     "database_url",
     "secret_key",
     "ops_token",
@@ -56,7 +56,6 @@ _FILES = (
     "notify_url",
 )
 """The settings that hold a secret: each may be in a file, which NAME_FILE names."""
-_LARGEST_FILE = 64 * 1024
 
 _OWN_PATHS = frozenset(
     "console docs decisions erasures healthz integrations metrics openapi.json readyz stats "
@@ -123,7 +122,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read secrets also from files: what is given here, files, environment, .env."""
-        files = _Files(settings_cls, [env_settings, dotenv_settings])
+        files = SecretFiles(settings_cls, [env_settings, dotenv_settings], _IN_FILES)
         return init_settings, files, env_settings, dotenv_settings
 
     @property
@@ -317,10 +316,6 @@ def traces_exporter() -> str | None:
     return "console" if chosen == "console" else "otlp"
 
 
-class BadSettings(Exception):
-    """Settings that cannot be used; the text has a line for each, with its name."""
-
-
 def read_settings() -> Settings:
     """Read the settings.
 
@@ -346,7 +341,7 @@ def read_settings() -> Settings:
 def misspelt() -> list[str]:
     """Return a line for each variable that is no setting, but nearly: else nobody would notice."""
     known = {name.upper() for name in Settings.model_fields}
-    known |= {f"{name.upper()}_FILE" for name in _FILES}
+    known |= {f"{name.upper()}_FILE" for name in _IN_FILES}
     lines = []
     for name in sorted({*os.environ, *dotenv_values(".env", encoding="utf-8-sig")} - known):
         near = get_close_matches(name.upper(), known, 1, _NEARLY)
@@ -375,68 +370,6 @@ def _lines(error: ValidationError) -> Iterator[str]:
         if each["type"] in _TO_WRITE:
             said = _TO_WRITE[each["type"]].format(**each.get("ctx", {}))
         yield f"{str(each['loc'][0]).upper()}: {said}" if each["loc"] else said
-
-
-class _Files(PydanticBaseSettingsSource):
-    """Secrets from the files that NAME_FILE names, as Docker and Kubernetes mount them."""
-
-    def __init__(
-        self, settings: type[BaseSettings], given: Sequence[PydanticBaseSettingsSource]
-    ) -> None:
-        super().__init__(settings)
-        self._given = [each.env_vars for each in given if isinstance(each, EnvSettingsSource)]
-
-    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
-        """Return the secret if NAME_FILE is set where NAME itself would be looked for first."""
-        for variables in self._given:
-            value, file = variables.get(field_name), variables.get(f"{field_name}_file")
-            if value and file:
-                name = field_name.upper()
-                raise BadSettings(f"{name} and {name}_FILE are both set; keep one of them")
-            if file:
-                return _content(field_name, Path(file)), field_name, False
-            if value:
-                break
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        """Return the secrets that are in files."""
-        found = {name: self.get_field_value(None, name)[0] for name in _FILES}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-class Variables(Mapping[str, str]):
-    """The environment, where NAME may also be in the file that NAME_FILE names."""
-
-    def __getitem__(self, name: str) -> str:
-        """Return a variable; raises `BadSettings` if its file holds none."""
-        file = os.environ.get(f"{name}_FILE")
-        if file and os.environ.get(name):
-            raise BadSettings(f"{name} and {name}_FILE are both set; keep one of them")
-        return _content(name, Path(file)) if file else os.environ[name]
-
-    def __iter__(self) -> Iterator[str]:
-        """Go through the names of the environment."""
-        return iter(os.environ)
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(os.environ)
-
-
-def _content(name: str, path: Path) -> str:
-    """Return the line in a secret's file; what ends it does not belong to it."""
-    setting = f"{name.upper()}_FILE"
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LARGEST_FILE).rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise BadSettings(f"{setting}: {path} is not text") from None
-    except OSError as error:
-        raise BadSettings(f"{setting}: {path} cannot be read: {error.strerror}") from None
-    if not text:
-        raise BadSettings(f"{setting}: {path} is empty")
-    return text
 
 
 def _proxy(name: str, value: SecretStr | None) -> Proxy | None:

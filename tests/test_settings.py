@@ -12,8 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from app.delivery.schedule import DELAYS
+from app.mounted import BadSettings
 from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES
-from app.settings import BadSettings, MissingSecret, Settings, load_secrets, misspelt, read_settings
+from app.settings import MissingSecret, Settings, load_secrets, misspelt, read_settings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / ".env.example"
