@@ -129,6 +129,7 @@ class IntegrationView:
     seen_in: int
     missing: Sequence[tuple[str, str]]
     unclear: Sequence[tuple[str, str, int]]
+    is_new: bool
     findings: Sequence[FindingView] | None = None
     can_insist: bool = False
     problem: str | None = None
@@ -235,6 +236,7 @@ async def backfill(request: Request, integration_id: str) -> Response:
 
 
 _DONE = {
+    "created": "It was created, and is paused.",
     "paused": "It is paused. Webhooks are still accepted; what they bring waits.",
     "resumed": "It sends again.",
     "rules_saved": "The rules were saved. They hold for everything that is sent from now on.",
@@ -328,6 +330,7 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
             (each.attribute, each.text if visit.who.sees_people else "", each.times)
             for each in seen.unclear
         ],
+        is_new=stored.paused and health.latest.delivered_at is None,
         findings=_findings(found) if found else None,
     )
 

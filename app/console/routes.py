@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from app.console import (
     changing,
     consent,
+    creating,
     erasures,
     integration,
     overview,
@@ -60,6 +61,7 @@ for each in (
     submissions.router,
     submission.router,
     submission.changes,
+    creating.router,
     integration.router,
     integration.changes,
     rules.router,

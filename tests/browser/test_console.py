@@ -171,6 +171,7 @@ def addresses(stage):
         f"/console/submissions/replay?pick={found['dead']}",
         "/console/submissions/discard?scope=all&status=dead",
         "/console/integrations",
+        "/console/integrations/new",
         "/console/integrations/spring-quiz",
         "/console/integrations/strict",
         "/console/integrations/strict/rules",
