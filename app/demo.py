@@ -527,30 +527,20 @@ def _nothing_stored(answer: httpx.Response) -> str:
     return str(answer.json().get("detail", "nothing new: we have it already"))
 
 
-_ANSWERS = {
-    "yes": "opted in",
-    "no": "opted out",
-    "null": "no answer to the opt-in",
-    "unclear": "answer unclear",
-}
-_REGIONS = {"eu": "in the EU", "non_eu": "outside the EU", "unknown": "region unknown"}
-_DECIDED_BY = {
-    "country": " (by country)",
-    "region": " (by region)",
-    "integration": " (by its settings)",
-}
 _STATUSES = {None: "not subscribed", "none": "not subscribed", "pendingDOI": "asked to confirm"}
 
 
+_TOLD = ("region", "opt_in", "email")
+
+
 def _why(submission: dict[str, Any]) -> str:
-    """Say in one line what was decided and what it rests on."""
+    """Say what was decided, and by which steps."""
     decided = str(submission["status"])
     if submission["reason"]:
         decided += f" ({submission['reason']})"
     if plan := submission["plan"]:
-        region, answer = plan["region"], plan["opt_in"]["answer"]
-        where = _REGIONS[region["region"]] + _DECIDED_BY.get(region["decided_by"], "")
-        decided += f": {_ANSWERS[answer]}, {where}"
+        steps = [each for each in plan["steps"] if each["stops"] or each["subject"] in _TOLD]
+        decided += ": " + " ".join(each["sentence"] for each in steps)
     for warning in submission["warnings"]:
         field = f" ({warning['field']})" if warning["field"] else ""
         _, told, words = warning["detail"].partition("Cordial said: ")

@@ -1,5 +1,6 @@
 """What the ops API shows: the ledger's values as JSON, without secrets."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, overload
 
@@ -13,6 +14,7 @@ from app.ledger.submissions import Counts, StoredSubmission
 from app.operations.masking import masked_document
 from app.operations.previewing import Explanation
 from app.operations.submissions import Explained
+from app.rules.mapping import MappedField
 from app.rules.plan import Skip
 
 
@@ -171,6 +173,29 @@ class MappedView(BaseModel):
     value: JsonValue = Field(description="null: nothing is sent for it.")
 
 
+class ReadView(BaseModel):
+    """An attribute that a step looked at."""
+
+    attribute: str = Field(description="As the configuration names it.")
+    key: str | None = Field(description="As it was sent; null: the submission has none of it.")
+    value: JsonValue
+    believed: bool
+    why: str | None = Field(description="Why it is not believed.")
+
+
+class StepView(BaseModel):
+    """One step of a decision."""
+
+    subject: str
+    place: str | None = Field(description="In the configuration.", examples=["policy.eu"])
+    read: list[ReadView]
+    result: str = Field(examples=["eu"])
+    sentence: str = Field(
+        examples=["Region: EU, because country_code is DE. EU rules hold: policy.eu."]
+    )
+    stops: bool = Field(description="Here the submission was skipped.")
+
+
 class RequestView(BaseModel):
     """The request to Cordial, its key masked."""
 
@@ -189,7 +214,9 @@ class PlanView(BaseModel):
     region: RegionView
     opt_in: OptInView
     sms_opt_in: OptInView
+    steps: list[StepView] = Field(description="How it was decided, in order and in plain words.")
     fields: list[MappedView]
+    would_map: list[MappedView] = Field([], description="Of a skip: the fields, had it been sent.")
     warnings: list[dict[str, JsonValue]]
     request: RequestView | None = None
     note: str | None = Field(None, description="What could not be found out for this plan.")
@@ -206,13 +233,19 @@ class PlanView(BaseModel):
             region=RegionView.model_validate(evidence.region, from_attributes=True),
             opt_in=OptInView.model_validate(evidence.opt_in, from_attributes=True),
             sms_opt_in=OptInView.model_validate(evidence.sms_opt_in, from_attributes=True),
-            fields=[
-                MappedView.model_validate(each, from_attributes=True) for each in explanation.fields
+            steps=[
+                StepView.model_validate(each, from_attributes=True) for each in explanation.steps
             ],
+            fields=_mapped(explanation.fields),
+            would_map=_mapped(explanation.would_map),
             warnings=[each.as_json() for each in explanation.warnings],
             request=RequestView.model_validate(request, from_attributes=True) if request else None,
             note=explanation.note,
         )
+
+
+def _mapped(fields: Sequence[MappedField]) -> list[MappedView]:
+    return [MappedView.model_validate(each, from_attributes=True) for each in fields]
 
 
 class SubmissionView(SubmissionSummary):

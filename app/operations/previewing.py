@@ -16,6 +16,7 @@ from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
 from app.operations.masking import masked
 from app.rules.contact import identify
+from app.rules.explanation import Step, explain_plan, without_answers
 from app.rules.integration import Integration
 from app.rules.mapping import MappedField, PlanWarning
 from app.rules.plan import Plan, Upsert, plan
@@ -36,13 +37,16 @@ class Request:
 class Explanation:
     """A plan, how each field came about, the request, and what could not be found out.
 
-    A skip has no request.
+    `steps` tell the decision in plain words. A skip has no request; `would_map` tells what would
+    have been mapped.
     """
 
     plan: Plan
     fields: Sequence[MappedField]
     request: Request | None
     note: str | None
+    steps: Sequence[Step] = ()
+    would_map: Sequence[MappedField] = ()
 
     @property
     def warnings(self) -> Sequence[PlanWarning]:
@@ -58,8 +62,18 @@ class Explanation:
             sms_opt_in=evidence.sms_opt_in._replace(value=None),
             mapping=None,
         )
-        fields = [replace(each, source=None, value=None) for each in self.fields]
-        return replace(self, plan=self.plan._replace(evidence=shown), fields=fields, request=None)
+        return replace(
+            self,
+            plan=self.plan._replace(evidence=shown),
+            fields=_unsaid(self.fields),
+            request=None,
+            steps=without_answers(self.steps),
+            would_map=_unsaid(self.would_map),
+        )
+
+
+def _unsaid(fields: Sequence[MappedField]) -> Sequence[MappedField]:
+    return [replace(each, source=None, value=None) for each in fields]
 
 
 async def preview(context: Context, integration_id: str, body: bytes) -> list[Explanation | None]:
@@ -139,7 +153,15 @@ async def _explain(
         account_attributes=attributes,
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
-    return Explanation(decided, decided.evidence.mapped, request, " ".join(notes) or None)
+    explained = explain_plan(decided, submission, stored.integration, attributes)
+    return Explanation(
+        decided,
+        decided.evidence.mapped,
+        request,
+        " ".join(notes) or None,
+        explained.steps,
+        explained.would_map,
+    )
 
 
 def _not_named(submission: Submission, integration: Integration) -> Iterator[str]:

@@ -42,12 +42,27 @@ from app.rules.values import FieldType, NotConvertible, parse_date
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
 
+class Circumstances(NamedTuple):
+    """What a plan was told beside the submission and the rules; see `plan`."""
+
+    now: float
+    delivered_before: bool = False
+    stale: bool = False
+    refusals: Refusals = NO_REFUSALS
+
+
 class Evidence(NamedTuple):
-    """What a plan rests on, for a person to read."""
+    """What a plan rests on, for a person to read.
+
+    `statuses` are those asked of Cordial; of a skip there are none.
+    """
 
     region: RegionReading
     opt_in: OptInReading
     sms_opt_in: OptInReading
+    identity: Identity
+    circumstances: Circumstances
+    statuses: Statuses = Statuses()
     mapping: Mapped | None = None
 
     @property
@@ -112,8 +127,9 @@ def plan(
     countries = read_countries(submission, source)
     region = read_region(submission, source, jurisdictions, countries)
     opt_in, sms_opt_in = read_answers(submission, source, received_at)
-    evidence = Evidence(region, opt_in, sms_opt_in)
     identity = identity or identify(submission, integration, countries)
+    told = Circumstances(now, delivered_before, stale, refusals)
+    evidence = Evidence(region, opt_in, sms_opt_in, identity, told)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
@@ -129,17 +145,18 @@ def plan(
     warnings = [*identity.warnings]
     force_at = None if delivered_before or stale else now
     statuses = _statuses(integration, identity, held, evidence, refusals, force_at, warnings)
+    mapped = None
     if stale:
         statuses = _only_no(statuses)
         warnings.append(_STALE_NO)
     else:
         known = account_attributes if integration.unmapped == "known" else None
         mapped = integration.fields.apply(submission, _lists(opt_in, source), known)
-        evidence = Evidence(region, opt_in, sms_opt_in, mapped)
         fields.update(mapped.fields)
         warnings += mapped.warnings
     if policy.opt_in_field:
         fields[policy.opt_in_field] = opt_in.answer.value
+    evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
     return Upsert(contact_body(integration, identity, statuses, fields), warnings, evidence)
 
 
@@ -170,6 +187,17 @@ def _doubted(identity: Identity) -> str:
         f"The address may come from the page's URL: {identity.doubt}. List the attribute in "
         "jebbit.trusted_url_params to believe it, then replay."
     )
+
+
+def would_map(
+    submission: Submission,
+    integration: Integration,
+    evidence: Evidence,
+    account_attributes: Mapping[str, FieldType] | None = None,
+) -> Mapped:
+    """Return what the mapping makes of a submission that was skipped, had it been sent."""
+    known = account_attributes if integration.unmapped == "known" else None
+    return integration.fields.apply(submission, _lists(evidence.opt_in, integration.jebbit), known)
 
 
 def _lists(opt_in: OptInReading, source: JebbitSource) -> MayJoin:
