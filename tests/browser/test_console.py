@@ -42,7 +42,7 @@ async def test_from_the_overview_to_a_dead_submission_and_its_delivery(stage, pa
     await page.get_by_role("link", name=made[-8:]).click()
     await page.get_by_role("heading", name="Dead: rejected by Cordial", level=1).wait_for()
     await page.get_by_text("Outside the EU, because country_code is US.").wait_for()
-    await page.get_by_text("The contact is sent to Cordial. Email is subscribed.").wait_for()
+    await page.get_by_text("Email is asked to be subscribed: the answer is yes.").wait_for()
     mend(stage, quiz)
     await page.get_by_role("button", name="Replay").click()
     await page.get_by_text("It is back in line.").wait_for()

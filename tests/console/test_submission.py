@@ -49,10 +49,11 @@ def test_a_decision_is_told_step_by_step(stage, admin):
     """What was read, where it stands in the configuration, and what follows from it."""
     said = text_of(admin.get(f"/console/submissions/{one(stage, 'reason=opted_out')}").text)
     assert "Outside the EU, because country_code is US." in said
-    assert "No: opt_in is &#34;no&#34;." in said or "No: opt_in is" in said
-    assert "Nothing is sent. The person said no to the opt-in." in said
+    assert "No, because opt_in is " in said
+    assert "Nothing is sent: policy.opt_in is opted_in_or_null, and the answer is no." in said
     said = text_of(admin.get(f"/console/submissions/{one(stage, STATES['delivered'])}").text)
-    assert "The contact is sent to Cordial. Email is subscribed." in said
+    assert "Email is asked to be subscribed: the answer is yes." in said
+    assert "The contact is sent to Cordial." in said
 
 
 def test_a_viewer_sees_no_answer_and_no_address(stage, viewer):
