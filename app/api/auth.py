@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from app.api.problems import documented
+from app.api.queries import known_to, refuse_others
 from app.api.refusals import told
 from app.api.state import context_of
 from app.operations.callers import Caller, Role, network_address
@@ -41,7 +42,8 @@ _READING = frozenset({"GET", "HEAD"})
 class Protected(APIRoute):
     """A route that wants a token before anything else of a request is looked at.
 
-    Viewers may read; only admins may change anything.
+    Viewers may read; only admins may change anything. A query parameter that the handler does not
+    take is refused.
     """
 
     readers: ClassVar = frozenset({Role.ADMIN, Role.VIEWER})
@@ -49,11 +51,12 @@ class Protected(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request: 401 to strangers, 403 to those whose role is another."""
-        answer = super().get_route_handler()
+        answer, known = super().get_route_handler(), known_to(self.dependant)
 
         async def guarded(request: Request) -> Response:
             roles = self.readers if request.method in _READING else self.changers
             request.state.caller = await _caller(request, f"{request.method} {self.path}", roles)
+            refuse_others(request.query_params.multi_items(), known)
             return await answer(request)
 
         return guarded

@@ -94,6 +94,15 @@ class NewSecret(BaseModel):
     )
 
 
+class SecretView(BaseModel):
+    """How a webhook secret is named; the secret itself is never shown."""
+
+    last4: str = Field(examples=["cdef"])
+    fingerprint: str = Field(
+        description="A keyed digest: tells secrets apart that end alike.", examples=["5f1d0c27a9be"]
+    )
+
+
 class PreviewAnswer(BaseModel):
     """What would be done with each submission of a body."""
 
@@ -384,6 +393,17 @@ async def preview(
     return PreviewAnswer(submissions=[PlanView.of(each) if each else None for each in explained])
 
 
+@router.get(
+    "/{integration_id}/webhook-secrets", summary="List the webhook secrets", responses=_NOT_FOUND
+)
+async def list_webhook_secrets(
+    context: CurrentContext, integration_id: IntegrationId
+) -> list[SecretView]:
+    """How each is named, in the order in which they were added; none is shown."""
+    found = await rotating.secrets_of(context, integration_id)
+    return [SecretView.model_validate(each, from_attributes=True) for each in found]
+
+
 @router.post(
     "/{integration_id}/webhook-secrets",
     summary="Add a webhook secret",
@@ -417,9 +437,18 @@ async def remove_webhook_secret(
     who: CurrentCaller,
     show: Show,
     integration_id: IntegrationId,
-    last4: Annotated[str, Path(openapi_examples={"cdef": {"value": "cdef"}})],
+    last4: Annotated[
+        str,
+        Path(
+            description="Its last four characters, or its fingerprint.",
+            openapi_examples={"cdef": {"value": "cdef"}, "fingerprint": {"value": "5f1d0c27a9be"}},
+        ),
+    ],
 ) -> IntegrationView:
-    """Named by its last four characters. The last secret cannot be removed."""
+    """Named by its last four characters or, where several end alike, by its fingerprint.
+
+    `GET .../webhook-secrets` shows both. The last secret cannot be removed.
+    """
     removed = await rotating.remove_secret(context, who, integration_id, last4)
     return show(removed)
 

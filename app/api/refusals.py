@@ -63,7 +63,8 @@ _TABLE: Mapping[type[Exception], Refusal] = {
         lambda error: f"No submission has the id {str(error)!r}; GET /submissions lists them.",
     ),
     UnknownSecret: Refusal(
-        HTTPStatus.NOT_FOUND, lambda error: f"No webhook secret ends in {str(error)!r}."
+        HTTPStatus.NOT_FOUND,
+        lambda error: f"No webhook secret ends in {str(error)!r} or has that fingerprint.",
     ),
     # The request must be corrected.
     UnreadableBody: Refusal(HTTPStatus.BAD_REQUEST, str),
@@ -101,7 +102,12 @@ _TABLE: Mapping[type[Exception], Refusal] = {
         lambda error: f"The check finds errors; mend them, or add ?force=true. {error}",
     ),
     AmbiguousSecret: Refusal(
-        HTTPStatus.CONFLICT, lambda error: f"Several webhook secrets end in {str(error)!r}."
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"Several webhook secrets end in {str(error)!r}. Name one by its fingerprint: "
+            f"{', '.join(error.fingerprints)}. GET .../webhook-secrets shows them in the order in "
+            "which they were added."
+        ),
     ),
     LastSecret: Refusal(
         HTTPStatus.CONFLICT,

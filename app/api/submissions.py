@@ -1,20 +1,21 @@
 """Finding, explaining and replaying submissions."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import Problem, documented
+from app.api.queries import Moment, seconds
 from app.api.refusals import told
 from app.api.state import CurrentContext
 from app.api.views import CountsView, SubmissionSummary, SubmissionView
+from app.ledger.integrations import UnknownIntegration
 from app.ledger.schema import SubmissionStatus
-from app.ledger.submissions import Filter, UnknownSubmission
+from app.ledger.submissions import UnknownSubmission
 from app.operations import discarding, erasing, replaying, submissions
 from app.operations.people import NoAddress
 from app.operations.submissions import Wanted
@@ -27,6 +28,7 @@ router = APIRouter(
 )
 
 _CODE = r"^[a-z0-9_-]+$"
+_WANTED_EXAMPLE: dict[str, Any] = {"integration": "spring-quiz", "status": "dead", "since": "7d"}
 _AN_ID = "01a20ac69210234f482e7fb8c55a324e"
 
 SubmissionId = Annotated[
@@ -38,6 +40,15 @@ SubmissionId = Annotated[
 ]
 
 
+_FILTERED = documented(
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    details={
+        HTTPStatus.NOT_FOUND: told(UnknownIntegration("sprng-quiz")),
+        HTTPStatus.UNPROCESSABLE_ENTITY: "reason: No submission has this reason. Do you mean "
+        "rejected?",
+    },
+)
 _UNKNOWN = {HTTPStatus.NOT_FOUND: told(UnknownSubmission(_AN_ID))}
 
 
@@ -48,51 +59,139 @@ class SubmissionPage(BaseModel):
     cursor: str | None = Field(description="Give it as `cursor` for the next page; null: no more.")
 
 
-class ReplayFilter(BaseModel):
-    """Which submissions are to be sent again."""
+class SubmissionFilter(BaseModel):
+    """Which submissions are meant; what is left out does not narrow."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    integration: str = Field(pattern=_CODE, examples=["spring-quiz"])
-    status: Literal["dead", "skipped", "delivered"] = Field(examples=["dead"])
-    reason: str | None = Field(None, pattern=_CODE, examples=["rejected"])
-    since: datetime | None = Field(
-        None, description="Received at or after.", examples=["2026-11-01T00:00:00Z"]
+    integration: str | None = Field(None, pattern=_CODE, max_length=100, examples=["spring-quiz"])
+    status: SubmissionStatus | None = Field(None, examples=["dead"])
+    reason: str | None = Field(
+        None,
+        pattern=_CODE,
+        max_length=100,
+        description="One that the docs list; any other is refused.",
+        examples=["rejected"],
     )
-    until: datetime | None = Field(
+    contact: str | None = Field(
+        None, max_length=320, description="An email address or phone number."
+    )
+    since: Moment | None = Field(None, description="Received at or after.", examples=["7d"])
+    until: Moment | None = Field(
         None, description="Received before.", examples=["2026-12-01T00:00:00Z"]
     )
 
-    def asked(self) -> Filter:
-        """Return it as the operation takes it."""
-        return Filter(
-            integration_id=self.integration,
-            status=SubmissionStatus(self.status),
-            reason=self.reason,
-            since=_seconds(self.since),
-            until=_seconds(self.until),
+    def wanted(self, now: float) -> Wanted:
+        """Return it as operations take it; `now` is in unix seconds."""
+        return Wanted(
+            self.integration,
+            self.status,
+            self.reason,
+            self.contact,
+            seconds(self.since, now),
+            seconds(self.until, now),
         )
+
+
+def _in_query(
+    integration: Annotated[
+        str | None, Query(pattern=_CODE, max_length=100, examples=["spring-quiz"])
+    ] = None,
+    status: SubmissionStatus | None = None,
+    reason: Annotated[
+        str | None,
+        Query(
+            pattern=_CODE,
+            max_length=100,
+            description="One that the docs list; any other is refused.",
+            examples=["rejected"],
+        ),
+    ] = None,
+    contact: Annotated[
+        str | None, Query(description="An email address or phone number.", max_length=320)
+    ] = None,
+    since: Annotated[Moment | None, Query(description="Received at or after.")] = None,
+    until: Annotated[Moment | None, Query(description="Received before.")] = None,
+) -> SubmissionFilter:
+    """Return the filter that a query holds."""
+    return SubmissionFilter.model_construct(
+        integration=integration,
+        status=status,
+        reason=reason,
+        contact=contact,
+        since=since,
+        until=until,
+    )
+
+
+InQuery = Annotated[SubmissionFilter, Depends(_in_query)]
+
+
+def _narrowed(
+    in_query: InQuery,
+    in_body: Annotated[
+        SubmissionFilter | None,
+        Body(
+            description="The filter; it may as well stand in the query, as for the list.",
+            openapi_examples={"dead": {"value": _WANTED_EXAMPLE}},
+        ),
+    ] = None,
+) -> SubmissionFilter:
+    """Return the filter of a change of many; without one, a slip would change everything."""
+    queried = {name: value for name, value in in_query if value is not None}
+    written = dict(in_body or ())
+    if twice := [name for name in queried if written.get(name) is not None]:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, f"{twice[0]}: stands in the query and in the body."
+        )
+    filters = SubmissionFilter.model_construct(**{**dict(in_query), **written, **queried})
+    if not any(value is not None for _, value in filters):
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "Say which ones: give a filter as GET /submissions takes it, such as status=dead.",
+        )
+    return filters
+
+
+Narrowed = Annotated[SubmissionFilter, Depends(_narrowed)]
+
+
+def _sure(
+    confirm: Annotated[
+        bool, Query(description="Do it. Without it, only count: look at the number first.")
+    ] = False,
+    dry_run: Annotated[
+        bool | None, Query(description="Only count, which is what happens without `confirm` too.")
+    ] = None,
+) -> bool:
+    """Return whether a change of many is to be made, and not only counted."""
+    if dry_run is not None and dry_run is confirm:
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "confirm: dry_run=true only counts, confirm=true does it; give one of them.",
+        )
+    return confirm
+
+
+Sure = Annotated[bool, Depends(_sure)]
 
 
 class ReplayedView(BaseModel):
     """What a replay of many did, or with `dry_run` would do."""
 
-    dry_run: bool
-    replayed: int
-    refused: int
-
-
-class DiscardFilter(ReplayFilter):
-    """Which submissions are to be discarded: dead ones, or pending ones."""
-
-    status: Literal["dead", "pending"] = Field(examples=["dead"])  # type: ignore[assignment]
+    dry_run: bool = Field(description="Nothing was changed; with `confirm=true` it would be.")
+    replayed: int = Field(examples=[84])
+    refused: int = Field(
+        description="Newer answers of the contact were delivered, or the integration is gone.",
+        examples=[2],
+    )
 
 
 class DiscardedView(BaseModel):
     """What discarding many did, or with `dry_run` would do."""
 
-    dry_run: bool
-    discarded: int
+    dry_run: bool = Field(description="Nothing was changed; with `confirm=true` it would be.")
+    discarded: int = Field(examples=[84])
 
 
 class Erasure(BaseModel):
@@ -114,29 +213,16 @@ class Erased(BaseModel):
 @router.get(
     "/submissions",
     summary="List submissions",
-    responses=documented(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        details={
-            HTTPStatus.UNPROCESSABLE_ENTITY: "status: Input should be 'pending', 'delivered', "
-            "'skipped', 'dead' or 'test'"
-        },
-    ),
+    responses=_FILTERED,
 )
 async def list_submissions(
     context: CurrentContext,
-    integration: Annotated[str | None, Query(pattern=_CODE, examples=["spring-quiz"])] = None,
-    status: SubmissionStatus | None = None,
-    reason: Annotated[str | None, Query(pattern=_CODE, examples=["rejected"])] = None,
-    contact: Annotated[
-        str | None, Query(description="An email address or phone number.", max_length=320)
-    ] = None,
-    since: Annotated[datetime | None, Query(description="Received at or after.")] = None,
-    until: Annotated[datetime | None, Query(description="Received before.")] = None,
+    filters: InQuery,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
 ) -> SubmissionPage:
     """Newest first. Start with `status=dead` when woken: `reason` says what a person must do."""
-    wanted = Wanted(integration, status, reason, contact, _seconds(since), _seconds(until))
+    wanted = filters.wanted(context.clock())
     before = _read_cursor(cursor) if cursor else None
     page = await submissions.list_submissions(context, wanted, limit=limit, before=before)
     return SubmissionPage(
@@ -192,30 +278,25 @@ async def replay_submission(
     "/submissions/replay",
     status_code=HTTPStatus.ACCEPTED,
     summary="Send many submissions again",
-    responses=documented(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        details={
-            HTTPStatus.UNPROCESSABLE_ENTITY: "status: Input should be 'dead', 'skipped' or "
-            "'delivered'"
-        },
-    ),
+    responses=_FILTERED,
 )
 async def replay_submissions(
     context: CurrentContext,
     who: CurrentCaller,
-    wanted: ReplayFilter,
-    dry_run: Annotated[bool, Query(description="Only count; do this first.")] = False,
+    filters: Narrowed,
+    sure: Sure,
     force: Annotated[
         bool, Query(description="Also over newer answers of the same contact.")
     ] = False,
 ) -> ReplayedView:
-    """Put all that match back in line, the oldest first; `status` and `integration` are needed.
+    """Count all that match; with `confirm=true`, put them back in line, the oldest first.
 
-    Refused are those of whose contact a newer one was delivered (unless `force`), and those whose
-    integration is gone.
+    The filter is that of `GET /submissions`, in the body or in the query. Refused are those of
+    whose contact a newer one was delivered (unless `force`), and those whose integration is gone.
     """
-    done = await replaying.replay_all(context, who, wanted.asked(), force=force, dry_run=dry_run)
-    return ReplayedView(dry_run=dry_run, replayed=done.replayed, refused=done.refused)
+    wanted = filters.wanted(context.clock())
+    done = await replaying.replay_all(context, who, wanted, force=force, dry_run=not sure)
+    return ReplayedView(dry_run=not sure, replayed=done.replayed, refused=done.refused)
 
 
 @router.post(
@@ -244,20 +325,18 @@ async def discard_submission(
 @router.post(
     "/submissions/discard",
     summary="Give many submissions up",
-    responses=documented(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        details={HTTPStatus.UNPROCESSABLE_ENTITY: "status: Input should be 'dead' or 'pending'"},
-    ),
+    responses=_FILTERED,
 )
 async def discard_submissions(
-    context: CurrentContext,
-    who: CurrentCaller,
-    wanted: DiscardFilter,
-    dry_run: Annotated[bool, Query(description="Only count; do this first.")] = False,
+    context: CurrentContext, who: CurrentCaller, filters: Narrowed, sure: Sure
 ) -> DiscardedView:
-    """End all that match; `status` and `integration` are needed. They become `skipped`."""
-    discarded = await discarding.discard_all(context, who, wanted.asked(), dry_run=dry_run)
-    return DiscardedView(dry_run=dry_run, discarded=discarded)
+    """Count all dead and pending ones that match; with `confirm=true`, end them.
+
+    The filter is that of `GET /submissions`, in the body or in the query. They become `skipped`.
+    """
+    wanted = filters.wanted(context.clock())
+    discarded = await discarding.discard_all(context, who, wanted, dry_run=not sure)
+    return DiscardedView(dry_run=not sure, discarded=discarded)
 
 
 @router.post(
@@ -291,12 +370,6 @@ async def erase_person(
 async def stats(context: CurrentContext) -> list[CountsView]:
     """Counts by status and the age of the oldest pending, for each integration."""
     return [CountsView.of(each) for each in await submissions.count(context)]
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _cursor(seq: int) -> str:

@@ -19,9 +19,8 @@ from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
 from app.console.times import counted
 from app.ledger.schema import SubmissionStatus
-from app.ledger.submissions import Filter
 from app.operations import discarding, replaying
-from app.operations.submissions import filter_of
+from app.operations.submissions import Wanted
 
 router = APIRouter(include_in_schema=False, route_class=AdminPage)
 
@@ -71,7 +70,7 @@ async def ask_to_replay(request: Request) -> Response:
     visit = visit_of(request)
     filters = _chosen(request.query_params)
     found = await replaying.replay_all(
-        visit.context, visit.who, await _filter(visit, filters), force=False, dry_run=True
+        visit.context, visit.who, _wanted(visit, filters), force=False, dry_run=True
     )
     return _ask(visit, "replay", filters, found.replayed, found.refused)
 
@@ -84,7 +83,7 @@ async def replay(request: Request) -> Response:
     done = await replaying.replay_all(
         visit.context,
         visit.who,
-        await _filter(visit, filters),
+        _wanted(visit, filters),
         force=form.one("force") == "yes",
         dry_run=False,
     )
@@ -98,7 +97,7 @@ async def ask_to_discard(request: Request) -> Response:
     visit = visit_of(request)
     filters = _chosen(request.query_params)
     number = await discarding.discard_all(
-        visit.context, visit.who, await _filter(visit, filters), dry_run=True
+        visit.context, visit.who, _wanted(visit, filters), dry_run=True
     )
     return _ask(visit, "discard", filters, number, 0)
 
@@ -109,7 +108,7 @@ async def discard(request: Request) -> Response:
     visit, form = visit_of(request), await read_form(request)
     filters = _again(form.all("filter"))
     number = await discarding.discard_all(
-        visit.context, visit.who, await _filter(visit, filters), dry_run=False
+        visit.context, visit.who, _wanted(visit, filters), dry_run=False
     )
     return _follow(visit, filters.but(status=None, reason=None), f"discarded-{number}-0")
 
@@ -137,8 +136,8 @@ def _again(written: Sequence[str]) -> Filters:
     return filters
 
 
-async def _filter(visit: Visit, filters: Filters) -> Filter:
-    return await filter_of(visit.context, filters.wanted(visit.times.now, visit.times.zone))
+def _wanted(visit: Visit, filters: Filters) -> Wanted:
+    return filters.wanted(visit.times.now, visit.times.zone)
 
 
 def _ask(visit: Visit, verb: Verb, filters: Filters, number: int, refused: int) -> Response:

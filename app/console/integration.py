@@ -30,7 +30,7 @@ from app.operations.registering import (
     NotRegistered,
     RefusedByJebbit,
 )
-from app.operations.rotating import AmbiguousSecret, LastSecret, UnknownSecret
+from app.operations.rotating import AmbiguousSecret, LastSecret, ShownSecret, UnknownSecret
 from app.operations.whom import REGIONS, treated
 from app.rules.integration import Integration
 from app.rules.policy import Region, Status
@@ -119,7 +119,7 @@ class IntegrationView:
     health: Health
     lists: Mapping[str, str]
     webhook_url: str
-    secrets: Sequence[str]
+    secrets: Sequence[ShownSecret]
     registration: Registration | None
     account_url: str
     api_key: str
@@ -197,11 +197,11 @@ async def add_secret(request: Request, integration_id: str) -> Response:
 
 @changes.post("/integrations/{integration_id}/secrets/remove")
 async def remove_secret(request: Request, integration_id: str) -> Response:
-    """Remove a webhook secret, named by its last four characters."""
+    """Remove a webhook secret, named by its fingerprint."""
     visit, form = visit_of(request), await read_form(request)
     try:
         await rotating.remove_secret(
-            visit.context, visit.who, integration_id, form.one("last4") or ""
+            visit.context, visit.who, integration_id, form.one("named") or ""
         )
     except _REFUSALS as error:
         return await _refused(visit, integration_id, error)
@@ -308,7 +308,7 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
             for status in ("pending", "dead", "test")
         },
         webhook_url=f"{visit.outside_url}/webhooks/jebbit/{stored.id}",
-        secrets=[masked(each.get_secret_value()) for each in configured.jebbit.webhook_secrets],
+        secrets=await rotating.secrets_of(context, stored.id),
         registration=await registering.find(context, stored.id),
         account_url=configured.cordial.account_url,
         api_key=masked(configured.cordial.api_key.get_secret_value()),

@@ -55,6 +55,13 @@ async def newest(
     return [stored_of(row, ()) for row in found[:limit]]
 
 
+async def has_any(database: Database, integration_id: str) -> bool:
+    """Return whether any submission is of this integration, which may be deleted."""
+    query = select(submissions.c.seq).where(submissions.c.integration_id == integration_id).limit(1)
+    async with database.read() as connection:
+        return await connection.scalar(query) is not None
+
+
 async def count_by_status(
     database: Database, wanted: Filter
 ) -> Mapping[tuple[str, SubmissionStatus], int]:

@@ -1,10 +1,14 @@
 """Sending submissions again, by the integration as it is now."""
 
+from collections.abc import Mapping
+
 from app.ledger import submissions as ledger
-from app.ledger.submissions import Filter, Replayed
+from app.ledger.schema import SubmissionStatus
+from app.ledger.submissions import Replayed
 from app.operations.callers import Caller
 from app.operations.context import Context
-from app.operations.submissions import Explained, get
+from app.operations.invalid import invalid_at
+from app.operations.submissions import Explained, Wanted, filter_of, get
 
 
 async def replay(context: Context, who: Caller, submission_id: str, *, force: bool) -> Explained:
@@ -21,13 +25,29 @@ async def replay(context: Context, who: Caller, submission_id: str, *, force: bo
 
 
 async def replay_all(
-    context: Context, who: Caller, wanted: Filter, *, force: bool, dry_run: bool
+    context: Context, who: Caller, wanted: Wanted, *, force: bool, dry_run: bool
 ) -> Replayed:
-    """Put all submissions that match back in line, the oldest first; `dry_run` only counts."""
+    """Put all submissions that match back in line, the oldest first; `dry_run` only counts.
+
+    Raises:
+        NoAddress, UnknownIntegration, Invalid: the filter cannot be meant (see `filter_of`).
+    """
+    if wanted.status in _NEVER:
+        raise invalid_at("status", _NEVER[wanted.status])
     operation = "submissions.replay.dry_run" if dry_run else "submissions.replay"
     async with context.auditor.changing(who, operation, wanted.integration_id):
         done = await ledger.replay_all(
-            context.database, wanted, force=force, dry_run=dry_run, now=context.clock()
+            context.database,
+            await filter_of(context, wanted),
+            force=force,
+            dry_run=dry_run,
+            now=context.clock(),
         )
     context.wake()
     return done
+
+
+_NEVER: Mapping[SubmissionStatus | None, str] = {
+    SubmissionStatus.PENDING: "Pending ones are sent when their turn comes.",
+    SubmissionStatus.TEST: "Tests are never sent.",
+}

@@ -1,6 +1,7 @@
 """Rotating an integration's webhook secrets: add the new one, then remove the old one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from app.ledger.integrations import StoredIntegration, document_of
 from app.operations.callers import Caller
@@ -10,14 +11,27 @@ from app.operations.strength import weakness
 from app.rules.integration import MOST_SECRETS, Integration
 
 _NAMED_BY = 4  # of a secret's last characters
+_PRINT = 12  # characters of a fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSecret:
+    """How a webhook secret is told from others: its end, and a keyed digest of all of it."""
+
+    last4: str
+    fingerprint: str
 
 
 class UnknownSecret(Exception):
-    """No webhook secret of the integration ends like this."""
+    """No webhook secret of the integration ends like this, or has this fingerprint."""
 
 
 class AmbiguousSecret(Exception):
-    """Several webhook secrets of the integration end like this."""
+    """Several webhook secrets of the integration end like this; `fingerprints` are theirs."""
+
+    def __init__(self, last4: str, fingerprints: Sequence[str]) -> None:
+        super().__init__(last4)
+        self.fingerprints = fingerprints
 
 
 class LastSecret(Exception):
@@ -54,10 +68,26 @@ async def keep_secret(context: Context, integration_id: str, added: str) -> Stor
     return await _change_secrets(context, integration_id, add)
 
 
+async def secrets_of(context: Context, integration_id: str) -> list[ShownSecret]:
+    """Return an integration's webhook secrets as they are shown, the oldest first.
+
+    Raises:
+        UnknownIntegration: there is none.
+    """
+    stored = await context.integrations.get(integration_id)
+    secrets = [each.get_secret_value() for each in stored.integration.jebbit.webhook_secrets]
+    return [ShownSecret(each[-_NAMED_BY:], fingerprint(context, each)) for each in secrets]
+
+
+def fingerprint(context: Context, secret: str) -> str:
+    """Return what tells a secret from another one and reveals nothing of it."""
+    return context.pseudonyms.content(b"webhook secret " + secret.encode())[:_PRINT]
+
+
 async def remove_secret(
-    context: Context, who: Caller, integration_id: str, last4: str
+    context: Context, who: Caller, integration_id: str, named: str
 ) -> StoredIntegration:
-    """Remove the webhook secret that ends in these four characters.
+    """Remove the webhook secret that ends in these four characters or has this fingerprint.
 
     Raises:
         UnknownIntegration: there is none.
@@ -65,14 +95,15 @@ async def remove_secret(
     """
 
     def remove(secrets: list[str]) -> list[str]:
-        kept = [each for each in secrets if each[-_NAMED_BY:] != last4]
-        if len(kept) == len(secrets):
-            raise UnknownSecret(last4)
-        if len(kept) < len(secrets) - 1:
-            raise AmbiguousSecret(last4)
-        if not kept:
+        prints = {each: fingerprint(context, each) for each in secrets}
+        meant = [each for each in prints if named in (each[-_NAMED_BY:], prints[each])]
+        if not meant:
+            raise UnknownSecret(named)
+        if len(meant) > 1:
+            raise AmbiguousSecret(named, [prints[each] for each in meant])
+        if len(prints) == 1:
             raise LastSecret
-        return kept
+        return [each for each in secrets if each not in meant]
 
     async with context.auditor.changing(who, "integration.remove_secret", integration_id):
         return await _change_secrets(context, integration_id, remove)

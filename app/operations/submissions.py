@@ -2,15 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Final
 
 from app.ledger import listing
 from app.ledger import submissions as ledger
-from app.ledger.schema import SubmissionStatus
-from app.ledger.submissions import Counts, Filter, StoredSubmission
+from app.ledger.erasure import ERASED
+from app.ledger.integrations import UnknownIntegration
+from app.ledger.schema import DeadReason, SubmissionStatus
+from app.ledger.submissions import DISCARDED, Counts, Filter, StoredSubmission
 from app.operations.callers import Caller
 from app.operations.context import Context
+from app.operations.invalid import invalid_at
 from app.operations.people import by_address
 from app.operations.previewing import Explanation, explain
+from app.rules.policy import SkipReason
+
+REASONS: Final[Sequence[str]] = (*SkipReason, ERASED, DISCARDED, *DeadReason)
+"""Every reason that a submission may have."""
 
 _HIDDEN = "Only an admin may see this."
 
@@ -93,7 +102,11 @@ async def filter_of(context: Context, wanted: Wanted) -> Filter:
 
     Raises:
         NoAddress: `contact` is neither an email address nor a phone number.
+        UnknownIntegration: there is none of this id, and nothing is left of one.
+        Invalid: no submission can have this reason, or the time ends before it begins. An empty
+            list would hide the slip.
     """
+    await _refuse_what_cannot_be(context, wanted)
     contact = wanted.contact
     return Filter(
         integration_id=wanted.integration_id,
@@ -104,3 +117,27 @@ async def filter_of(context: Context, wanted: Wanted) -> Filter:
         until=wanted.until,
         ids=wanted.ids,
     )
+
+
+async def _refuse_what_cannot_be(context: Context, wanted: Wanted) -> None:
+    if wanted.reason is not None and wanted.reason not in REASONS:
+        near = get_close_matches(wanted.reason, REASONS, 1)
+        meant = f"Do you mean {near[0]}?" if near else f"There are {', '.join(REASONS)}."
+        raise invalid_at("reason", f"No submission has this reason. {meant}")
+    if wanted.since is not None and wanted.until is not None and wanted.since > wanted.until:
+        raise invalid_at("until", "It is before `since`, so nothing can match.")
+    if wanted.integration_id is not None:
+        await refuse_unknown(context, wanted.integration_id)
+
+
+async def refuse_unknown(context: Context, integration_id: str) -> None:
+    """Refuse the id of an integration that there is not, and of which nothing is left.
+
+    Raises:
+        UnknownIntegration: it is so.
+    """
+    try:
+        await context.integrations.get(integration_id)
+    except UnknownIntegration:
+        if not await listing.has_any(context.database, integration_id):
+            raise

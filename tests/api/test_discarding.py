@@ -40,10 +40,10 @@ def test_many_are_discarded_after_they_were_counted(shared, quiz):
     """By filter; a dry run changes nothing."""
     ids = dead(shared, quiz, 3)
     wanted = {"integration": quiz, "status": "dead", "reason": "unreadable"}
-    counted = shared.client.post("/submissions/discard?dry_run=true", json=wanted).json()
+    counted = shared.client.post("/submissions/discard", json=wanted).json()
     assert counted == {"dry_run": True, "discarded": 3}
     assert shared.submission(ids[0])["status"] == "dead"
-    assert shared.client.post("/submissions/discard", json=wanted).json() == {
+    assert shared.client.post("/submissions/discard?confirm=true", json=wanted).json() == {
         "dry_run": False,
         "discarded": 3,
     }

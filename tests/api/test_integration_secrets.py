@@ -72,11 +72,17 @@ def test_webhook_secrets_are_added_and_removed_by_their_end(shared, quiz):
         assert added.status_code == 200
     assert added.json()["jebbit"]["webhook_secrets"] == ["****cdef", "****abcd", "****abcd"]
     several = problem(shared.client.delete(f"{path}/abcd"), 409)["detail"]
-    assert several == "Several webhook secrets end in 'abcd'."
+    assert "Several webhook secrets end in 'abcd'. Name one by its fingerprint: " in several
     unknown = problem(shared.client.delete(f"{path}/zzzz"), 404)["detail"]
-    assert unknown == "No webhook secret ends in 'zzzz'."
+    assert unknown == "No webhook secret ends in 'zzzz' or has that fingerprint."
     left = shared.client.delete(f"{path}/cdef")
     assert left.json()["jebbit"]["webhook_secrets"] == ["****abcd", "****abcd"]
+    named = shared.client.get(path).json()
+    assert [each["last4"] for each in named] == ["abcd", "abcd"]
+    assert all(each["fingerprint"] in several for each in named)
+    shared.client.delete(f"{path}/{named[0]['fingerprint']}").raise_for_status()
+    held = [shared.post({}, quiz, secret=f"{each}-secret-abcd") for each in ("second", "third")]
+    assert [each.status_code for each in held] == [401, 202]
 
 
 def test_two_secrets_that_are_shown_alike_are_not_confused(shared, create):

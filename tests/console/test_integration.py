@@ -116,9 +116,9 @@ def test_secrets_are_rotated(admin, made):
     assert "****4711" in said
     assert new not in said
     old = WEBHOOK_SECRET[-4:]
-    assert admin.post(f"{path}/remove", data={"last4": "none"}).status_code == 404
-    assert admin.post(f"{path}/remove", data={"last4": old}).status_code == 303
-    last = admin.post(f"{path}/remove", data={"last4": "4711"})
+    assert admin.post(f"{path}/remove", data={"named": "none"}).status_code == 404
+    assert admin.post(f"{path}/remove", data={"named": old}).status_code == 303
+    last = admin.post(f"{path}/remove", data={"named": "4711"})
     assert "This is the last webhook secret" in last.text
 
 

@@ -126,7 +126,7 @@ def test_what_is_compared_is_what_a_replay_then_does(stage, admin, quiz):
     admin.post(path, data={**sent, "confirmed": "2"})
     skipped = stage.ops.get(f"/submissions?integration={quiz}&status=skipped").json()
     wanted = {"integration": quiz, "status": "skipped"}
-    stage.ops.post("/submissions/replay", json=wanted)
+    stage.ops.post("/submissions/replay?confirm=true", json=wanted)
     settled = [stage.settled(each["id"]) for each in skipped["submissions"]]
     assert [each["status"] for each in settled].count("delivered") == 3
     found = [stage.sandbox.contacts.find("email", f"{name}@example.com") for name in "bcd"]

@@ -141,7 +141,9 @@ class Scene:
         self._stage.settle()
         for each in (GREEDY, HOSTILE):  # the judge would look at each of its dead
             body = {"status": "dead", "integration": each}
-            answer = self._stage.ops("POST", "/submissions/discard", json=body, timeout=300)
+            answer = self._stage.ops(
+                "POST", "/submissions/discard?confirm=true", json=body, timeout=300
+            )
             assert answer.status_code == 200, answer.text
         assert _NEVER_LOGGED not in self._service.log.read_text(errors="replace")
 

@@ -135,9 +135,9 @@ def test_replay_of_many(running: Any) -> None:
         json={"policy": {"opt_in": "everyone", "opt_in_field": "opt_in_status"}},
     ).raise_for_status()
     wanted = {"integration": "spring-quiz", "status": "skipped", "reason": "opted_out"}
-    counted = running.client.post("/submissions/replay?dry_run=true", json=wanted).json()
+    counted = running.client.post("/submissions/replay", json=wanted).json()
     assert counted == {"dry_run": True, "replayed": 3, "refused": 0}
     assert running.submission(made[0])["status"] == "skipped"
-    done = running.client.post("/submissions/replay", json=wanted).json()
+    done = running.client.post("/submissions/replay?confirm=true", json=wanted).json()
     assert done == {"dry_run": False, "replayed": 3, "refused": 0}
     assert {running.wait(each)["status"] for each in made} == {"delivered"}
