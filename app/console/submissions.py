@@ -17,10 +17,12 @@ from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted
 from app.ledger.database import UNAVAILABLE
+from app.ledger.integrations import UnknownIntegration
 from app.ledger.listing import Wait
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations import integrations, looking, submissions
+from app.operations.invalid import Invalid
 from app.operations.looking import Facets
 from app.operations.people import NoAddress
 
@@ -98,7 +100,7 @@ async def show_list(request: Request) -> Response:
     try:
         filters = Filters.read(request.query_params)
         view = await _list(visit, filters, _cursor(request))
-    except (UnreadableAddress, NoAddress) as error:
+    except (UnreadableAddress, NoAddress, Invalid, UnknownIntegration) as error:
         status, problem = told(error) or (HTTPStatus.UNPROCESSABLE_ENTITY, "")
         view = _failed(visit, filters, problem)
     except UNAVAILABLE:

@@ -176,7 +176,9 @@ def test_an_operation_tried_out_as_it_stands_is_answered_as_described(shared, sc
             body = prefilled_body(schema, operation)
             answer = shared.client.request(method, path.format(**values), json=body)
             assert str(answer.status_code) in operation["responses"], where
-            if path.endswith("/webhook-secrets"):  # what anybody can read is no secret
+            if method == "post" and path.endswith(
+                "/webhook-secrets"
+            ):  # what anybody can read is no secret
                 assert "is an example" in answer.json()["detail"]
                 continue
             assert answer.status_code not in (401, 422, 500), where

@@ -59,7 +59,7 @@ def rows(page: str) -> list[str]:
             "since=24h",
             "since=1h&until=2100-01-01",
         ),
-        *("contact=wanda@example.com", "reason=rejected", "integration=nobody"),
+        *("contact=wanda@example.com", "reason=rejected"),
     ],
 )
 def test_the_list_shows_what_the_api_shows(stage, admin, query):
@@ -92,14 +92,15 @@ def test_each_filter_leads_to_as_many_as_it_says(admin):
     "query",
     [
         *("status=none", "since=yesterday", "until=2026-13-01", "contact=nobody", "reason=A%20B"),
+        *("integration=nobody", "reason=rejectd", "since=1h&until=2h"),
         *("id=1", "before=x", "before=99999999999999999999", "integration=%00", "since=0001-01-01"),
     ],
 )
 def test_a_filter_that_cannot_be_meant_is_told(admin, query):
     """In the list's place, with a way out; never as a defect."""
     page = admin.get(f"/console/submissions?{query}")
-    assert page.status_code in (200, 422)
-    if page.status_code == 422:
+    assert page.status_code in (200, 404, 422)
+    if page.status_code != 200:
         assert "The list cannot be shown" in page.text
         assert 'href="/console/submissions">Clear the filters' in page.text
 
