@@ -10,13 +10,14 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from app.jebbit.folding import fold
 from app.jebbit.submission import Attribute, Submission
+from app.rules.limits import Limits, cut, excess
 from app.rules.values import (
-    CONVERTERS,
     Converter,
     FieldType,
     Labels,
     NotConvertible,
     convert,
+    converter_of,
     is_plain,
     is_unfilled,
     to_string,
@@ -24,6 +25,9 @@ from app.rules.values import (
 
 ListsNeed = Literal["yes", "not_no"] | None
 """Which opt-in a person must have given before a rule puts them on a list."""
+
+TooLong = Literal["warn", "cut"]
+"""What becomes of a value that is longer than the account takes."""
 
 # Keys of Cordial's contact body that mean something else there than a contact attribute.
 RESERVED_FIELDS = frozenset(
@@ -37,6 +41,7 @@ GEO_PARTS = frozenset(
 # Personal or technical, never meant as an answer: they flow only where a rule names them.
 NEVER_UNMAPPED = frozenset(("ip_address", "user_agent", "page_url", "url_params"))
 
+_CAN_BE_CUT: frozenset[FieldType] = frozenset(("string", "array"))
 _CHANNEL_ADDRESS = re.compile(r"channels\.(?P<channel>[^.]+)\.address")
 
 
@@ -63,6 +68,11 @@ class Rule(BaseModel):
         description="The email opt-in that joining a list needs: `yes`; `not_no`, which is a yes "
         "or none asked for; null: none. Leaving a list needs none.",
     )
+    too_long: TooLong = Field(
+        "warn",
+        description="A text or array that is longer than the Cordial account takes: `warn` sends "
+        "it as it is, with a warning; `cut` sends as much as fits.",
+    )
 
     @property
     def channel(self) -> str | None:
@@ -80,7 +90,19 @@ class Rule(BaseModel):
             )
         if self.attribute is None and self.default is None:
             raise ValueError(f"the rule for {self.field} needs an attribute, a default, or both")
+        if self.too_long == "cut" and (self.channel or self.type not in _CAN_BE_CUT):
+            raise ValueError(f"{self.field} cannot be cut: only a string or an array can")
         return self
+
+    def converted_default(self) -> JsonValue:
+        """Return the default as it is sent; None if there is none.
+
+        Raises:
+            NotConvertible: it has no form of the field's type.
+        """
+        if self.default is None:
+            return None
+        return convert(self.default, self.type, self.separator, field=self.field)
 
     @model_validator(mode="after")
     def _default_converts(self) -> Self:
@@ -88,7 +110,7 @@ class Rule(BaseModel):
             raise ValueError(f"the default of {self.field} is blank; leave it out instead")
         if self.default is not None:
             try:
-                convert(self.default, self.type, self.separator)
+                self.converted_default()
                 to_json(self.default)
             except (NotConvertible, PydanticSerializationError):  # half of a surrogate pair
                 raise ValueError(f"the default of {self.field} is no {self.type}") from None
@@ -156,7 +178,7 @@ def _unpacked(rule: Rule) -> _Unpacked:
         rule.field,
         rule.default,
         rule.separator,
-        CONVERTERS[rule.type],
+        converter_of(rule.field, rule.type),
         is_list=rule.type == "list",
     )
 
@@ -200,6 +222,7 @@ class FieldMapping:
         self._rules = [_unpacked(rule) for rule in rules if rule.channel is None]
         sources = {fold(rule.attribute) for rule in rules if rule.attribute}
         self._never_unmapped = sources | NEVER_UNMAPPED
+        self._cut = {rule.field for rule in rules if rule.too_long == "cut"}
         self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
 
     def apply(
@@ -207,6 +230,7 @@ class FieldMapping:
         submission: Submission,
         may_join: MayJoin,
         account_attributes: Mapping[str, FieldType] | None = None,
+        limits: Limits | None = None,
     ) -> Mapped:
         """Translate a submission's attributes to contact fields.
 
@@ -215,6 +239,7 @@ class FieldMapping:
             may_join: says which lists the person may be put on.
             account_attributes: where unmapped attributes may flow, the attributes that exist in the
                 Cordial account, with their types; else None.
+            limits: what the account's attributes take at most, where that is known.
         """
         rules = self._rules
         if account_attributes:
@@ -242,7 +267,24 @@ class FieldMapping:
                 warnings.append(_not_joined(rule))
             elif value is not None:
                 fields[name] = value
+        if limits:
+            warnings += self._fit(fields, limits, rules)
         return Mapped(fields, warnings, submission, rules)
+
+    def _fit(
+        self, fields: dict[str, JsonValue], limits: Limits, rules: Sequence[_Unpacked]
+    ) -> list[PlanWarning]:
+        """Cut what is to be cut, and return a warning for each field that is over its limit."""
+        warnings = []
+        for name, value in fields.items():
+            limit = limits.get(name)
+            if limit is None or (over := excess(value, limit)) is None:
+                continue
+            attribute = next((each.attribute for each in rules if each.field == name), None)
+            if is_cut := name in self._cut:
+                fields[name] = cut(value, limit)
+            warnings.append(_too_long(attribute, name, over, is_cut=is_cut))
+        return warnings
 
     def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:
         """Yield a rule for each attribute that no rule names and the account has under that key."""
@@ -268,6 +310,17 @@ def _not_converted(rule: Rule) -> PlanWarning:
         attribute=rule.attribute,
         field=rule.field,
         detail=f"The value of {rule.attribute} is no {rule.type}; {rule.field} was not sent.",
+    )
+
+
+def _too_long(attribute: str | None, field: str, over: str, *, is_cut: bool) -> PlanWarning:
+    what = "The default" if attribute is None else f"The value of {attribute}"
+    done = "it was cut" if is_cut else "it goes as it is, and Cordial may refuse it"
+    return PlanWarning(
+        code="too_long",
+        attribute=attribute,
+        field=field,
+        detail=f"{what} {over} for {field}; {done}.",
     )
 
 

@@ -14,6 +14,7 @@ from app.jebbit.submission import Attribute, Submission, is_present
 from app.rules.contact import Identity, Statuses, contact_body, identify, takes_sms
 from app.rules.integration import Integration, JebbitSource, Terms
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions
+from app.rules.limits import Limits
 from app.rules.mapping import ListsNeed, Mapped, MappedField, MayJoin, PlanWarning
 from app.rules.policy import (
     NO_REFUSALS,
@@ -106,6 +107,7 @@ def plan(
     refusals: Refusals = NO_REFUSALS,
     jurisdictions: Jurisdictions = DEFAULT_JURISDICTIONS,
     account_attributes: Mapping[str, FieldType] | None = None,
+    limits: Limits | None = None,
     identity: Identity | None = None,
 ) -> Plan:
     """Decide what Cordial should be told of a submission.
@@ -121,6 +123,7 @@ def plan(
         jurisdictions: whose people the rules of the EU, and of express consent, protect.
         account_attributes: the attributes the Cordial account has, with their types; they only
             matter where the integration lets unmapped attributes flow.
+        limits: what the account's attributes take at most, where that is known.
         identity: what `identify` makes of the same two, where the caller has asked already.
     """
     source, policy = integration.jebbit, integration.policy
@@ -151,7 +154,7 @@ def plan(
         warnings.append(_STALE_NO)
     else:
         known = account_attributes if integration.unmapped == "known" else None
-        mapped = integration.fields.apply(submission, _lists(opt_in, source), known)
+        mapped = integration.fields.apply(submission, _lists(opt_in, source), known, limits)
         fields.update(mapped.fields)
         warnings += mapped.warnings
     if policy.opt_in_field:

@@ -143,7 +143,11 @@ _NO_LABELS = Labels()
 
 
 def convert(
-    value: JsonValue, to: FieldType, separator: str | None = None, labels: Labels | None = None
+    value: JsonValue,
+    to: FieldType,
+    separator: str | None = None,
+    labels: Labels | None = None,
+    field: str = "",
 ) -> JsonValue:
     """Convert a present value; None means that there is nothing to send.
 
@@ -152,11 +156,12 @@ def convert(
         to: the type of the Cordial field.
         separator: what an array's string is split by, and a list's items are joined with.
         labels: the integration's own words for yes and no.
+        field: which Cordial field; it matters for the parts of a geo attribute.
 
     Raises:
         NotConvertible: the value has no such form.
     """
-    return CONVERTERS[to](value, separator, labels or _NO_LABELS)
+    return converter_of(field, to)(value, separator, labels or _NO_LABELS)
 
 
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -181,6 +186,23 @@ def to_number(value: JsonValue, separator: str | None, labels: Labels) -> JsonVa
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotConvertible
     return _bounded(value)
+
+
+def to_latitude(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
+    """Return degrees as a number, from -90 to 90."""
+    return _degrees(value, 90)
+
+
+def to_longitude(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
+    """Return degrees as a number, from -180 to 180."""
+    return _degrees(value, 180)
+
+
+def _degrees(value: JsonValue, most: int) -> JsonValue:
+    degrees = to_number(value, None, _NO_LABELS)
+    if isinstance(degrees, int | float) and abs(degrees) <= most:
+        return degrees
+    raise NotConvertible
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
@@ -311,9 +333,15 @@ CONVERTERS: Mapping[FieldType, Converter] = {
     "number": to_number,
     "date": to_date,
     "array": to_array,
-    "geo": to_string,  # a geo attribute's parts (city, postal_code ...) are strings
+    "geo": to_string,  # a geo attribute's parts (city, postal_code ...) are strings, but for two
     "list": to_list_membership,
 }
+_GEO_NUMBERS: Mapping[str, Converter] = {"loc.lat": to_latitude, "loc.lon": to_longitude}
+
+
+def converter_of(field: str, to: FieldType) -> Converter:
+    """Return the converter for a field: a geo attribute's coordinates are numbers."""
+    return (to == "geo" and _GEO_NUMBERS.get(field.partition(".")[2])) or CONVERTERS[to]
 
 
 def _unlisted(value: JsonValue) -> JsonValue:

@@ -42,6 +42,7 @@ class Attribute(Fixture):
 
     type: Literal["string", "number", "date", "geo", "array"]
     name: str = ""
+    index: bool = False
     validators: Validators = Validators()
 
 

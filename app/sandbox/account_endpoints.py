@@ -11,8 +11,12 @@ from app.sandbox.answers import Answer, not_done, not_found
 from app.sandbox.calls import Call
 from app.sandbox.fields import MAX_CHARACTERS
 from app.sandbox.state import Sandbox
+from app.sandbox.writes import RESERVED
 
-LIST_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
+LIST_NAMES = {
+    "dashes": re.compile(r"[A-Za-z0-9-]{1,128}"),
+    "underscores": re.compile(r"[A-Za-z0-9_-]{1,128}"),
+}
 
 
 def get_attributes(sandbox: Sandbox, call: Call) -> Response:
@@ -37,6 +41,11 @@ def post_attribute(sandbox: Sandbox, call: Call) -> Response:
     key = call.fields.get("key")
     if not isinstance(key, str) or not key or key in sandbox.account.attributes:
         raise not_done("Key must be unique")
+    if key in RESERVED:  # what it would be sent as means something else: ?
+        raise not_done(f"{key} is not allowed for attribute keys")
+    name = call.fields.get("name")
+    if not isinstance(name, str) or not name:  # required: S
+        raise not_done("Name is required")
     attribute = _read_attribute(call.fields)
     if attribute.name in {one.name for one in sandbox.account.attributes.values()} - {""}:
         raise not_done("Name must be unique")
@@ -50,7 +59,8 @@ def put_attribute(sandbox: Sandbox, call: Call) -> Response:
     if call.fields.get("type", attribute.type) != attribute.type:
         raise not_done("You can not change type")
     limits = attribute.validators.model_dump() | _object(call.fields, "validators")
-    merged = {"type": attribute.type, "name": attribute.name, **call.fields, "validators": limits}
+    kept: Json = {"type": attribute.type, "name": attribute.name, "index": attribute.index}
+    merged = {**kept, **call.fields, "validators": limits}
     sandbox.account.attributes[key] = _read_attribute(merged)
     return Answer({"success": True})
 
@@ -70,11 +80,19 @@ def _named_attribute(sandbox: Sandbox, call: Call) -> tuple[str, Attribute]:
 
 
 def _read_attribute(body: Json) -> Attribute:
+    index = body.get("index", False)
+    if index not in (True, False, 1, 0):  # "Possible values: 1, 0, true, false": S
+        raise not_done("Incorrect value for index")
     limits = _object(body, "validators") | _object(body, "options")  # maxitems is an option: S
     known = {key: limits[key] for key in Validators.model_fields if key in limits}
     try:
         return Attribute.model_validate(
-            {"type": body.get("type"), "name": body.get("name", ""), "validators": known}
+            {
+                "type": body.get("type"),
+                "name": body.get("name", ""),
+                "index": bool(index) or body.get("type") == "geo",  # "automatically indexed": S
+                "validators": known,
+            }
         )
     except ValidationError as invalid:
         raise not_done("invalid field type") from invalid
@@ -93,7 +111,7 @@ def _shown_attribute(key: str, attribute: Attribute) -> Json:
         "key": key,
         "name": attribute.name or key,
         "type": attribute.type,
-        "index": False,
+        "index": attribute.index,
         "validators": limits,
     }
     is_array = attribute.type == "array"
@@ -116,9 +134,13 @@ def get_lists(sandbox: Sandbox, call: Call) -> Response:
 def post_list(sandbox: Sandbox, call: Call) -> Response:
     """Add a list."""
     name = call.fields.get("name")
-    # S names letters, numbers and dashes; underscores pass as well, as in other keys: ?
-    if not isinstance(name, str) or not LIST_NAME.fullmatch(name):
-        raise not_done("Name must contain only letters, numbers and dashes")
+    allowed = LIST_NAMES[sandbox.switches.list_names]
+    if not isinstance(name, str) or not allowed.fullmatch(name):
+        raise not_done(
+            "Name must contain only letters, numbers, and dashes. Should not exceed 128 characters"
+        )
+    if name.lower() == "cid":
+        raise not_done("cid is not allowed for list names.")
     if name in sandbox.account.lists:
         raise not_done("Name must be unique")
     sandbox.account.lists.append(name)

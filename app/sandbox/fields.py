@@ -1,6 +1,7 @@
 """Reading the fields of a write: what an attribute or a list takes, and what Cordial keeps."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from math import inf
@@ -10,6 +11,7 @@ from pydantic import JsonValue
 
 from app.sandbox.account import Account, Json, Validators, zone_of
 from app.sandbox.refusals import WrongValue
+from app.sandbox.switches import Switches
 
 MAX_CHARACTERS = 128  # of a string, or of one item of an array, where the account sets none. S
 GEO_NUMBERS = {"loc.lat", "loc.lon"}
@@ -56,7 +58,9 @@ class Membership:
 FieldChange: TypeAlias = Assignment | ArrayChange | Membership
 
 
-def read_field(key: str, value: JsonValue, account: Account) -> FieldChange | None:
+def read_field(
+    key: str, value: JsonValue, account: Account, switches: Switches
+) -> FieldChange | None:
     """Read one field of a write; None if the account does not know its key.
 
     Raises `WrongValue` for a value of another type or size than the account takes.
@@ -70,7 +74,7 @@ def read_field(key: str, value: JsonValue, account: Account) -> FieldChange | No
         read = _READERS[attribute.type]
         return Assignment(read(value, attribute.validators, zone_of(account.timezone)))
     if _is_geo(key, account):
-        return Assignment(_read_geo(key, value))
+        return Assignment(_read_geo(key, value, switches))
     return None
 
 
@@ -86,9 +90,13 @@ def _is_geo(key: str, account: Account) -> bool:
     return attribute is not None and attribute.type == "geo" and part in GEO_PARTS
 
 
-def _read_geo(key: str, value: JsonValue) -> JsonValue:
-    read = _number if key.partition(".")[2] in GEO_NUMBERS else _string
-    return read(value, Validators(), UTC)
+def _read_geo(key: str, value: JsonValue, switches: Switches) -> JsonValue:
+    if key.partition(".")[2] not in GEO_NUMBERS:
+        return _string(value, Validators(), UTC)
+    if switches.geo_coordinates == "any" and isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    return _number(value, Validators(), UTC)
 
 
 def _within(size: float, limits: Validators, default_max: float | None, unit: str) -> None:

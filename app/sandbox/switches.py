@@ -34,3 +34,12 @@ class Switches(Fixture):
 
     lists_when_none: Literal[404, 200] = 404
     """GET /accountlists of an account without lists: 404 (S), or an empty array."""
+
+    geo_coordinates: Literal["number", "any"] = "number"
+    """Whether `loc.lat` and `loc.lon` must be numbers, or numbers written as text pass too: ?"""
+
+    list_names: Literal["dashes", "underscores"] = "dashes"
+    """POST /accountlists: letters, numbers and dashes alone (S), or underscores too (C)."""
+
+    flags: Literal["checked", "ignored"] = "checked"
+    """A `suppressTriggers` or `forceSubscribe` that is no boolean: 422 (S), or as if not sent."""

@@ -30,9 +30,9 @@ def read_change(body: Json, account: Account, switches: Switches) -> Change:
 
     Raises `ContactRefused` for a bad flag.
     """
-    force = _flag(body, "forceSubscribe", default=False)
+    force = _flag(body, "forceSubscribe", switches, default=False)
     # True unless said: on the API, automations do not fire by themselves. S
-    suppress_triggers = _flag(body, "suppressTriggers", default=True)
+    suppress_triggers = _flag(body, "suppressTriggers", switches, default=True)
     errors: Errors = {}
     fields = _read_fields(body, account, switches, errors)
     channels = _read_channels(body.get("channels", {}), account, errors)
@@ -43,9 +43,11 @@ def read_change(body: Json, account: Account, switches: Switches) -> Change:
     return Change(force, suppress_triggers, fields, channels)
 
 
-def _flag(body: Json, key: str, *, default: bool) -> bool:
+def _flag(body: Json, key: str, switches: Switches, *, default: bool) -> bool:
     value = body.get(key, default)
     if not isinstance(value, bool):
+        if switches.flags == "ignored":
+            return default
         raise ContactRefused(f"Incorrect value for {key}")  # the words are Cordial's: S
     return value
 
@@ -57,7 +59,7 @@ def _read_fields(
     fields: dict[str, FieldChange] = {}
     for key in [each for each in body if each not in RESERVED]:
         try:
-            read = read_field(key, body[key], account)
+            read = read_field(key, body[key], account, switches)
         except WrongValue as wrong:
             errors[key] = [str(wrong)]
             continue

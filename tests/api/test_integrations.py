@@ -145,6 +145,7 @@ def test_everything_that_can_be_set_is_shown_as_it_was_set(shared):
         "separator": None,
         "default": None,
         "lists_need": "not_no",
+        "too_long": "warn",
     }
     assert shown["mapping"] == [{**unset, **rule} for rule in FULL["mapping"]]
     assert shared.client.get("/integrations/ete-full-complete").json() == shown

@@ -208,6 +208,7 @@ def test_defaults(make_integration: Make) -> None:
                 "separator": None,
                 "default": None,
                 "lists_need": "not_no",
+                "too_long": "warn",
             }
         ],
         "unmapped": "ignore",

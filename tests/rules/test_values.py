@@ -253,6 +253,36 @@ def test_geo_parts_are_strings() -> None:
     assert convert(53111, "geo") == "53111"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "number"),
+    [
+        ("home.loc.lat", "59.9", 59.9),
+        ("home.loc.lat", -90, -90),
+        ("home.loc.lon", " 179.5 ", 179.5),
+        ("home.loc.lon", "-180", -180),
+    ],
+)
+def test_coordinates_are_numbers(field: str, value: Any, number: float) -> None:
+    """Cordial takes `loc.lat` and `loc.lon` as numbers."""
+    assert convert(value, "geo", field=field) == number
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("home.loc.lat", "90.1"),
+        ("home.loc.lon", -180.5),
+        ("home.loc.lat", "north"),
+        ("home.loc.lat", True),
+        ("home.loc.lon", "59,9"),
+    ],
+)
+def test_what_is_no_place_on_earth_is_no_coordinate(field: str, value: Any) -> None:
+    """It is not sent, rather than refused by Cordial with all the rest."""
+    with pytest.raises(NotConvertible):
+        convert(value, "geo", field=field)
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 values = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6

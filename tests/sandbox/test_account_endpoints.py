@@ -44,6 +44,21 @@ async def test_an_attribute_lives_and_dies(cordial):
         ("POST", "", {"name": "A", "type": "number"}, 422, "Key must be unique"),
         ("POST", "", {"key": "a", "name": "Taken", "type": "geo"}, 422, "Name must be unique"),
         ("POST", "", {"key": "a", "name": "A", "type": "boolean"}, 422, "invalid field type"),
+        ("POST", "", {"key": "a", "type": "string"}, 422, "Name is required"),
+        (
+            "POST",
+            "",
+            {"key": "channels", "name": "A", "type": "string"},
+            422,
+            "channels is not allowed for attribute keys",
+        ),
+        (
+            "POST",
+            "",
+            {"key": "a", "name": "A", "type": "string", "index": "yes"},
+            422,
+            "Incorrect value for index",
+        ),
         ("PUT", "/age", {"type": "string"}, 422, "You can not change type"),
         ("PUT", "/nope", {}, 422, "Key not exist"),
         ("GET", "/nope", None, 422, "Key not exist"),
@@ -71,6 +86,36 @@ async def test_lists_are_read_and_made(cordial):
     for name in ("vip", "a b", "", None):
         again = await cordial.post("/v2/accountlists", json={"name": name})
         assert (again.status_code, again.json()["errorKey"]) == (422, "GENERIC_ERROR_KEY")
+
+
+@pytest.mark.parametrize(("names", "status"), [("dashes", 422), ("underscores", 200)])
+async def test_underscores_in_the_name_of_a_list(cordial, sandbox, names, status):
+    """Cordial's description knows letters, numbers and dashes; accounts have others as well."""
+    sandbox.switches = Switches(list_names=names)
+    made = await cordial.post("/v2/accountlists", json={"name": "best_sellers"})
+    assert made.status_code == status
+
+
+@pytest.mark.parametrize("name", ["cID", "x" * 129])
+async def test_a_name_that_no_list_may_have(cordial, sandbox, name):
+    """Whatever the switch says."""
+    for names in ("dashes", "underscores"):
+        sandbox.switches = Switches(list_names=names)
+        assert (await cordial.post("/v2/accountlists", json={"name": name})).status_code == 422
+
+
+async def test_an_attribute_is_indexed_when_asked(cordial):
+    """As `true` or 1; a geo attribute always is."""
+    path = "/v2/accountcontactattributes"
+    for key, kind, index, shown in (
+        ("a", "string", True, True),
+        ("b", "number", 1, True),
+        ("c", "string", 0, False),
+        ("d", "geo", False, True),
+    ):
+        body = {"key": key, "name": key, "type": kind, "index": index}
+        assert (await cordial.post(path, json=body)).status_code == 200
+        assert (await cordial.get(f"{path}/{key}")).json()["index"] is shown
 
 
 @pytest.mark.parametrize("status", [404, 200])

@@ -83,6 +83,24 @@ async def test_a_good_value_is_kept_as_sent(cordial, key, value):
     assert (await attributes(cordial))[key] == value
 
 
+@pytest.mark.parametrize(("written", "status"), [("59.9", 201), (59.9, 201), ("north", 422)])
+async def test_coordinates_as_text_pass_by_a_switch(cordial, sandbox, written, status):
+    """Held as numbers either way."""
+    sandbox.switches = Switches(geo_coordinates="any")
+    answer = await post(cordial, **{"home.loc.lat": written})
+    assert answer.status_code == status
+    assert status == 422 or await attributes(cordial) == {"home.loc.lat": 59.9}
+
+
+@pytest.mark.parametrize(("flags", "status"), [("checked", 422), ("ignored", 201)])
+async def test_a_flag_that_is_no_boolean(cordial, sandbox, flags, status):
+    """Refused in Cordial's words, or by a switch as if it was not sent."""
+    sandbox.switches = Switches(flags=flags)
+    answer = await post(cordial, suppressTriggers="no")
+    assert answer.status_code == status
+    assert status == 201 or answer.json()["messages"] == "Incorrect value for suppressTriggers"
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [

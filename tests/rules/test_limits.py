@@ -1,0 +1,89 @@
+"""What the account takes at most, told and held before anything is sent."""
+
+from typing import Any
+
+import pytest
+
+from app.jebbit.submission import Submission
+from app.rules.limits import Limit
+from app.rules.mapping import FieldMapping, Mapped, Rule
+from app.rules.values import Labels
+
+LIMITS = {
+    "comment": Limit(characters=5),
+    "colors": Limit(characters=4, items=2),
+    "age": Limit(number=120),
+}
+
+
+def mapped(value: Any, field: str, **rule: Any) -> Mapped:
+    """Return what one rule makes of a value in an account with these limits."""
+    mapping = FieldMapping([Rule(attribute="a", field=field, **rule)], Labels())
+    return mapping.apply(Submission({"a": value}), lambda *_: True, limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "value", "said"),
+    [
+        ("comment", "string", "123456", "has 6 characters, and Cordial takes 5"),
+        ("colors", "array", ["a", "b", "c"], "has 3 items, and Cordial keeps the last 2"),
+        ("colors", "array", ["a", "green"], "has an item of 5 characters, and Cordial takes 4"),
+        ("age", "number", "121", "is over 120"),
+    ],
+)
+def test_what_is_over_a_known_limit_is_warned_of(
+    field: str, kind: str, value: Any, said: str
+) -> None:
+    """It goes as it is: how the account answers is Cordial's affair."""
+    made = mapped(value, field, type=kind)
+    [warning] = made.warnings
+    assert (warning.code, warning.attribute, warning.field) == ("too_long", "a", field)
+    assert said in warning.detail
+    assert made.fields[field] == (121 if kind == "number" else value)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "value", "kept"),
+    [
+        ("comment", "string", "123456", "12345"),
+        ("comment", "string", "1234 6", "1234"),
+        ("colors", "array", ["a", "b", "c"], ["b", "c"]),
+        ("colors", "array", ["a", "green"], ["a", "gree"]),
+        ("colors", "array", ["green", "black", "white"], ["blac", "whit"]),
+    ],
+)
+def test_what_is_to_be_cut_is_cut(field: str, kind: str, value: Any, kept: Any) -> None:
+    """A text keeps its beginning, an array its newest items; the warning says that it was cut."""
+    made = mapped(value, field, type=kind, too_long="cut")
+    assert made.fields == {field: kept}
+    [warning] = made.warnings
+    assert "it was cut" in warning.detail
+
+
+@pytest.mark.parametrize("too_long", ["warn", "cut"])
+@pytest.mark.parametrize(
+    ("field", "kind", "value"),
+    [
+        ("comment", "string", "12345"),
+        ("colors", "array", ["gree", "b"]),
+        ("free", "string", "x" * 9),
+    ],
+)
+def test_what_fits_is_left_alone(field: str, kind: str, value: Any, too_long: str) -> None:
+    """As is what has no limit that is known."""
+    made = mapped(value, field, type=kind, too_long=too_long)
+    assert (made.fields, made.warnings) == ({field: value}, [])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"attribute": "a", "field": "age", "type": "number"},
+        {"attribute": "a", "field": "channels.email.address"},
+        {"attribute": "a", "field": "vip", "type": "list"},
+    ],
+)
+def test_what_cannot_be_cut_says_so(rule: dict[str, Any]) -> None:
+    """Half a number, an address or a membership would be another one."""
+    with pytest.raises(ValueError, match="cannot be cut"):
+        Rule(**rule, too_long="cut")
