@@ -157,6 +157,7 @@ async def open_parts(
                 Slowdown(),
                 Auditor(database, clock),
                 jurisdictions=settings.jurisdictions,
+                public_url=settings.public_url,
                 clock=clock,
                 wake=worker.wake if settings.run_worker else _nobody,
             )
@@ -354,6 +355,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             Slowdown(),
             Auditor(database, time.time),
             jurisdictions=settings.jurisdictions,
+            public_url=settings.public_url,
             clock=time.time,
             wake=_nobody,
         )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -14,7 +14,16 @@ from app.api.refusals import told
 from app.api.state import CurrentContext, OutsideUrl
 from app.api.views import IntegrationView, PlanView, moment
 from app.ledger.integrations import NameTaken, StillPending, StoredIntegration, VersionChanged
-from app.operations import attributes, checking, integrations, previewing, resuming, rotating
+from app.operations import (
+    attributes,
+    checking,
+    describing,
+    integrations,
+    previewing,
+    resuming,
+    rotating,
+)
+from app.operations.describing import Described
 from app.operations.rotating import LastSecret
 from app.rules.integration import Integration, Secret
 
@@ -63,13 +72,13 @@ _JEBBIT_EXAMPLE: list[Any] = [
 
 
 def _showing(
-    response: Response, outside_url: OutsideUrl
+    response: Response, context: CurrentContext, outside_url: OutsideUrl
 ) -> Callable[[StoredIntegration], IntegrationView]:
     """Return what makes the answer that shows an integration, with its version as the ETag."""
 
     def show(stored: StoredIntegration) -> IntegrationView:
         response.headers["ETag"] = f'"{stored.version}"'
-        return IntegrationView.of(stored, outside_url)
+        return IntegrationView.of(stored, outside_url, guessed=context.public_url is None)
 
     return show
 
@@ -166,13 +175,64 @@ class AttributesAnswer(BaseModel):
     unclear: list[UnclearView]
 
 
+class AccountAttributeView(BaseModel):
+    """A contact attribute of the Cordial account."""
+
+    key: str = Field(examples=["first_name"])
+    type: str = Field(
+        description="As a rule's type; one that is not known here is as Cordial writes it.",
+        examples=["string"],
+    )
+    longest: float | None = Field(
+        description="The most that it takes: characters of a text or of each item, or the number.",
+        examples=[128],
+    )
+    items: int | None = Field(description="The most items of an array.", examples=[None])
+    required: bool = Field(description="Cordial refuses a contact without it.", examples=[False])
+
+
+class AccountAnswer(BaseModel):
+    """What a mapping can fill in the Cordial account; null for what Cordial does not tell."""
+
+    attributes: list[AccountAttributeView] | None
+    lists: list[str] | None = Field(examples=[["vip", "weekly_deals"]])
+    problems: list[str] = Field(description="Why something is null.", examples=[[]])
+    read_at: str = Field(
+        description="When Cordial told it.", examples=["2026-11-26T01:30:26+00:00"]
+    )
+
+    @classmethod
+    def of(cls, described: Described, now: float) -> Self:
+        """Return the view of what an account told; `now` is in unix seconds."""
+        attributes = described.attributes
+        return cls(
+            attributes=None
+            if attributes is None
+            else [
+                AccountAttributeView(
+                    key=each.key,
+                    type=each.type or each.written,
+                    longest=each.longest,
+                    items=each.items,
+                    required=each.required,
+                )
+                for each in attributes
+            ],
+            lists=None if described.lists is None else list(described.lists),
+            problems=list(described.problems),
+            read_at=moment(now - described.age),
+        )
+
+
 @router.get("", summary="List the integrations")
 async def list_integrations(
     context: CurrentContext, outside_url: OutsideUrl
 ) -> list[IntegrationView]:
     """Every integration with its state; `blocked` ones need somebody, `state_reason` says why."""
     found = await integrations.list_integrations(context)
-    return [IntegrationView.of(each, outside_url) for each in found]
+    return [
+        IntegrationView.of(each, outside_url, guessed=context.public_url is None) for each in found
+    ]
 
 
 @router.post(
@@ -192,15 +252,20 @@ async def create_integration(
     who: CurrentCaller,
     show: Show,
     new: Annotated[NewIntegration, Body(openapi_examples={"email": {"value": EXAMPLE}})],
+    force: Annotated[bool, Query(description="Active also with errors in the check.")] = False,
 ) -> IntegrationView:
     """Create an integration. It is paused unless `state` is `active`.
+
+    One that is to be active is checked first, as by `resume`: 409 with the findings and nothing
+    created, unless `force`.
 
     While paused, its webhooks are accepted and wait. The id is made from the name and stays.
     Paste the `webhook_url` of the answer into Jebbit, then add the shared secret that Jebbit shows:
     `POST .../webhook-secrets`. Or let `POST .../jebbit/register` do both.
     """
     integration = Integration.model_validate(new.model_dump(exclude={"state"}))
-    stored = await integrations.create(context, who, integration, paused=new.state == "paused")
+    paused = new.state == "paused"
+    stored = await integrations.create(context, who, integration, paused=paused, force=force)
     return show(stored)
 
 
@@ -245,6 +310,25 @@ async def get_attributes(
             )
             for each in seen.unclear
         ],
+    )
+
+
+@router.get(
+    "/{integration_id}/account", summary="Show what the Cordial account has", responses=_NOT_FOUND
+)
+async def get_account(
+    context: CurrentContext,
+    integration_id: IntegrationId,
+    refresh: Annotated[
+        bool, Query(description="Ask Cordial now, not what it told within the last 5 minutes.")
+    ] = False,
+) -> AccountAnswer:
+    """The attributes and lists that a mapping can fill, with what they take at most.
+
+    What Cordial does not tell is null, and `problems` says why.
+    """
+    return AccountAnswer.of(
+        await describing.account_of(context, integration_id, refresh=refresh), context.clock()
     )
 
 
@@ -331,6 +415,13 @@ async def check_integration(
     create_missing: Annotated[
         bool, Query(description="Create attributes and lists that Cordial does not have.")
     ] = False,
+    index: Annotated[
+        bool | None,
+        Query(
+            description="Whether the attributes it creates are indexed: to choose an audience by "
+            "one, it must be. Left out, they are not, and the finding asks."
+        ),
+    ] = None,
 ) -> CheckAnswer:
     """Ask the account itself: key, host, permissions, every mapped field, lists, SMS, legal notes.
 
@@ -338,7 +429,7 @@ async def check_integration(
     gate that Cordial's refusal had blocked is opened.
     """
     checked = await checking.check_integration(
-        context, who, integration_id, create_missing=create_missing
+        context, who, integration_id, create_missing=create_missing, index=index
     )
     return CheckAnswer.model_validate(checked, from_attributes=True)
 

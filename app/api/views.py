@@ -48,6 +48,11 @@ class IntegrationView(BaseModel):
         description="The address to paste into Jebbit.",
         examples=["https://sync.example.com/webhooks/jebbit/spring-quiz"],
     )
+    webhook_url_guessed: bool = Field(
+        description="PUBLIC_URL is not set: the address is the one that you called, which Jebbit "
+        "may not reach.",
+        examples=[False],
+    )
     version: int = Field(
         description="Of the configuration, as the ETag says it too; for If-Match.", examples=[7]
     )
@@ -69,7 +74,7 @@ class IntegrationView(BaseModel):
     updated_at: str = Field(examples=["2026-11-24T00:09:02+00:00"])
 
     @classmethod
-    def of(cls, stored: StoredIntegration, base_url: str) -> Self:
+    def of(cls, stored: StoredIntegration, base_url: str, *, guessed: bool) -> Self:
         """Return the view; secrets are shown as their last four characters."""
         gate = stored.gate
         return cls(
@@ -77,6 +82,7 @@ class IntegrationView(BaseModel):
             state=stored.state,
             state_reason=stored.state_reason,
             webhook_url=f"{base_url}/webhooks/jebbit/{stored.id}",
+            webhook_url_guessed=guessed,
             version=stored.version,
             gate=GateView(
                 state=gate.state.value,

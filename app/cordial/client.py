@@ -5,16 +5,16 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, TypeVar
+from typing import TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
 from pydantic import JsonValue
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -23,10 +23,10 @@ from tenacity import (
 )
 
 from app.answers import Answer, exchange
+from app.cordial.attributes import AccountAttribute, read_attributes, read_lists
 from app.cordial.errors import (
     CordialError,
     NoAnswer,
-    Rejected,
     TimedOut,
     Unavailable,
     Upserted,
@@ -37,21 +37,6 @@ from app.cordial.errors import (
 )
 from app.egress import STRAIGHT, Pool, ProxyRefused, Routes
 from app.rules.values import FieldType
-
-
-@dataclass(frozen=True, slots=True)
-class AccountAttribute:
-    """A contact attribute of an account.
-
-    `longest` is the validator's maximum: characters of a string (of each value of an array), the
-    value of a number.
-    """
-
-    key: str
-    type: FieldType
-    longest: float | None = None
-    required: bool = False
-
 
 QUICK_TRIES = 3
 _QUICK_WAIT = wait_random_exponential(multiplier=0.25, max=2)  # seconds, up to
@@ -159,7 +144,7 @@ class CordialClient:
         Raises:
             CordialError: the subclass says what can be done.
         """
-        return _read_attributes(await self._entries("accountcontactattributes"))
+        return read_attributes(await self._entries("accountcontactattributes"))
 
     async def lists(self) -> frozenset[str]:
         """Return the names of the account's lists.
@@ -167,10 +152,7 @@ class CordialClient:
         Raises:
             CordialError: the subclass says what can be done.
         """
-
-        entries = _load(await self._entries("accountlists"))
-        named = (each.get("name") for each in entries if isinstance(each, dict))
-        return frozenset(name for name in named if isinstance(name, str))
+        return read_lists(await self._entries("accountlists"))
 
     async def _entries(self, path: str) -> bytes:
         """Return what a look-up answers; where there is nothing, Cordial says 404."""
@@ -181,24 +163,30 @@ class CordialClient:
 
         return await self._request("GET", f"/{path}", b"", read)
 
-    async def may_write_contacts(self) -> None:
-        """Return if the key may write contacts, by a write that no account can take.
-
-        Raises:
-            CordialError: it may not, or Cordial does not answer.
-        """
-        nobody: dict[str, JsonValue] = {"channels": {"email": {"address": ""}}}
-        with suppress(Rejected):
-            await self.upsert(nobody, tries=1)
-
-    async def create_attribute(self, key: str, kind: FieldType) -> None:
-        """Create a contact attribute.
+    async def contact(self, contact_id: str) -> bytes:
+        """Return a contact as Cordial shows it.
 
         Raises:
             CordialError: the subclass says what can be done.
         """
-        body = {"key": key, "name": key, "type": kind}
-        await self._call("POST", "/accountcontactattributes", to_json(body))
+        return await self._call("GET", f"/contacts/{quote(contact_id, safe='')}")
+
+    async def remove_contact(self, contact_id: str) -> None:
+        """Remove a contact.
+
+        Raises:
+            CordialError: the subclass says what can be done.
+        """
+        await self._call("DELETE", f"/contacts/{quote(contact_id, safe='')}")
+
+    async def create_attribute(self, key: str, kind: FieldType, *, index: bool) -> None:
+        """Create a contact attribute; an indexed one can be searched by.
+
+        Raises:
+            CordialError: the subclass says what can be done.
+        """
+        body = {"key": key, "name": key, "type": kind, "index": index}
+        await self._change("/accountcontactattributes", body)
 
     async def create_list(self, name: str) -> None:
         """Create a list.
@@ -206,12 +194,24 @@ class CordialClient:
         Raises:
             CordialError: the subclass says what can be done.
         """
-        await self._call("POST", "/accountlists", to_json({"name": name}))
+        await self._change("/accountlists", {"name": name})
 
-    async def _call(self, method: str, path: str, content: bytes = b"") -> bytes:
-        call = f"{method} {path.removeprefix('/')}"
+    async def _change(self, path: str, body: Mapping[str, JsonValue]) -> None:
+        """Change the account; a 2xx that says otherwise is a refusal."""
+        call = f"POST {path.removeprefix('/')}"
+        await self._request(
+            "POST",
+            path,
+            to_json(body),
+            lambda answer: read_answer(
+                answer.status, answer.headers, answer.content, self._clock(), call
+            ),
+        )
+
+    async def _call(self, method: str, path: str) -> bytes:
+        call = f"{method} {path.split('/')[1]}"
         return await self._request(
-            method, path, content, lambda answer: _checked(answer, self._clock(), call)
+            method, path, b"", lambda answer: _checked(answer, self._clock(), call)
         )
 
     async def _request(
@@ -338,48 +338,3 @@ def _checked(answer: Answer, now: float, call: str) -> bytes:
     if not answer.is_success:
         read_answer(answer.status, answer.headers, answer.content, now, call)
     return answer.content
-
-
-def _load(content: bytes) -> list[Any]:
-    """Read a list of entries; working clients also read an object of them by key."""
-    try:
-        document = from_json(content)
-    except ValueError:
-        raise Unavailable("the answer cannot be read") from None
-    if isinstance(document, dict):
-        return [{"key": key, **each} for key, each in document.items() if isinstance(each, dict)]
-    return document if isinstance(document, list) else []
-
-
-def _read_attributes(content: bytes) -> list[AccountAttribute]:
-    attributes = []
-    for entry in _load(content):
-        key, kind = (entry.get("key"), entry.get("type")) if isinstance(entry, dict) else (None, 0)
-        if isinstance(key, str) and isinstance(kind, str) and kind in _TYPES:
-            given = entry.get("validators")
-            validators = given if isinstance(given, dict) else {}
-            attributes.append(
-                AccountAttribute(
-                    key=key,
-                    type=_TYPES[kind],
-                    longest=_number(validators.get("max")),
-                    required=validators.get("required") in (True, 1, "1", "true"),
-                )
-            )
-    return attributes
-
-
-def _number(value: object) -> float | None:
-    try:
-        return float(str(value))
-    except ValueError:
-        return None
-
-
-_TYPES: dict[object, FieldType] = {
-    "string": "string",
-    "number": "number",
-    "date": "date",
-    "array": "array",
-    "geo": "geo",
-}

@@ -231,6 +231,11 @@ def _speaks_against(body: Mapping[str, JsonValue]) -> bool:
     )
 
 
+def said_against(body: Mapping[str, JsonValue]) -> str | None:
+    """Return what a 2xx says against itself, in words; None if it says nothing of the kind."""
+    return (_message(dict(body)) or "success: false") if _speaks_against(body) else None
+
+
 def _is_no(value: JsonValue) -> bool:
     """Whether a flag says no: false, null, 0, or one of them as text."""
     if isinstance(value, str):

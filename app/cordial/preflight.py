@@ -3,59 +3,59 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
 
-from app.cordial.client import AccountAttribute, CordialClient
-from app.cordial.errors import AccessRefused, CordialError, ProxyRefuses
+from app.cordial.attributes import Account, AccountAttribute
+from app.cordial.client import CordialClient
+from app.cordial.errors import CordialError
+from app.cordial.probe import Finding, Level, write_access
 from app.rules.integration import Integration
+from app.rules.limits import excess
 from app.rules.mapping import Rule
 from app.rules.policy import Region, terms
-from app.rules.values import Answer, FieldType, convert
-
-Level = Literal["error", "warning", "note"]
+from app.rules.values import Answer, FieldType
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing the check found.
+class Report:
+    """What a check found, and what the account told of itself; None if it was not asked."""
 
-    An error keeps contacts from being right, a warning may, a note is to be known. `place` is in
-    the configuration.
+    findings: Sequence[Finding]
+    account: Account | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What to do about attributes and lists that the account lacks: create them, or only say so.
+
+    `index`: whether the attributes can be searched by; None where nobody has said.
     """
 
-    level: Level
-    place: str
-    problem: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What an account tells of itself; None where the key may not ask."""
-
-    attributes: Mapping[str, AccountAttribute] | None
-    lists: Set[str] | None
+    create: bool = False
+    index: bool | None = None
 
 
 async def check(
-    client: CordialClient, integration: Integration, *, create_missing: bool = False
-) -> list[Finding]:
+    client: CordialClient, integration: Integration, missing: Missing | None = None
+) -> Report:
     """Check an integration against the account itself.
 
     Args:
         client: for the integration's account.
         integration: what is configured.
-        create_missing: create the attributes and lists that do not exist, and say so.
+        missing: what to do about attributes and lists that do not exist.
     """
-    findings = await _write_access(client)
-    if errors_in(findings):
-        return [*findings, *legal_notes(integration)]
-    account, unread = await _read_account(client, integration)
-    created = await _create_missing(client, integration, account) if create_missing else []
-    if created:
-        account, _ = await _read_account(client, integration)
-    found = [*findings, *unread, *created, *examine(integration, account)]
-    return in_order([*found, *legal_notes(integration)])
+    access = await write_access(client)
+    if access.level == "error":
+        return Report(in_order([access, *legal_notes(integration)]))
+    account, unread = await read_account(client, needed=integration.unmapped == "known")
+    created: list[Finding] = []
+    if missing and missing.create:
+        asked = await _create_missing(client, integration, account, missing)
+        if asked:
+            account, unread = await read_account(client, needed=integration.unmapped == "known")
+        created = [_read_back(each, account, missing) for each in asked]
+    found = [access, *unread, *created, *examine(integration, account)]
+    return Report(in_order([*found, *legal_notes(integration)]), account)
 
 
 def in_order(findings: Sequence[Finding]) -> list[Finding]:
@@ -71,46 +71,19 @@ def errors_in(findings: Sequence[Finding]) -> list[Finding]:
     return [each for each in findings if each.level == "error"]
 
 
-async def _write_access(client: CordialClient) -> list[Finding]:
-    try:
-        await client.may_write_contacts()
-    except ProxyRefuses as error:
-        remedy = "Mend it at the proxy, or in the setting that is named. Cordial was not asked."
-        return [Finding("error", "cordial.account_url", error.message, remedy)]
-    except AccessRefused as error:
-        return [
-            Finding(
-                "error",
-                "cordial.api_key",
-                error.message,
-                "In Cordial under Settings > API keys: compare the key; add this machine's "
-                "outbound IP address to the key's allow list; allow POST contacts. Compare "
-                "cordial.account_url with the address you see when logged in.",
-            )
-        ]
-    except CordialError as error:
-        return [
-            Finding(
-                "error",
-                "cordial.account_url",
-                f"Cordial does not answer as it should: {error.message}",
-                "Check that this machine reaches Cordial over HTTPS, then try again.",
-            )
-        ]
-    return []
-
-
-async def _read_account(
-    client: CordialClient, integration: Integration
+async def read_account(
+    client: CordialClient, *, needed: bool = False
 ) -> tuple[Account, list[Finding]]:
+    """Return what the account tells of itself, and a finding for what it does not tell.
+
+    `needed`: unmapped attributes may flow, so each sending asks for those that the account has.
+    """
     attributes: Mapping[str, AccountAttribute] | None = None
     lists: Set[str] | None = None
     findings = []
     try:
         attributes = {each.key: each for each in await client.attributes()}
     except CordialError as error:
-        # Where unmapped attributes may flow, each sending asks for those that the account has.
-        needed = integration.unmapped == "known"
         level: Level = "error" if needed else "warning"
         findings.append(_cannot_read(level, "GET accountcontactattributes", error))
     try:
@@ -129,30 +102,66 @@ def _cannot_read(level: Level, permission: str, error: CordialError) -> Finding:
     )
 
 
-async def _create_missing(
-    client: CordialClient, integration: Integration, account: Account
-) -> list[Finding]:
-    """Create what the mapping names and the account lacks.
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An attribute or a list that Cordial was asked to create, and what it said if it did not."""
 
-    But nothing that it has in another case, or as a list where an attribute is meant.
+    place: str
+    name: str
+    kind: FieldType
+    refusal: str | None = None
+
+    @property
+    def what(self) -> str:
+        """It in words."""
+        if self.kind == "list":
+            return f"the list {self.name}"
+        return f"the {self.kind} attribute {self.name}"
+
+
+async def _create_missing(
+    client: CordialClient, integration: Integration, account: Account, missing: Missing
+) -> list[_Asked]:
+    """Ask for what the mapping names and the account lacks.
+
+    But for nothing that it has in another case, or as a list where an attribute is meant.
     """
-    findings = []
+    asked = []
     for place, name, kind in _wanted(integration):
         existing = account.lists if kind == "list" else account.attributes
         both = {*(account.lists or ()), *(account.attributes or ())}
         if existing is None or name in both or _near(name, existing):
             continue
-        what = f"the list {name}" if kind == "list" else f"the {kind} attribute {name}"
         try:
             if kind == "list":
                 await client.create_list(name)
             else:
-                await client.create_attribute(name, kind)
-            findings.append(Finding("note", place, f"Created {what}.", "Nothing."))
+                await client.create_attribute(name, kind, index=bool(missing.index))
+            asked.append(_Asked(place, name, kind))
         except CordialError as error:
-            problem = f"Could not create {what}: {error.message}"
-            findings.append(Finding("error", place, problem, "Create it in Cordial."))
-    return findings
+            asked.append(_Asked(place, name, kind, error.message))
+    return asked
+
+
+def _read_back(asked: _Asked, account: Account, missing: Missing) -> Finding:
+    """Say that something was created only if the account shows it."""
+    existing = account.lists if asked.kind == "list" else account.attributes
+    if asked.refusal is not None:
+        problem = f"Could not create {asked.what}: {asked.refusal}"
+        return Finding("error", asked.place, problem, "Create it in Cordial.")
+    if existing is None or asked.name not in existing:
+        why = "does not show it" if existing is not None else "does not tell what there is"
+        problem = f"Cordial was asked to create {asked.what} and said yes, but {why}."
+        return Finding("error", asked.place, problem, "Look in Cordial, then check again.")
+    if asked.kind in ("list", "geo") or missing.index:  # Cordial indexes geo attributes by itself
+        return Finding("note", asked.place, f"Created {asked.what}.", "Nothing.")
+    remedy = (
+        "Nothing, as you said that it is not to be indexed."
+        if missing.index is False
+        else "Shall it be indexed? To choose an audience by it, it must be: index it in Cordial; "
+        "next time say index=true or index=false."
+    )
+    return Finding("note", asked.place, f"Created {asked.what}, without an index.", remedy)
 
 
 def _wanted(integration: Integration) -> Iterator[tuple[str, str, FieldType]]:
@@ -175,6 +184,7 @@ def examine(integration: Integration, account: Account) -> list[Finding]:
         for finding in _examine_field(place, name, kind, account)
     ]
     findings += _examine_lengths(integration, account)
+    findings += _examine_coordinates(integration)
     findings += _examine_required(integration, account)
     findings += _examine_sms(integration)
     findings += _examine_keys(integration, account)
@@ -232,7 +242,15 @@ def _plain(name: str) -> str:
 
 def _examine_type(place: str, attribute: AccountAttribute, kind: FieldType) -> Iterator[Finding]:
     name = attribute.key
-    if attribute.type != kind:
+    if attribute.type is None:
+        yield Finding(
+            "warning",
+            place,
+            f"In Cordial {name} is of type {attribute.written}, which is not known here; the "
+            f"mapping sends {kind}.",
+            "Send a test person, and look whether Cordial takes it.",
+        )
+    elif attribute.type != kind:
         yield Finding(
             "error",
             place,
@@ -243,43 +261,64 @@ def _examine_type(place: str, attribute: AccountAttribute, kind: FieldType) -> I
 
 def _examine_lengths(integration: Integration, account: Account) -> Iterator[Finding]:
     """Say what is longer than Cordial takes, and what may be."""
-    limits = {each.key: each.longest for each in (account.attributes or {}).values()}
+    limits = {key: each.limit for key, each in (account.attributes or {}).items()}
     for number, rule in enumerate(integration.mapping):
-        longest = limits.get(rule.field)
-        if longest is None:
+        limit = limits.get(rule.field)
+        if limit is None:
             continue
-        if _size(rule) > longest:
+        if over := excess(rule.converted_default(), limit):
             yield Finding(
-                "error",
+                "warning" if rule.too_long == "cut" else "error",
                 f"mapping.{number}.default",
-                f"The default is over the maximum {longest:g} of {rule.field}.",
+                f"The default {over} for {rule.field}.",
                 "Shorten the default, or raise the maximum in Cordial.",
             )
-        if rule.type == "string" and rule.attribute is not None:
+        if rule.attribute is not None and (most := _most(rule, limit.characters, limit.items)):
             yield Finding(
                 "note",
                 f"mapping.{number}",
-                f"{rule.field} takes at most {longest:g} characters.",
-                "A longer answer is refused; raise the maximum in Cordial if answers are free "
-                "text.",
+                f"{rule.field} takes at most {most}.",
+                "A longer answer is cut."
+                if rule.too_long == "cut"
+                else "A longer answer is sent with a warning, and Cordial may refuse it: "
+                'too_long = "cut" cuts it, or raise the maximum in Cordial.',
             )
     status = integration.policy.opt_in_field or ""
-    longest = limits.get(status)
-    if longest is not None and longest < max(map(len, Answer)):
+    limit = limits.get(status)
+    if limit and limit.characters is not None and limit.characters < max(map(len, Answer)):
         yield Finding(
             "error",
             "policy.opt_in_field",
-            f"{status} takes at most {longest:g} characters; {', '.join(Answer)} are sent.",
+            f"{status} takes at most {limit.characters} characters; {', '.join(Answer)} are sent.",
             "Raise the maximum in Cordial.",
         )
 
 
-def _size(rule: Rule) -> float:
-    """Return the size of a rule's default as Cordial limits it: characters, or the number."""
-    default = None if rule.default is None else convert(rule.default, rule.type, rule.separator)
-    if isinstance(default, str):
-        return len(default)
-    return default if isinstance(default, int | float) else 0
+def _most(rule: Rule, characters: int | None, items: int | None) -> str | None:
+    """Say what a field takes at most, if that is worth a note."""
+    if rule.type == "string" and characters is not None:
+        return f"{characters} characters"
+    if rule.type != "array" or items is None:
+        return None
+    return f"{items} items" + (f" of {characters} characters" if characters is not None else "")
+
+
+def _examine_coordinates(integration: Integration) -> Iterator[Finding]:
+    """A place has a latitude and a longitude; half of it is none."""
+    fields = {rule.field for rule in integration.mapping}
+    for number, rule in enumerate(integration.mapping):
+        head, _, part = rule.field.partition(".")
+        other = _OTHER_COORDINATE.get(part)
+        if other and f"{head}.{other}" not in fields:
+            yield Finding(
+                "warning",
+                f"mapping.{number}",
+                f"{rule.field} is mapped and {head}.{other} is not: that is no place.",
+                f"Map {head}.{other} too; both are sent as numbers, in degrees.",
+            )
+
+
+_OTHER_COORDINATE = {"loc.lat": "loc.lon", "loc.lon": "loc.lat"}
 
 
 def _examine_required(integration: Integration, account: Account) -> Iterator[Finding]:
@@ -356,6 +395,14 @@ def legal_notes(integration: Integration) -> list[Finding]:
     strict, other = terms(policy, Region.EU), terms(policy, Region.NON_EU)
     collects_eu = policy.collect != "non_eu"
     made = [
+        (
+            integration.jebbit.region == "us",
+            "jebbit.region",
+            "People whose country is not known are taken for people outside the EU, as "
+            "jebbit.region is us.",
+            "If the experience is open to people in the EU: jebbit.region = null takes them for "
+            "people in the EU.",
+        ),
         (
             collects_eu and strict.opt_in != "opted_in_only",
             "policy.opt_in",

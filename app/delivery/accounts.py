@@ -1,18 +1,21 @@
 """The Cordial accounts of the integrations: a client for each, and its attributes."""
 
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
 import httpx
 
-from app.cordial.account import api_base
+from app.cordial.account import BadAccountUrl, api_base
+from app.cordial.attributes import Account, AccountAttribute, limits_of
 from app.cordial.client import CordialClient
 from app.cordial.errors import CordialError
+from app.cordial.preflight import Finding, read_account
 from app.egress import STRAIGHT, Routes
 from app.ledger.integrations import StoredIntegration
 from app.rules.integration import Integration
+from app.rules.limits import Limits
 from app.rules.values import FieldType
 from app.telemetry.metrics import Metrics
 
@@ -29,6 +32,18 @@ class _Known:
     until: float
     stands_until: float
     types: Mapping[str, FieldType]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an account told of itself, when (`clock` of `Accounts`), and what it did not tell."""
+
+    account: Account
+    untold: Sequence[Finding]
+    at: float
+
+
+_Credentials = tuple[str, str]
 
 
 class Accounts:
@@ -53,6 +68,8 @@ class Accounts:
         self._metrics = metrics or Metrics()
         self._clients: dict[str, tuple[int, CordialClient]] = {}
         self._attributes: dict[str, _Known] = {}
+        self._described: dict[_Credentials, Described] = {}
+        self._limits: dict[_Credentials, tuple[float, Limits]] = {}
 
     def address(self, account_url: str) -> str:
         """Return the API address of an account.
@@ -119,7 +136,62 @@ class Accounts:
                     raise
                 known = replace(known, until=now + _ASK_AGAIN)
             else:
-                types = {each.key: each.type for each in found}
+                self._learn_limits(stored.integration, found)
+                types = {each.key: each.type for each in found if each.type is not None}
                 known = _Known(stored.version, now + _KNOWN_FOR, now + _STANDS_FOR, types)
             self._attributes[stored.id] = known
         return known.types
+
+    async def describe(
+        self, stored: StoredIntegration, *, refresh: bool = False
+    ) -> tuple[Described, float]:
+        """Return what an integration's account told lately, and how many seconds ago.
+
+        With `refresh`, or where it told nothing lately, it is asked now.
+
+        Raises:
+            BadAccountUrl: see `base`.
+        """
+        known = self._described.get(_credentials(stored.integration))
+        if known and not refresh and self._clock() < known.at + _KNOWN_FOR:
+            return known, self._clock() - known.at
+        account, untold = await read_account(self.client(stored))
+        return self.learn(stored.integration, account, untold), 0.0
+
+    def learn(
+        self, integration: Integration, account: Account, untold: Sequence[Finding] = ()
+    ) -> Described:
+        """Keep what an account told; what it takes at most holds until it tells otherwise."""
+        described = Described(account, untold, self._clock())
+        if account.attributes is not None:
+            self._learn_limits(integration, account.attributes.values())
+        if account.attributes is not None and account.lists is not None:
+            self._described[_credentials(integration)] = described
+        return described
+
+    async def limits(self, stored: StoredIntegration, *, ask: bool = False) -> Limits:
+        """Return what the account's attributes take at most, as far as it is known.
+
+        The account is asked if a rule is to cut what is too long, or with `ask`.
+        """
+        credentials = _credentials(stored.integration)
+        until, known = self._limits.get(credentials, (0.0, {}))
+        if not (ask or stored.integration.fields.cuts) or self._clock() < until:
+            return known
+        try:
+            self._learn_limits(stored.integration, await self.client(stored).attributes())
+        except (CordialError, BadAccountUrl):  # then only what was known can be told
+            self._limits[credentials] = self._clock() + _ASK_AGAIN, known
+        return self._limits[credentials][1]
+
+    def _learn_limits(
+        self, integration: Integration, attributes: Iterable[AccountAttribute]
+    ) -> None:
+        until = self._clock() + _KNOWN_FOR
+        self._limits[_credentials(integration)] = until, limits_of(attributes)
+
+
+def _credentials(integration: Integration) -> _Credentials:
+    """Return what tells one account from another."""
+    account = integration.cordial
+    return account.account_url, account.api_key.get_secret_value()

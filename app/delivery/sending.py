@@ -197,6 +197,7 @@ class Sender:
             refusals=Refusals(claim.email_refused_at, claim.sms_refused_at),
             jurisdictions=self._jurisdictions,
             account_attributes=await self._attributes(stored),
+            limits=await self._accounts.limits(stored),
         )
         if isinstance(decided, Skip):
             return decided

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import httpx
 
 from app.cordial.account import BadAccountUrl
-from app.cordial.preflight import Finding, check, errors_in, in_order
+from app.cordial.client import CordialClient
+from app.cordial.preflight import Finding, Missing, check, errors_in, in_order
 from app.delivery.gate import succeeded
 from app.egress import exit_address
 from app.ledger.integrations import StoredIntegration
@@ -50,7 +51,12 @@ def said(finding: Finding) -> str:
 
 
 async def check_integration(
-    context: Context, who: Caller, integration_id: str, *, create_missing: bool
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    *,
+    create_missing: bool,
+    index: bool | None = None,
 ) -> Checked:
     """Check an integration, and open a blocked gate if nothing is an error.
 
@@ -59,13 +65,14 @@ async def check_integration(
         who: asks for it.
         integration_id: which.
         create_missing: create the attributes and lists that Cordial does not have.
+        index: whether those attributes are indexed; None where the caller does not say.
 
     Raises:
         UnknownIntegration: there is none.
     """
     async with context.auditor.changing(who, "integration.check", integration_id):
         stored = await context.integrations.get(integration_id)
-        of_account = await look_at(context, stored, create_missing=create_missing)
+        of_account = await look_at(context, stored, Missing(create_missing, index))
         of_source = attributes.findings(await attributes.survey_of(context, stored))
         checked = Checked(in_order([*of_account.findings, *of_source]))
         if checked.ok and stored.gate.state is GateState.BLOCKED:
@@ -77,16 +84,42 @@ async def check_integration(
 
 
 async def look_at(
-    context: Context, stored: StoredIntegration, *, create_missing: bool = False
+    context: Context, stored: StoredIntegration, missing: Missing | None = None
 ) -> Checked:
     """Check an integration and change nothing of it; see `cordial.preflight.check`."""
     try:
         client = context.accounts.client(stored)
     except BadAccountUrl as error:
         return _bad_account(error)
-    findings = await check(client, stored.integration, create_missing=create_missing)
+    findings = await _check(context, client, stored.integration, missing)
     way = await _way_out(context, stored)
-    return Checked(in_order([*findings, *way, *weak_secrets(stored.integration)]))
+    found = [*findings, *way, *_address(context), *weak_secrets(stored.integration)]
+    return Checked(in_order(found))
+
+
+async def _check(
+    context: Context,
+    client: CordialClient,
+    integration: Integration,
+    missing: Missing | None = None,
+) -> Sequence[Finding]:
+    """Check against the account, and keep what it tells of itself."""
+    report = await check(client, integration, missing)
+    if report.account is not None:
+        context.accounts.learn(integration, report.account)
+    return report.findings
+
+
+def _address(context: Context) -> list[Finding]:
+    """Say if the address to paste into Jebbit is guessed."""
+    if context.public_url is not None:
+        return []
+    problem = (
+        "PUBLIC_URL is not set, so webhook_url is guessed from the address that the caller used; "
+        "Jebbit may not reach that one."
+    )
+    remedy = "Set PUBLIC_URL to the https:// address under which the outside reaches this service."
+    return [Finding("warning", "webhook_url", problem, remedy)]
 
 
 async def _way_out(context: Context, stored: StoredIntegration) -> list[Finding]:
@@ -121,13 +154,21 @@ async def refuse_live(context: Context, before: StoredIntegration, after: Integr
     Raises:
         CheckFailed: it finds errors.
     """
-    if before.state != "active" or _sends_the_same(before.integration, after):
-        return
+    if before.state == "active" and not _sends_the_same(before.integration, after):
+        await refuse_wrong(context, before.id, after)
+
+
+async def refuse_wrong(context: Context, integration_id: str, integration: Integration) -> None:
+    """Check what an integration is to be before it sends.
+
+    Raises:
+        CheckFailed: it finds errors.
+    """
     try:
-        client = context.accounts.client_of(before.id, after)
+        client = context.accounts.client_of(integration_id, integration)
     except BadAccountUrl as error:
         raise CheckFailed(_bad_account(error).errors) from None
-    if errors := Checked(await check(client, after)).errors:
+    if errors := Checked(await _check(context, client, integration)).errors:
         raise CheckFailed(errors)
 
 

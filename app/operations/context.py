@@ -31,5 +31,6 @@ class Context:
     slowdown: Slowdown
     auditor: Auditor
     jurisdictions: Jurisdictions
+    public_url: str | None  # by which the outside reaches the service, if a setting says so
     clock: Callable[[], float]  # unix seconds
     wake: Callable[[], None]  # tells this process's worker that something may be sent

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 from app.cordial.account import BadAccountUrl
 from app.ledger.integrations import StoredIntegration, VersionChanged, document_of
 from app.operations.callers import Caller
-from app.operations.checking import refuse_live
+from app.operations.checking import refuse_live, refuse_wrong
 from app.operations.context import Context
 from app.operations.invalid import invalid_at, invalid_by
 from app.operations.masking import unmasked
@@ -39,17 +39,22 @@ async def get(context: Context, integration_id: str) -> StoredIntegration:
 
 
 async def create(
-    context: Context, who: Caller, integration: Integration, *, paused: bool
+    context: Context, who: Caller, integration: Integration, *, paused: bool, force: bool = False
 ) -> StoredIntegration:
     """Store a new integration under an id made from its name.
 
+    One that is to send at once is checked first, as it would be to resume it, unless by `force`.
+
     Raises:
         Invalid: its account URL is none, or a webhook secret protects nothing.
+        CheckFailed: it would send what is wrong; nothing is stored.
         NameTaken: another integration has that id.
     """
     async with context.auditor.changing(who, "integration.create", slug(integration.name)):
         _check_account(context, integration)
         refuse_weak(integration)
+        if not paused and not force:
+            await refuse_wrong(context, slug(integration.name), integration)
         reason = _NEW_REASON if paused else None
         return await context.integrations.create(
             integration, paused_reason=reason, now=context.clock()

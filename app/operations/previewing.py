@@ -87,7 +87,7 @@ async def preview(context: Context, integration_id: str, body: bytes) -> list[Ex
     """
     stored = await context.integrations.get(integration_id)
     return [
-        await _explain(context, each.submission, stored, context.clock())
+        await _explain(context, each.submission, stored, context.clock(), ask=True)
         if each.submission
         else None
         for each in parse(body)
@@ -135,7 +135,9 @@ async def _explain(
     *,
     delivered_before: bool = False,
     refused: Refusals = NO_REFUSALS,
+    ask: bool = False,
 ) -> Explanation:
+    """Explain one submission; `ask`: ask the account what it takes, if that is not known."""
     notes = list(_not_named(submission, stored.integration))
     try:
         attributes = await context.accounts.attributes(stored)
@@ -151,6 +153,7 @@ async def _explain(
         refusals=refused,
         jurisdictions=context.jurisdictions,
         account_attributes=attributes,
+        limits=await context.accounts.limits(stored, ask=ask),
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
     explained = explain_plan(decided, submission, stored.integration, attributes)

@@ -225,6 +225,11 @@ class FieldMapping:
         self._cut = {rule.field for rule in rules if rule.too_long == "cut"}
         self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
 
+    @property
+    def cuts(self) -> bool:
+        """Whether a rule cuts what is too long, so that the account's limits must be known."""
+        return bool(self._cut)
+
     def apply(
         self,
         submission: Submission,

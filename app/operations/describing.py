@@ -1,0 +1,50 @@
+"""What an integration's Cordial account tells of itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.cordial.account import BadAccountUrl
+from app.cordial.attributes import AccountAttribute
+from app.ledger.integrations import StoredIntegration
+from app.operations.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An account's attributes and lists by name; None, with a problem, for what it does not tell.
+
+    `age` is how many seconds ago it told.
+    """
+
+    attributes: Sequence[AccountAttribute] | None
+    lists: Sequence[str] | None
+    problems: Sequence[str]
+    age: float
+
+
+async def account_of(context: Context, integration_id: str, *, refresh: bool) -> Described:
+    """Return what an integration's account told lately, or with `refresh` tells now.
+
+    Raises:
+        UnknownIntegration: there is none.
+    """
+    return await described(context, await context.integrations.get(integration_id), refresh=refresh)
+
+
+async def described(
+    context: Context, stored: StoredIntegration, *, refresh: bool = False
+) -> Described:
+    """Return what the account of an integration told lately, or with `refresh` tells now."""
+    try:
+        found, age = await context.accounts.describe(stored, refresh=refresh)
+    except BadAccountUrl as error:
+        return Described(None, None, [str(error)], 0.0)
+    attributes, lists = found.account.attributes, found.account.lists
+    return Described(
+        attributes=None
+        if attributes is None
+        else sorted(attributes.values(), key=lambda each: each.key),
+        lists=None if lists is None else sorted(lists),
+        problems=[each.problem for each in found.untold],
+        age=age,
+    )
