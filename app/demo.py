@@ -361,7 +361,7 @@ def run_demo(*, once: bool) -> int:
             httpx.Client(base_url=service, headers={"Authorization": f"Bearer {_TOKEN}"}) as ops,
         ):
             for body in _integrations(cordial):
-                ops.post("/integrations", json=body).raise_for_status()
+                ops.post("/integrations?force=true", json=body).raise_for_status()
             differences = _play(console, ops, cordial)
             if not once:
                 invitation = app.state.console.context.sessions.invite(OPS)

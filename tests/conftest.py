@@ -223,7 +223,7 @@ class Service:
     def create_integration(self, **overrides: Any) -> dict[str, Any]:
         """Create an integration with the sandbox, by the API; return what it answers."""
         body = integration_body(self.account_url, **overrides)
-        answer = self.client.post("/integrations", json=body)
+        answer = self.client.post("/integrations?force=true", json=body)
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
 
@@ -422,6 +422,6 @@ def demo_played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             httpx.Client(base_url=url, headers=headers) as ops,
         ):
             for body in demo._integrations(cordial):
-                ops.post("/integrations", json=body).raise_for_status()
+                ops.post("/integrations?force=true", json=body).raise_for_status()
             assert demo._play(Console(file=printed, width=140), ops, cordial) == 0
             return Played(printed.getvalue(), ops.get("/metrics").text)

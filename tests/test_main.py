@@ -202,7 +202,9 @@ def test_the_commands_work_together(tmp_path, launch):
     assert kept.read_text() not in serve.said()
     headers = {"authorization": f"Bearer {kept.read_text()}"}
     with httpx.Client(base_url=serve.url, headers=headers, verify=False) as client:
-        created = client.post("/integrations", json=integration_body(f"http://{cordial}"))
+        created = client.post(
+            "/integrations?force=true", json=integration_body(f"http://{cordial}")
+        )
         hook = created.json()["webhook_url"]
         by_hand = CliRunner(env={"WEBHOOK_SECRET": WEBHOOK_SECRET})
         sent = by_hand.invoke(cli, ["send", hook, "--secret", WEBHOOK_SECRET])
@@ -233,7 +235,8 @@ def test_a_signal_lets_what_is_under_way_finish(tmp_path, launch, sandbox_server
     serve.until_ready()
     body = integration_body(sandbox_server.url)
     headers = {"authorization": f"Bearer {TOKEN}"}
-    assert httpx.post(f"{serve.url}/integrations", json=body, headers=headers).status_code == 201
+    made = f"{serve.url}/integrations?force=true"
+    assert httpx.post(made, json=body, headers=headers).status_code == 201
     sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=1.5)]
     answer = post_webhook(serve.url, {"email": "ann@example.com"})
     [submission] = answer.json()["submissions"]

@@ -71,11 +71,11 @@ def test_newcomer_goes_live(service: Callable[..., Any], sandbox_server: Any) ->
     account.allowed_ips = None
     found = errors(shell.run("spring-quiz/check "))
     assert "mapping.1: Cordial has Quiz_Outcome" in found
-    assert "mapping.2: Cordial has no list weekly_deals" in found
+    assert "mapping.2: Cordial has no list weekly-deals" in found
     assert "Write Quiz_Outcome" in shell.run("/resume")["detail"]
     shell.run("PATCH", "Quiz_Outcome")
     assert shell.run("create_missing=true")["ok"]
-    assert account.lists == ["weekly_deals"]
+    assert account.lists == ["weekly-deals"]
 
     shell.environment["JEBBIT_SECRET"] = SECRET
     shell.run("webhook-secrets")
@@ -92,7 +92,7 @@ def test_newcomer_goes_live(service: Callable[..., Any], sandbox_server: Any) ->
     running.wait(made)
     (delivered,) = shell.run("status=delivered")["submissions"]
     assert delivered["id"] == made
-    assert sandbox_server.contact("ann@example.com").lists == {"weekly_deals"}
+    assert sandbox_server.contact("ann@example.com").lists == {"weekly-deals"}
 
 
 def documents(text: str) -> Iterator[Any]:

@@ -185,7 +185,7 @@ class CordialClient:
         Raises:
             CordialError: the subclass says what can be done.
         """
-        body = {"key": key, "name": key, "type": kind, "index": index}
+        body: dict[str, JsonValue] = {"key": key, "name": key, "type": kind, "index": index}
         await self._change("/accountcontactattributes", body)
 
     async def create_list(self, name: str) -> None:

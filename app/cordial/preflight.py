@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from app.cordial.attributes import Account, AccountAttribute
 from app.cordial.client import CordialClient
 from app.cordial.errors import CordialError
-from app.cordial.probe import Finding, Level, write_access
+from app.cordial.findings import Finding, Level, in_order
+from app.cordial.probe import write_access
 from app.rules.integration import Integration
 from app.rules.limits import excess
 from app.rules.mapping import Rule
@@ -56,19 +57,6 @@ async def check(
         created = [_read_back(each, account, missing) for each in asked]
     found = [access, *unread, *created, *examine(integration, account)]
     return Report(in_order([*found, *legal_notes(integration)]), account)
-
-
-def in_order(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings with the errors first and the notes last."""
-    return sorted(findings, key=lambda each: _ORDER.index(each.level))
-
-
-_ORDER: tuple[Level, ...] = ("error", "warning", "note")
-
-
-def errors_in(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings that keep an integration from going live."""
-    return [each for each in findings if each.level == "error"]
 
 
 async def read_account(

@@ -6,8 +6,6 @@ boolean, `channels` an object that must be there, and no form names a person.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import JsonValue
 from pydantic_core import from_json
@@ -22,23 +20,7 @@ from app.cordial.errors import (
     Rejected,
     Unavailable,
 )
-
-Level = Literal["error", "warning", "note"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing the check found.
-
-    An error keeps contacts from being right, a warning may, a note is to be known. `place` is in
-    the configuration.
-    """
-
-    level: Level
-    place: str
-    problem: str
-    remedy: str
-
+from app.cordial.findings import Finding
 
 # The second is for an account that takes the first: one that looks at no flag it does not know.
 _IMPOSSIBLE: Sequence[Mapping[str, JsonValue]] = (

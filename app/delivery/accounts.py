@@ -11,7 +11,8 @@ from app.cordial.account import BadAccountUrl, api_base
 from app.cordial.attributes import Account, AccountAttribute, limits_of
 from app.cordial.client import CordialClient
 from app.cordial.errors import CordialError
-from app.cordial.preflight import Finding, read_account
+from app.cordial.findings import Finding
+from app.cordial.preflight import read_account
 from app.egress import STRAIGHT, Routes
 from app.ledger.integrations import StoredIntegration
 from app.rules.integration import Integration

@@ -1,6 +1,6 @@
 """The attributes that an integration's source really sends."""
 
-from app.cordial.preflight import Finding
+from app.cordial.findings import Finding
 from app.jebbit.submission import read
 from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration

@@ -7,7 +7,8 @@ import httpx
 
 from app.cordial.account import BadAccountUrl
 from app.cordial.client import CordialClient
-from app.cordial.preflight import Finding, Missing, check, errors_in, in_order
+from app.cordial.findings import Finding, errors_in, in_order
+from app.cordial.preflight import Missing, check
 from app.delivery.gate import succeeded
 from app.egress import exit_address
 from app.ledger.integrations import StoredIntegration

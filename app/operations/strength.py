@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from app.cordial.preflight import Finding
+from app.cordial.findings import Finding
 from app.operations.invalid import Invalid, WrongPlace
 from app.rules.integration import Integration
 

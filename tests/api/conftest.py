@@ -31,7 +31,8 @@ ANN = {"email": "ann@example.com", "opt_in": "true", "outcome": "Bold"}
 
 
 def body(**overrides: Any) -> dict[str, Any]:
-    return integration_body(ACCOUNT_URL, **overrides)
+    """Return the body of a paused integration: nothing asks the real Cordial about it."""
+    return integration_body(ACCOUNT_URL, **{"state": "paused", **overrides})
 
 
 def without(document: dict[str, Any], path: str) -> dict[str, Any]:

@@ -125,7 +125,9 @@ def test_an_integration_is_created_paused_unless_said_otherwise(shared):
     paused = shared.client.post("/integrations", json=without(body(name="By default"), "state"))
     assert (paused.status_code, paused.json()["state"]) == (201, "paused")
     assert paused.json()["state_reason"].startswith("Created paused")
-    active = shared.client.post("/integrations", json=body(name="Active"))
+    active = shared.client.post(
+        "/integrations?force=true", json=body(name="Active", state="active")
+    )
     assert (active.json()["state"], active.json()["state_reason"]) == ("active", None)
 
 

@@ -51,7 +51,7 @@ def played() -> Iterator[tuple[str, str, httpx.Client]]:
         headers = {"Authorization": f"Bearer {demo._TOKEN}"}
         with serving(app) as url, httpx.Client(base_url=url, headers=headers) as ops:
             for body in demo._integrations(cordial):
-                ops.post("/integrations", json=body).raise_for_status()
+                ops.post("/integrations?force=true", json=body).raise_for_status()
             demo._play(Console(file=io.StringIO(), width=140), ops, cordial)
             yield url, app.state.console.context.sessions.invite(OPS), ops
 

@@ -54,7 +54,7 @@ class Stage:
     def create(self, name: str, **overrides: Any) -> str:
         """Create an integration by the API; return its id."""
         body = integration_body(self.account_url, name=name, **overrides)
-        answer = self.ops.post("/integrations", json=body)
+        answer = self.ops.post("/integrations?force=true", json=body)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
 

@@ -274,27 +274,77 @@ AGE = {"key": "age", "name": "Age", "type": "number"}
             [{"key": each, "type": each} for each in ("string", "number", "date", "array", "geo")],
             {each: each for each in ("string", "number", "date", "array", "geo")},
         ),
+        ([AGE | {"type": " Number "}], {"age": "number"}),
+        ([AGE, {"key": 5, "type": "string"}, {"type": "string"}, None], {"age": "number"}),
         (
-            [{"key": "x", "type": "boolean"}, {"key": 5, "type": "string"}, {"type": "string"}, 7],
-            {},
+            [AGE, {"key": "x", "type": "boolean"}, {"key": "y"}],
+            {"age": "number", "x": None, "y": None},
         ),
-        ({"success": True}, {}),
+        ({"data": [AGE]}, {"age": "number"}),
+        ({"success": True, "attributes": {"age": AGE}}, {"age": "number"}),
+        ({"error": AGE | {"key": "error"}, "data": AGE}, {"error": "number", "age": "number"}),
+        ({"data": []}, {}),
+        ({}, {}),
         ([], {}),
-        ("nothing", {}),
-        (None, {}),
-        pytest.param(
-            [{"key": "x", "type": ["string"]}, {"key": ["x"], "type": "string"}],
-            {},
-        ),
     ],
 )
-async def test_attributes_come_as_an_array_or_an_object(http, cordial, document, types):
-    """Both shapes that are seen are read; entries of unknown types and forms are left out."""
+async def test_attributes_are_read_in_every_shape(http, cordial, document, types):
+    """An array, an object by key, either of them inside `data`; odd types exist all the same."""
     content = json.dumps(document).encode()
     route = cordial.get("/accountcontactattributes").respond(200, content=content)
     read = await client(http).attributes()
     assert {each.key: each.type for each in read} == types
     assert route.calls.last.request.headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [None],
+        [5, "x"],
+        [{"type": "string"}],
+        {"success": True},
+        {"success": False, "data": []},
+        {"error": True, "errorKey": "GENERIC_ERROR_KEY", "message": "no"},
+        {"errors": ["no"]},
+        {"message": "maintenance"},
+        "nothing",
+        None,
+        5,
+    ],
+    ids=str,
+)
+async def test_what_is_no_list_is_no_empty_account(http, cordial, document):
+    """Every field would seem to be missing in Cordial."""
+    content = json.dumps(document).encode()
+    cordial.get("/accountcontactattributes").respond(200, content=content)
+    with pytest.raises(Unavailable, match="answer"):
+        await client(http).attributes()
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        ([{"id": 1, "name": "vip"}], {"vip"}),
+        ({"1": {"id": 1, "name": "vip"}}, {"vip"}),
+        ({"vip": {"id": 1}}, {"vip"}),
+        ({"data": [{"id": 1, "name": "vip"}]}, {"vip"}),
+        (["vip"], {"vip"}),
+        ([], set()),
+    ],
+)
+async def test_lists_are_read_in_every_shape(http, cordial, document, names):
+    """As attributes are."""
+    cordial.get("/accountlists").respond(200, json=document)
+    assert await client(http).lists() == names
+
+
+@pytest.mark.parametrize("document", [[None], {"success": False}, {"error": "no"}, [{}]], ids=str)
+async def test_what_is_no_list_of_lists_is_not_none(http, cordial, document):
+    """Only 404, or an empty list, says that there are none."""
+    cordial.get("/accountlists").respond(200, json=document)
+    with pytest.raises(Unavailable, match="answer"):
+        await client(http).lists()
 
 
 @pytest.mark.parametrize(

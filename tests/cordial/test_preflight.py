@@ -9,7 +9,8 @@ import pytest
 from app.cordial.preflight import legal_notes
 from app.rules.integration import Integration
 from app.sandbox.account import Attribute, Validators
-from app.sandbox.faults import Fault
+from app.sandbox.faults import Fault, GivenAnswer
+from tests.conftest import integration_body
 from tests.waiting import wait_for
 
 Make = Callable[..., Any]
@@ -43,7 +44,23 @@ def test_sound_integration_has_no_error(service: Make) -> None:
     answer = check(running)
     assert answer["ok"]
     assert not found(answer, "error")
-    assert not found(answer, "warning")
+    assert found(answer, "warning").keys() == {"webhook_url"}
+    assert "PUBLIC_URL is not set" in found(answer)["webhook_url"]
+
+
+def test_a_public_address_is_no_guess(service: Make) -> None:
+    """Then nothing is warned of, and the integration says so."""
+    running = service(public_url="https://sync.example.com")
+    assert not running.create_integration()["webhook_url_guessed"]
+    assert not found(check(running), "warning")
+
+
+def test_a_guessed_address_is_marked(service: Make) -> None:
+    """In each answer that shows it."""
+    running = service()
+    assert running.create_integration()["webhook_url_guessed"]
+    [listed] = running.client.get("/integrations").json()
+    assert listed["webhook_url_guessed"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +74,10 @@ def test_sound_integration_has_no_error(service: Make) -> None:
         ({"attribute": "a", "field": "VIP", "type": "list"}, "Cordial has vip"),
         ({"attribute": "a", "field": "age", "type": "list"}, "age is an attribute"),
         ({"attribute": "a", "field": "vip"}, "vip is a list"),
-        ({"attribute": "a", "field": "comment", "default": "x" * 129}, "over the maximum 128"),
+        (
+            {"attribute": "a", "field": "comment", "default": "x" * 129},
+            "has 129 characters, and Cordial takes 128",
+        ),
     ],
 )
 def test_field_that_does_not_fit_is_an_error(
@@ -156,6 +176,7 @@ def test_missing_ones_are_created_on_request(service: Make, sandbox_server: Any)
             {"attribute": "b", "field": "sneakers", "type": "list"},
             {"attribute": "c", "field": "First_Name"},
             {"attribute": "d", "field": "vip"},
+            {"attribute": "e", "field": "home2.city", "type": "geo"},
         )
     )
     answer = check(running, "?create_missing=true")
@@ -164,8 +185,148 @@ def test_missing_ones_are_created_on_request(service: Make, sandbox_server: Any)
     notes = found(answer, "note")
     assert "Created the number attribute shoe_size" in notes["mapping.1"]
     assert "Created the list sneakers" in notes["mapping.2"]
+    assert "Shall it be indexed?" in notes["mapping.1"]
+    assert "indexed" not in notes["mapping.2"] + notes["mapping.5"]
     assert sandbox_server.sandbox.account.attributes["shoe_size"].type == "number"
+    assert not sandbox_server.sandbox.account.attributes["shoe_size"].index
     assert "sneakers" in sandbox_server.sandbox.account.lists
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_an_index_is_made_as_asked(service: Make, sandbox_server: Any, index: bool) -> None:
+    """Who said so is not asked again."""
+    running = service()
+    running.create_integration(mapping=mapped({"attribute": "a", "field": "tier"}))
+    findings = check(running, f"?create_missing=true&index={index}")["findings"]
+    [made] = [each for each in findings if "Created" in each["problem"]]
+    assert "the string attribute tier" in made["problem"]
+    assert "?" not in made["remedy"]
+    assert sandbox_server.sandbox.account.attributes["tier"].index is index
+
+
+@pytest.mark.parametrize("names", ["dashes", "underscores"])
+def test_a_list_that_cordial_does_not_create_is_an_error(
+    service: Make, sandbox_server: Any, names: str
+) -> None:
+    """With Cordial's words; whether underscores may be is not known."""
+    sandbox_server.sandbox.switches.list_names = names
+    rule = {"attribute": "a", "field": "best_sellers", "type": "list"}
+    running = service()
+    running.create_integration(mapping=mapped(rule))
+    answer = check(running, "?create_missing=true")
+    assert answer["ok"] is (names == "underscores")
+    assert answer["ok"] or "letters, numbers, and dashes" in str(answer["findings"])
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/accountcontactattributes", "does not show it"),
+        ("/accountlists", "does not show it"),
+    ],
+)
+def test_created_is_said_of_what_is_there(
+    service: Make, sandbox_server: Any, path: str, said: str
+) -> None:
+    """A 2xx alone is not believed."""
+    kind = "string" if "attributes" in path else "list"
+    running = service()
+    running.create_integration(mapping=mapped({"attribute": "a", "field": "tier", "type": kind}))
+    taken = Fault(kind="answer", answer=GivenAnswer(status=200, body={"success": True}))
+    sandbox_server.sandbox.faults = [
+        taken.model_copy(update={"path": path, "holding": "tier", "times": 1})
+    ]
+    answer = check(running, "?create_missing=true")
+    assert not answer["ok"]
+    assert said in str(answer["findings"])
+    assert "Created" not in str(answer["findings"])
+
+
+def test_a_refusal_to_create_in_a_2xx_is_told(service: Make, sandbox_server: Any) -> None:
+    """`success: false` is a no."""
+    running = service()
+    running.create_integration(mapping=mapped({"attribute": "a", "field": "tier"}))
+    body = {"success": False, "message": "Too many attributes"}
+    sandbox_server.sandbox.faults = [
+        Fault(
+            kind="answer",
+            answer=GivenAnswer(status=200, body=body),
+            path="/accountcontactattributes",
+            holding="tier",
+        )
+    ]
+    errors = str(check(running, "?create_missing=true")["findings"])
+    assert "Could not create the string attribute tier: Too many attributes" in errors
+
+
+def test_an_attribute_of_a_type_not_known_here_exists(service: Make, sandbox_server: Any) -> None:
+    """Nothing says that it is missing, and nothing creates it; whether it fits, a person sees."""
+    shown = [
+        {"key": "quiz_outcome", "type": "Richtext"},
+        {"key": "age", "type": "NUMBER"},
+    ]
+    sandbox_server.sandbox.faults = [
+        Fault(
+            kind="answer",
+            answer=GivenAnswer(status=200, body=shown),
+            path="/accountcontactattributes",
+        )
+    ]
+    running = service()
+    age = {"attribute": "age", "field": "age", "type": "number"}
+    running.create_integration(mapping=mapped({"attribute": "o", "field": "quiz_outcome"}, age))
+    answer = check(running, "?create_missing=true")
+    assert answer["ok"]
+    assert "of type Richtext, which is not known here" in found(answer, "warning")["mapping.1"]
+    assert "mapping.2" not in found(answer)
+    posts = [each for each in sandbox_server.sandbox.journal if each.method == "POST"]
+    assert [each.path for each in posts] == ["/v2/contacts"]
+
+
+@pytest.mark.parametrize("shown", [[None], {"error": True, "message": "no"}, "nothing"], ids=str)
+def test_an_answer_that_is_no_list_is_no_empty_account(
+    service: Make, sandbox_server: Any, shown: Any
+) -> None:
+    """Nothing is said to be missing, and nothing is created."""
+    sandbox_server.sandbox.faults = [
+        Fault(kind="answer", answer=GivenAnswer(status=200, body=shown), path=path)
+        for path in ("/accountcontactattributes", "/accountlists")
+    ]
+    running = service()
+    rule = {"attribute": "a", "field": "tier", "type": "list"}
+    running.create_integration(mapping=mapped(rule, {"attribute": "b", "field": "b"}))
+    answer = check(running, "?create_missing=true")
+    assert "has no" not in str(answer["findings"])
+    assert "Created" not in str(answer["findings"])
+    warned = [each["problem"] for each in answer["findings"] if each["level"] == "warning"]
+    assert len([each for each in warned if "does not work" in each]) == 2
+
+
+def test_half_a_place_is_warned_of(service: Make) -> None:
+    """A latitude without its longitude."""
+    running = service()
+    lat = {"attribute": "lat", "field": "home.loc.lat", "type": "geo"}
+    running.create_integration(mapping=mapped(lat))
+    assert "home.loc.lon is not" in found(check(running), "warning")["mapping.1"]
+
+
+@pytest.mark.parametrize("coordinates", ["number", "any"])
+def test_coordinates_arrive_as_numbers(
+    service: Make, sandbox_server: Any, coordinates: str
+) -> None:
+    """Whether Cordial takes text as well or not."""
+    sandbox_server.sandbox.switches.geo_coordinates = coordinates
+    running = service()
+    parts = [
+        {"attribute": part, "field": f"home.loc.{part}", "type": "geo"} for part in ("lat", "lon")
+    ]
+    running.create_integration(mapping=mapped(*parts))
+    assert "mapping.1" not in found(check(running))
+    sent = {"email": "ann@example.com", "opt_in": "true", "lat": "59.9", "lon": "10.75"}
+    [one] = running.post(sent).json()["submissions"]
+    assert running.wait(one)["status"] == "delivered"
+    held = sandbox_server.contact("ann@example.com").attributes
+    assert held == {"home.loc.lat": 59.9, "home.loc.lon": 10.75}
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -230,12 +391,255 @@ def test_program_without_a_keyword_is_named_alone(service: Make) -> None:
     assert "None" not in note
 
 
-def test_check_leaves_no_contact(service: Make, sandbox_server: Any) -> None:
-    """The check writes nobody."""
+@pytest.mark.parametrize("flags", ["checked", "ignored"])
+def test_check_leaves_no_contact(service: Make, sandbox_server: Any, flags: str) -> None:
+    """The check writes nobody, whatever Cordial makes of a flag; it tells what was answered."""
+    sandbox_server.sandbox.switches.flags = flags
     running = service()
     running.create_integration()
-    check(running)
+    answer = check(running)
+    assert (
+        "refused an impossible one as it should (422: " in found(answer, "note")["cordial.api_key"]
+    )
     assert len(sandbox_server.sandbox.contacts) == 0
+    [probe] = sandbox_server.bodies()
+    assert "address" not in str(probe)
+
+
+def given(status: int, body: Any = None, **more: Any) -> Fault:
+    """Return an answer to each write of a contact."""
+    answer = GivenAnswer(status=status, body=body, **more)
+    return Fault(kind="answer", answer=answer, path="/contacts")
+
+
+@pytest.mark.parametrize(
+    ("answer", "place", "said"),
+    [
+        (given(402, {"message": "pay"}), "cordial.account_url", "402: pay"),
+        (given(405, {"message": "not here"}), "cordial.account_url", "405: not here"),
+        (given(410, {"message": "gone"}), "cordial.account_url", "410: gone"),
+        (given(404, {"error": True, "errorKey": "RECORD_NOT_FOUND"}), "cordial.account_url", "404"),
+        (given(200, {"success": False, "message": "no"}), "cordial.account_url", "200: no"),
+        (given(200, {"errors": ["no"]}), "cordial.account_url", "200: no"),
+        (given(204), "cordial.account_url", "answered 204 with nothing"),
+        (given(422, text="<html>"), "cordial.account_url", "422"),
+        (given(400, text=""), "cordial.account_url", "400"),
+        (
+            given(429, {"error": "slow"}, headers={"retry-after": "7"}),
+            "cordial.requests_per_second",
+            "in 7 s",
+        ),
+        (given(429), "cordial.requests_per_second", "asks to wait"),
+        (given(503, headers={"retry-after": "9"}), "cordial.requests_per_second", "in 9 s"),
+        (
+            given(500, {"error": "an error has occurred"}),
+            "cordial.account_url",
+            "500: an error has",
+        ),
+        (given(502, text="<html>"), "cordial.account_url", "502"),
+        (given(307, headers={"location": "https://example.com/"}), "cordial.api_key", "307"),
+    ],
+    ids=lambda value: str(value.answer.status) if isinstance(value, Fault) else "",
+)
+def test_what_is_no_refusal_of_the_write_is_told_as_what_it_is(
+    service: Make, sandbox_server: Any, answer: Fault, place: str, said: str
+) -> None:
+    """None of them says that the key may write contacts."""
+    sandbox_server.sandbox.faults = [answer]
+    running = service()
+    running.create_integration()
+    told = check(running)
+    assert not told["ok"]
+    assert said in found(told, "error")[place]
+
+
+def test_a_refusal_in_other_words_is_doubted(service: Make, sandbox_server: Any) -> None:
+    """A 422 may be about the account; the words are told."""
+    sandbox_server.sandbox.faults = [given(422, {"error": True, "message": "account suspended"})]
+    running = service()
+    running.create_integration()
+    told = check(running)
+    assert "422: account suspended" in found(told, "warning")["cordial.api_key"]
+
+
+def test_the_second_form_is_tried_where_the_first_is_taken(
+    service: Make, sandbox_server: Any
+) -> None:
+    """An account that looks at no flag may look at the channels."""
+    first = given(200, {"success": True})
+    sandbox_server.sandbox.faults = [first.model_copy(update={"times": 1})]
+    running = service()
+    running.create_integration()
+    assert "refused an impossible one" in found(check(running), "note")["cordial.api_key"]
+    one, two = sandbox_server.bodies()
+    assert one != two
+
+
+def test_an_account_that_takes_everything_is_doubted(service: Make, sandbox_server: Any) -> None:
+    """Whether the key may write is not known then."""
+    sandbox_server.sandbox.faults = [given(200, {"success": True})]
+    running = service()
+    running.create_integration()
+    told = check(running)
+    assert told["ok"]
+    assert "cannot have done" in found(told, "warning")["cordial.api_key"]
+
+
+MADE = "604f30250000000000000001"
+
+
+@pytest.mark.parametrize(
+    ("shown", "removed", "said"),
+    [
+        ({"cID": MADE, "channels": {}}, True, "which was removed"),
+        ({"cID": MADE, "channels": {"email": {"address": "a@b.c"}}}, False, "has an address"),
+        ({"error": True, "errorKey": "RECORD_NOT_FOUND"}, True, "does not know"),
+        ({"cID": MADE}, False, "has an address"),
+    ],
+)
+def test_a_contact_that_comes_back_is_an_error_and_removed(
+    service: Make, sandbox_server: Any, shown: Any, removed: bool, said: str
+) -> None:
+    """But one that has an address, or may have, is a person and stays."""
+    status = 404 if "error" in shown else 200
+    path = f"/contacts/{MADE}"
+    asked = Fault(kind="answer", answer=GivenAnswer(status=status, body=shown), path=path, times=1)
+    gone = Fault(kind="answer", answer=GivenAnswer(status=200, body={"success": True}), path=path)
+    made = given(201, {"success": True, "cID": MADE})
+    sandbox_server.sandbox.faults = [asked, gone, made]
+    running = service()
+    running.create_integration()
+    told = check(running)
+    assert not told["ok"]
+    assert MADE in found(told, "error")["cordial.account_url"]
+    assert said in found(told, "error")["cordial.account_url"]
+    methods = [each.method for each in sandbox_server.sandbox.journal if each.path.endswith(path)]
+    assert methods == (["GET", "DELETE"] if removed else ["GET"])
+    assert len(sandbox_server.bodies()) == 1
+
+
+def test_one_that_may_not_be_removed_is_named(service: Make, sandbox_server: Any) -> None:
+    """So that a person can."""
+    sandbox_server.sandbox.account.api_keys = {"sandbox-key": ["POST contacts"]}
+    sandbox_server.sandbox.faults = [given(201, {"success": True, "cID": MADE})]
+    running = service()
+    running.create_integration()
+    told = found(check(running), "error")["cordial.account_url"]
+    assert f"{MADE}, and it was not removed" in told
+
+
+def test_an_integration_that_is_to_send_at_once_is_checked(
+    service: Make, sandbox_server: Any
+) -> None:
+    """409 and nothing is stored; by force it is created as it is."""
+    running = service()
+    wrong = integration_body(
+        running.account_url, mapping=mapped({"attribute": "a", "field": "First_Name"})
+    )
+    refused = running.client.post("/integrations", json=wrong)
+    assert refused.status_code == 409
+    assert refused.json()["errors"][0]["place"] == "mapping.1"
+    assert running.client.get("/integrations").json() == []
+    paused = running.client.post("/integrations", json={**wrong, "name": "P", "state": "paused"})
+    assert paused.status_code == 201
+    forced = running.client.post("/integrations?force=true", json=wrong)
+    assert (forced.status_code, forced.json()["state"]) == (201, "active")
+    right = integration_body(running.account_url, name="Right")
+    assert running.client.post("/integrations", json=right).status_code == 201
+
+
+def test_the_account_is_shown(service: Make, sandbox_server: Any) -> None:
+    """Its attributes with their limits, its lists; what it told lately, until it is asked anew."""
+    running = service()
+    running.create_integration()
+    path = "/integrations/spring-quiz/account"
+    shown = running.client.get(path).json()
+    by_key = {each["key"]: each for each in shown["attributes"]}
+    assert by_key["comment"] == {
+        "key": "comment",
+        "type": "string",
+        "longest": 128,
+        "items": None,
+        "required": False,
+    }
+    assert (by_key["colors"]["type"], by_key["colors"]["items"]) == ("array", 25)
+    assert (shown["lists"], shown["problems"]) == (["vip", "weekly_deals"], [])
+    sandbox_server.sandbox.account.lists.append("late")
+    asked = len(sandbox_server.sandbox.journal)
+    assert running.client.get(path).json()["lists"] == ["vip", "weekly_deals"]
+    assert len(sandbox_server.sandbox.journal) == asked
+    fresh = running.client.get(f"{path}?refresh=true").json()
+    assert fresh["lists"] == ["late", "vip", "weekly_deals"]
+    assert running.client.get("/integrations/nothing/account").status_code == 404
+
+
+def test_what_the_account_does_not_tell_is_null(service: Make, sandbox_server: Any) -> None:
+    """With the reason; and it is asked again the next time."""
+    sandbox_server.sandbox.account.api_keys = {"sandbox-key": ["GET accountlists"]}
+    running = service()
+    running.create_integration()
+    shown = running.client.get("/integrations/spring-quiz/account").json()
+    assert (shown["attributes"], shown["lists"]) == (None, ["vip", "weekly_deals"])
+    assert "GET accountcontactattributes" in shown["problems"][0]
+    sandbox_server.sandbox.account.api_keys = {"sandbox-key": None}
+    assert running.client.get("/integrations/spring-quiz/account").json()["attributes"]
+
+
+@pytest.mark.parametrize("too_long", ["warn", "cut"])
+def test_too_long_a_value_is_told_before_it_is_sent(
+    service: Make, sandbox_server: Any, too_long: str
+) -> None:
+    """In a preview and on what is delivered; cut, it arrives."""
+    running = service()
+    rules = [
+        {"attribute": "text", "field": "comment", "too_long": too_long},
+        {"attribute": "all", "field": "colors", "type": "array", "too_long": too_long},
+    ]
+    running.create_integration(mapping=mapped(*rules))
+    sent = {
+        "email": "ann@example.com",
+        "opt_in": "true",
+        "text": "x" * 130,
+        "all": [str(each) for each in range(30)],
+    }
+    [shown] = running.client.post("/integrations/spring-quiz/preview", json=sent).json()[
+        "submissions"
+    ]
+    assert [(each["code"], each["field"]) for each in shown["warnings"]] == [
+        ("too_long", "comment"),
+        ("too_long", "colors"),
+    ]
+    assert "130 characters" in shown["warnings"][0]["detail"]
+    assert "x" * 130 not in str(shown["warnings"])
+    body = shown["request"]["body"]
+    is_cut = too_long == "cut"
+    assert (len(body["comment"]), len(body["colors"])) == ((128, 25) if is_cut else (130, 30))
+    [one] = running.post(sent).json()["submissions"]
+    settled = running.wait(one)
+    assert settled["status"] == "delivered"
+    codes = [each["code"] for each in settled["warnings"]]
+    assert codes == (["too_long"] * 2 if is_cut else ["too_long"] * 2 + ["field_rejected"])
+    held = sandbox_server.contact("ann@example.com").attributes
+    assert held["colors"] == [str(each) for each in range(5, 30)]
+    assert held.get("comment") == ("x" * 128 if is_cut else None)
+
+
+def test_a_cut_needs_no_check_before(service: Make, sandbox_server: Any) -> None:
+    """The worker asks for the limits itself; where Cordial does not tell, nothing is cut."""
+    running = service()
+    rule = {"attribute": "text", "field": "comment", "too_long": "cut"}
+    running.create_integration(mapping=mapped(rule))
+    sent = {"email": "ann@example.com", "opt_in": "true", "text": "x" * 130}
+    [one] = running.post(sent).json()["submissions"]
+    assert running.wait(one)["status"] == "delivered"
+    assert sandbox_server.contact("ann@example.com").attributes == {"comment": "x" * 128}
+    sandbox_server.sandbox.account.api_keys = {"sandbox-key": ["POST contacts"]}
+    running.create_integration(name="Other", mapping=mapped(rule), cordial={"api_key": "other-key"})
+    sandbox_server.sandbox.account.api_keys = {"other-key": ["POST contacts"]}
+    [two] = running.post({**sent, "email": "bob@example.com"}, "other").json()["submissions"]
+    settled = running.wait(two)
+    assert settled["status"] == "delivered"
+    assert [each["code"] for each in settled["warnings"]] == ["field_rejected"]
 
 
 def test_unreachable_host_is_an_error(service: Make) -> None:
@@ -307,8 +711,24 @@ def test_strictest_choice_has_no_notes() -> None:
         {
             "name": "Spring quiz",
             "cordial": {"account_url": "https://admin.cordial.io", "api_key": "k"},
-            "jebbit": {"webhook_secrets": ["s"]},
+            "jebbit": {"webhook_secrets": ["s"], "region": None},
             "policy": {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True},
         }
     )
     assert legal_notes(integration) == []
+
+
+@pytest.mark.parametrize(("region", "noted"), [("us", True), ("eu", False), (None, False)])
+def test_people_without_a_country_are_noted(region: Any, noted: bool) -> None:
+    """`us` takes them for people outside the EU."""
+    integration = Integration.model_validate(
+        {
+            "name": "Spring quiz",
+            "cordial": {"account_url": "https://admin.cordial.io", "api_key": "k"},
+            "jebbit": {"webhook_secrets": ["s"], "region": region},
+            "policy": {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True},
+        }
+    )
+    notes = {each.place: each for each in legal_notes(integration)}
+    assert ("jebbit.region" in notes) is noted
+    assert not noted or "outside the EU" in notes["jebbit.region"].problem

@@ -42,7 +42,7 @@ def deploy(
 
 def create(url: str, account_url: str, **overrides: Any) -> None:
     body = integration_body(account_url, **overrides)
-    answer = httpx.post(f"{url}/integrations", json=body, headers=WITH_TOKEN)
+    answer = httpx.post(f"{url}/integrations?force=true", json=body, headers=WITH_TOKEN)
     assert answer.status_code == 201, answer.text
 
 

@@ -117,7 +117,7 @@ class Stage:
             "policy": {"collect": "both", "opt_in": "opted_in_or_null", "auto_subscribe": True},
             **more,
         }
-        answer = self.ops("POST", "/integrations", json=body)
+        answer = self.ops("POST", "/integrations?force=true", json=body)
         assert answer.status_code == 201, answer.text
 
     def ops(self, method: str, path: str, **more: Any) -> httpx.Response:

@@ -133,7 +133,9 @@ class Service:
 
     def create(self, name: str) -> None:
         """Create an integration with the stub; it is paused."""
-        answer = self._http.post("/integrations", json=integration(name, self._stub.port))
+        answer = self._http.post(
+            "/integrations?force=true", json=integration(name, self._stub.port)
+        )
         assert answer.status_code == 201, answer.text
 
     def pause(self, name: str) -> None:

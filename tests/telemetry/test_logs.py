@@ -203,7 +203,7 @@ def drive(client: httpx.Client, sandbox_server: Any) -> list[str]:
             {"attribute": "bad", "field": "no_such_field"},
         ],
     )
-    assert client.post("/integrations", json=body, headers=ops).status_code == 201
+    assert client.post("/integrations?force=true", json=body, headers=ops).status_code == 201
     number = iter(range(100))
 
     def settled(**more: Any) -> str:
