@@ -5,6 +5,9 @@ UV_VERSION := 0.13.9
 export UV_LINK_MODE := copy
 export UV_PYTHON_DOWNLOADS := never
 
+# Many tests wait for a process or a clock: one more at a time than there are cores.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -22,8 +25,8 @@ run: $(READY) ## the service, with its data in ./data; without .env, the sandbox
 sandbox: $(READY) ## a local Cordial on port 9100
 	$(BIN)/python -m app sandbox
 
-test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's, JOBS=0 runs them one by one
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" repeats a run
 	$(BIN)/python -m tests.faults $(ARGS)

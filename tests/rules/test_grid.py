@@ -1,6 +1,6 @@
 """The law on the dense grid: some 100,000 plans, each judged by the oracle, the same in every run.
 
-`make test ARGS="tests/rules/test_grid.py -s"` prints the reach table.
+`make test JOBS=0 ARGS="tests/rules/test_grid.py -s"` prints the reach table.
 """
 
 from collections import Counter

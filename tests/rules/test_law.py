@@ -3,7 +3,7 @@
 Situations are drawn near the edge of what is allowed, where a breach would show: somebody who is
 nearly subscribed, and one or two things that speak against it. Each is judged by the oracle.
 
-`make test ARGS="tests/rules/test_law.py -s"` prints the reach table.
+`make test JOBS=0 ARGS="tests/rules/test_law.py -s"` prints the reach table.
 """
 
 import json
