@@ -23,9 +23,17 @@ from fastapi import FastAPI
 
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.fitness import Unfit
 from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
-from app.main import create_app, create_worker_app, open_context, open_ledger, run_worker
+from app.main import (
+    create_app,
+    create_worker_app,
+    open_context,
+    open_database,
+    open_ledger,
+    run_worker,
+)
 from app.mounted import BadSettings, Variables
 from app.operations import config_as_code
 from app.operations.callers import Caller, Role
@@ -86,7 +94,7 @@ def migrate() -> None:
     settings = _settings()
 
     async def run() -> None:
-        database = Database(settings.database_url)
+        database = open_database(settings)
         await database.migrate()
         await database.close()
 
@@ -284,14 +292,15 @@ def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         cli()
-    except (BadSettings, MissingSecret, WrongSecretKey, ValueError) as error:
+    except (BadSettings, MissingSecret, WrongSecretKey, Unfit, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except CannotListen as error:
         print(error, file=sys.stderr)
         sys.exit(1)
     except UNAVAILABLE as error:
-        print(f"The ledger cannot be reached, look at DATABASE_URL: {error}", file=sys.stderr)
+        said = str(error).partition("\n")[0] or type(error).__name__
+        print(f"The ledger cannot be reached, look at DATABASE_URL: {said}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -45,6 +45,7 @@ from app.ledger.database import Database
 from app.ledger.figures import LedgerFigures
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations
+from app.ledger.readiness import Readiness
 from app.ledger.registrations import Registrations
 from app.ledger.retention import Retention
 from app.ledger.vault import Vault
@@ -69,7 +70,7 @@ _NO_TELEMETRY: TelemetryConfig = {
 _DAY = 86_400.0
 _GROUP_BYTES = 4 * 1024 * 1024  # the most payload in one commit
 _WAITING_BYTES = 64 * 1024 * 1024  # more payload waiting for a commit: webhooks get 503
-_STORE_SECONDS = 10.0  # a commit that takes longer: its webhooks get 503
+_STORE_SECONDS = 8.0  # a commit that takes longer: its webhooks get 503
 _GATHER_SECONDS = 0.002  # pause between commits under load: fewer, larger ones are cheaper
 _ARRIVAL_BYTES = 512  # how much an arrival weighs besides its payload
 _ITEM_BYTES = 4_096  # and each of its submissions: a small row takes as long as so much payload
@@ -96,6 +97,7 @@ class Parts:
     """The service's parts, on an open and migrated ledger."""
 
     context: Context
+    readiness: Readiness
     worker: Worker
     metrics: Metrics
     traces: Traces
@@ -109,7 +111,7 @@ async def open_parts(
 
     Webhooks and the ops API read `clock`; delivery has a steady clock of its own.
     """
-    database = Database(settings.database_url)
+    database = open_database(settings)
     vault = Vault(secrets.secret_keys)
     tokens = Tokens(secrets.ops_tokens)
     counted, traces = Metrics(__version__), open_traces(traces_exporter())
@@ -162,7 +164,7 @@ async def open_parts(
                 wake=worker.wake if settings.run_worker else _nobody,
             )
             async with _notifying(settings, database, http, steady):
-                yield Parts(context, worker, counted, traces)
+                yield Parts(context, Readiness(database, vault), worker, counted, traces)
     finally:
         await database.close()
         await asyncio.to_thread(traces.close)  # it may wait for the collector
@@ -306,12 +308,18 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
         metrics=parts.metrics,
         traces=parts.traces,
         figures=LedgerFigures(context.database),
+        readiness=parts.readiness,
         stalled=parts.worker.stalled,
     )
 
 
 def _weigh(arrival: Arrival) -> int:
     return _ARRIVAL_BYTES + sum(_ITEM_BYTES + len(item.payload) for item in arrival.items)
+
+
+def open_database(settings: Settings) -> Database:
+    """Return the ledger's database; it is reached when it is first used."""
+    return Database(settings.database_url, pooled=settings.database_pooler is not None)
 
 
 @asynccontextmanager
@@ -321,7 +329,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Database, Vault
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.
     """
-    database, vault = Database(settings.database_url), Vault(load_secrets(settings).secret_keys)
+    database, vault = open_database(settings), Vault(load_secrets(settings).secret_keys)
     try:
         await database.migrate()
         await database.pseudonyms(vault)  # raises if SECRET_KEY is not the ledger's

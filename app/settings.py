@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from ssl import SSLError
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,7 +32,7 @@ from pydantic_settings import (
 from app import addresses
 from app.delivery.schedule import DELAYS
 from app.egress import NoProxy, Proxy, Routes
-from app.ledger.database import async_url
+from app.ledger.address import read_address
 from app.mounted import BadSettings, SecretFiles
 from app.operations.callers import OPS, Role, Token, read_tokens
 from app.operations.strength import SHORTEST, weakness
@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     )
 
     database_url: str = "sqlite:///data/ledger.db"
+    database_pooler: Literal["transaction"] | None = None
     secret_key: SecretStr | None = None
     ops_token: SecretStr | None = None
     ops_tokens: SecretStr | None = None
@@ -231,9 +232,17 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _is_one_of_two(cls, value: str) -> str:
-        async_url(value)  # raises, and says what is wrong
+    def _can_be_opened(cls, value: str) -> str:
+        read_address(value)  # raises, and says what is wrong
         return value
+
+    @model_validator(mode="after")
+    def _can_be_opened_through_a_pooler(self) -> Self:
+        try:
+            read_address(self.database_url, pooled=self.database_pooler is not None)
+        except ValueError as error:
+            raise ValueError(f"DATABASE_URL: {error}") from None
+        return self
 
     @field_validator("jebbit_api_url")
     @classmethod

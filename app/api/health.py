@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from app.api.problems import Problem, documented
 from app.api.state import CurrentState, State
 from app.ledger.database import UNAVAILABLE
+from app.ledger.vault import WRONG_KEY
 
 router = APIRouter(tags=["health"])
 
-_PING_SECONDS = 3.0
+_SECONDS = 3.0
 
 
 class Health(BaseModel):
@@ -25,7 +26,7 @@ class Health(BaseModel):
 class Checks(BaseModel):
     """What readiness is made of."""
 
-    ledger: Literal["ok", "unreachable"]
+    ledger: Literal["ok", "unreachable", "read_only", "other_key"]
     migrations: Literal["ok", "newer", "not_current", "unknown"]
     draining: Literal["no", "yes"]
 
@@ -61,9 +62,13 @@ async def healthz(state: CurrentState) -> Health:
 async def readyz(state: CurrentState) -> Readiness:
     """Whether webhooks may be sent here: `checks` says what of it holds.
 
-    `ledger` unreachable: look at the database and `DATABASE_URL`. `migrations` not current: the
-    ledger is of an older version, or of none; start this one anew. Newer is well: replicas are
-    being replaced one by one. `draining`: this process is going.
+    `ledger` says whether a write was stored just now. Unreachable: look at the database and
+    `DATABASE_URL`. Read only: the server has become a replica, or was told to take no writes; this
+    mends itself when `DATABASE_URL` leads to one that does. Other key: secrets are encrypted with a
+    key that this process does not have; add it to `SECRET_KEY` and start anew.
+
+    `migrations` not current: the ledger is of an older version, or of none; start this one anew.
+    Newer is well: replicas are being replaced one by one. `draining`: this process is going.
     """
     checks = await _check(state)
     for wrong, detail in (
@@ -72,6 +77,11 @@ async def readyz(state: CurrentState) -> Readiness:
             checks.ledger == "unreachable",
             "The ledger cannot be reached; look at DATABASE_URL.",
         ),
+        (
+            checks.ledger == "read_only",
+            "The ledger takes no writes: its server is a replica now, or was told so.",
+        ),
+        (checks.ledger == "other_key", f"{WRONG_KEY}."),
         (
             checks.migrations == "not_current",
             "The ledger's tables are of an older version, or of none; start this process anew.",
@@ -85,9 +95,12 @@ async def readyz(state: CurrentState) -> Readiness:
 
 async def _check(state: State) -> Checks:
     draining: Literal["no", "yes"] = "yes" if state.draining else "no"
+    ledger = await state.readiness.read()
+    if ledger in ("unreachable", "read_only"):
+        return Checks(ledger=ledger, migrations="unknown", draining=draining)
     try:
-        async with asyncio.timeout(_PING_SECONDS):
+        async with asyncio.timeout(_SECONDS):
             migrations = await state.database.migrations()
     except UNAVAILABLE:
         return Checks(ledger="unreachable", migrations="unknown", draining=draining)
-    return Checks(ledger="ok", migrations=migrations, draining=draining)
+    return Checks(ledger=ledger, migrations=migrations, draining=draining)

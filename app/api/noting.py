@@ -11,6 +11,7 @@ from app.api.problems import Problem
 from app.ledger.accepting import Accepted
 from app.ledger.database import UNAVAILABLE
 from app.ledger.schema import DeadReason, SubmissionStatus
+from app.ledger.vault import WrongSecretKey
 from app.telemetry.metrics import UNKNOWN, Metrics, WebhookOutcome
 from app.telemetry.traces import Span
 
@@ -26,7 +27,11 @@ _OUTCOMES: dict[HTTPStatus, WebhookOutcome] = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
     HTTPStatus.SERVICE_UNAVAILABLE: "not_stored",
 }
-_NOT_STORED: tuple[type[BaseException], ...] = (*UNAVAILABLE, asyncio.CancelledError)
+_NOT_STORED: tuple[type[BaseException], ...] = (
+    *UNAVAILABLE,
+    WrongSecretKey,
+    asyncio.CancelledError,
+)
 _NOTHING = Accepted()
 
 

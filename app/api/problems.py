@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from app.api.requests import HEADER, request_id_of
 from app.ledger.database import UNAVAILABLE
+from app.ledger.vault import WRONG_KEY, WrongSecretKey
 from app.telemetry.logs import place_of
 
 log = structlog.get_logger("api")
@@ -94,6 +95,12 @@ def ledger_unavailable() -> Problem:
     )
 
 
+def key_out_of_date() -> Problem:
+    """Return the problem of secrets that this process has no key for; another one may have it."""
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{WRONG_KEY}.", headers=headers)
+
+
 def defect(error: Exception, headers: Mapping[str, str] | None = None) -> Problem:
     """Log what should not have happened, and return its problem, which tells nothing of it."""
     log.error("defect", error=place_of(error))
@@ -143,6 +150,11 @@ def install(app: FastAPI) -> None:
 
     for kind in UNAVAILABLE:
         app.add_exception_handler(kind, on_unavailable)
+
+    @app.exception_handler(WrongSecretKey)
+    async def on_other_key(_: Request, __: Exception) -> ProblemResponse:
+        log.error("secret_key_out_of_date")
+        return respond(key_out_of_date())
 
     @app.exception_handler(Exception)
     async def on_defect(request: Request, error: Exception) -> ProblemResponse:

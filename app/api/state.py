@@ -12,6 +12,7 @@ from app.ledger.database import Database
 from app.ledger.figures import LedgerFigures
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations
+from app.ledger.readiness import Readiness
 from app.ledger.vault import Pseudonyms
 from app.operations.context import Context
 from app.settings import Settings
@@ -35,6 +36,7 @@ class State:
     metrics: Metrics
     traces: Traces
     figures: LedgerFigures
+    readiness: Readiness
     stalled: Callable[[], str | None]  # says what keeps the process from working, if anything
     draining: bool = False
 

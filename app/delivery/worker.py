@@ -31,6 +31,7 @@ from app.ledger.notices import prune_notices
 from app.ledger.retention import Retention, prune_receipts, wipe_payloads
 from app.ledger.schema import GateState, SubmissionStatus, ready_at
 from app.ledger.signals import listen
+from app.ledger.vault import WrongSecretKey
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import NoTraces, Span, Traces
@@ -134,6 +135,7 @@ class Worker:
         self._traces = traces or NoTraces()
         self._round_at: float | None = None
         self._found_nothing_at = -math.inf
+        self._locked_out = False  # the ledger's secrets were encrypted with a key we do not have
         self._rounds = 0  # of claiming
         self._settling = GroupCommit[Settlement, bool](
             self._commit,
@@ -197,6 +199,9 @@ class Worker:
         if len(unsent) >= most or len(self._flights) >= _UNSETTLED * self._concurrency:
             return 0
         try:
+            if self._locked_out and not await self._has_key():
+                await asyncio.sleep(POLL_SECONDS)
+                return 0
             async with asyncio.timeout(_CLAIM_SECONDS):
                 claims = await claim(
                     self._database,
@@ -218,6 +223,13 @@ class Worker:
             self._flights[task] = flight
             task.add_done_callback(self._land)
         return len(claims)
+
+    async def _has_key(self) -> bool:
+        """Whether the integrations' secrets can be read again; else we claim nothing."""
+        with suppress(WrongSecretKey):
+            await self._integrations.list()
+            self._locked_out = False
+        return not self._locked_out
 
     def _land(self, task: asyncio.Task[None]) -> None:
         del self._flights[task]
@@ -268,6 +280,10 @@ class Worker:
                 outcome = self._sender.refused_again(outcome, times)
         except _LEFT:
             raise
+        except WrongSecretKey:  # another process may have the key
+            self._locked_out = True
+            log.error("secret_key_out_of_date", integration=each.integration_id)
+            return Outcome(_given_back(each))
         except Exception as error:  # our own defect must neither stop the others nor lose this one
             log.error("defect", submission=each.id, error=place_of(error))
             outcome = self._sender.failed(each, type(error).__name__)

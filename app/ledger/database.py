@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 import asyncpg
 from sqlalchemy import Connection, event, select, text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.dialects import postgresql as postgresql_dialect
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.ledger import fitness, postgresql, versions
+from app.ledger.address import SqliteFile, read_address
+from app.ledger.postgresql import Sessions
 from app.ledger.schema import data_keys
 from app.ledger.transaction import (
     PostgresqlTransactions,
@@ -28,28 +31,7 @@ from app.ledger.transaction import (
 )
 from app.ledger.vault import Pseudonyms, Vault
 
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-}
-_MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_166_214_300  # a number that nobody else on the same PostgreSQL uses
-# A replica that stops in the middle of a transaction would keep its locks and hold up all others:
-# PostgreSQL ends its session. Nobody waits for ever for a lock or for a server that does not
-# answer: we refuse the webhook, and Jebbit sends it again.
-_LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
-_COMMAND_SECONDS = 60.0
-# Every query that submissions wait for finds its rows by an index, in the index's order. Without
-# statistics, as in a first burst, PostgreSQL would rather sort the whole backlog, and it would keep
-# a plan that it made when the tables were empty.
-_BY_INDEX = {
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_custom_plan",
-}
 # Writes to a large ledger touch pages all over its indexes. SQLite keeps these pages in memory, and
 # copies them from its write-ahead log to the database once for many commits.
 _CACHE_KB = 65_536
@@ -81,19 +63,28 @@ _EMPTYING_PAUSE_SECONDS = 0.05
 class Database:
     """Connections to the ledger, and its kinds of transaction: `transact`, `write` and `read`."""
 
-    def __init__(self, url: str) -> None:
-        self.url = async_url(url)
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+    def __init__(self, url: str, *, pooled: bool = False) -> None:
+        """Take `DATABASE_URL`, and whether a pooler hands out its sessions by transaction.
+
+        Raises:
+            NotUnderstood: the URL cannot be used.
+        """
+        self.address = read_address(url, pooled=pooled)
+        address = self.address
+        self.is_sqlite = isinstance(address, SqliteFile)
+        if isinstance(address, SqliteFile):
+            self._engine = _sqlite_engine(address)
+        else:
+            self._engine = postgresql.engine(address)
         # SQLite has one writer at a time. BEGIN IMMEDIATE waits for its turn now: SQLite could
         # refuse the first write of a transaction that has only read so far.
         self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         dialect = self._engine.dialect
-        self._transactions = (
-            SqliteTransactions(self._connect_sqlite, dialect)
-            if self.is_sqlite
-            else PostgresqlTransactions(self._connect_postgresql, dialect)
-        )
+        self._transactions: SqliteTransactions | PostgresqlTransactions
+        if isinstance(address, SqliteFile):
+            self._transactions = SqliteTransactions(lambda: _connect_sqlite(address), dialect)
+        else:
+            self._transactions = PostgresqlTransactions(Sessions(address), dialect)
 
     async def transact(self, work: Work[Result]) -> Result:
         """Return what `work` returns, once it is durably committed: the fast way to write.
@@ -120,21 +111,32 @@ class Database:
         return _insert_or_ignore(self.is_sqlite, table)
 
     async def migrate(self) -> None:
-        """Bring the tables to the newest form; several processes may do this at once."""
-        if self.is_sqlite and self.url.database and self.url.database != ":memory:":
-            _keep_private(Path(self.url.database))
+        """Bring the tables to the newest form; several processes may do this at once.
+
+        Raises:
+            Unfit: the database cannot hold the ledger as it is; the text says what to do.
+        """
+        if isinstance(self.address, SqliteFile):
+            _keep_private(self.address.path)
             await self._use_wal()
-        with suppress(DBAPIError):  # before the first start there are no tables to read
-            # This version can work on a newer form too: see the template of the migrations.
-            if await self.migrations() != "not_current":
-                return
-        async with self.write() as connection:
-            if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
-                for limit in _LIMITS:  # changing a large table takes longer
-                    await connection.execute(text(f"SET LOCAL {limit} = 0"))
-                lock = text("SELECT pg_advisory_xact_lock(:key)")
-                await connection.execute(lock, {"key": _MIGRATION_LOCK})
-            await connection.run_sync(_upgrade)
+        else:
+            await fitness.try_sessions(self.address)
+        # This version can work on a newer form too: see the template of the migrations.
+        if await self.migrations() == "not_current":
+            await self._upgrade()
+        if not self.is_sqlite:
+            async with self.read() as connection:
+                await fitness.try_privileges(connection)
+
+    async def _upgrade(self) -> None:
+        with fitness.explained():
+            async with self.write() as connection:
+                if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
+                    for limit in postgresql.LIMITS:  # changing a large table takes longer
+                        await connection.execute(text(f"SET LOCAL {limit} = 0"))
+                    lock = text("SELECT pg_advisory_xact_lock(:key)")
+                    await connection.execute(lock, {"key": _MIGRATION_LOCK})
+                await connection.run_sync(versions.upgrade)
 
     async def _use_wal(self) -> None:
         """Let readers and a writer work at the same time; SQLite stores this in the file.
@@ -193,59 +195,36 @@ class Database:
     async def migrations(self) -> Literal["ok", "newer", "not_current"]:
         """Say how the form of the tables compares with the form this code was written for."""
         async with self.read() as connection:
-            found = list(await connection.scalars(text("SELECT version_num FROM alembic_version")))
-        revision = int(found[0]) if len(found) == 1 and found[0].isdigit() else 0
-        if revision == _head():
+            revision = await connection.run_sync(versions.current)
+        if revision == versions.head():
             return "ok"
-        return "newer" if revision > _head() else "not_current"
+        return "newer" if revision > versions.head() else "not_current"
 
     async def close(self) -> None:
         """Close every connection."""
         await self._transactions.close()
         await self._engine.dispose()
 
-    def _connect_sqlite(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.url.database or ":memory:",
-            timeout=_BUSY_SECONDS,
-            check_same_thread=False,
-        )
-        _configure_sqlite(connection)
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
-        return connection
 
-    async def _connect_postgresql(self) -> asyncpg.Connection:
-        _, address = self._engine.dialect.create_connect_args(self.url)
-        settings = {**_LIMITS, **_BY_INDEX}
-        return await asyncpg.connect(
-            **address, command_timeout=_COMMAND_SECONDS, server_settings=settings
-        )
+def _connect_sqlite(address: SqliteFile) -> sqlite3.Connection:
+    connection = sqlite3.connect(address.path, timeout=_BUSY_SECONDS, check_same_thread=False)
+    _configure_sqlite(connection)
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    return connection
 
 
 @cache
 def _insert_or_ignore(is_sqlite: bool, table: Any) -> Any:
-    dialect = sqlite if is_sqlite else postgresql
+    dialect = sqlite_dialect if is_sqlite else postgresql_dialect
     return dialect.insert(table).on_conflict_do_nothing().inline()
 
 
-def async_url(url: str) -> URL:
-    """Return `DATABASE_URL` with the driver used here.
-
-    Raises:
-        ValueError: neither SQLite nor PostgreSQL.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ValueError("no database URL; use sqlite:///path or postgresql://...") from None
-    backend = parsed.drivername.partition("+")[0]
-    if backend not in _DRIVERS:
-        raise ValueError(f"{backend} is not known here; use sqlite:///path or postgresql://...")
-    return parsed.set(drivername=_DRIVERS[backend])
-
-
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True)
+def _sqlite_engine(address: SqliteFile) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{address.path}",
+        connect_args={"timeout": _BUSY_SECONDS},
+        hide_parameters=True,
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(dbapi_connection: Any, _: object) -> None:
@@ -280,33 +259,3 @@ def _configure_sqlite(connection: Any) -> None:
     cursor.execute(f"PRAGMA wal_autocheckpoint={_WAL_PAGES}")
     cursor.execute("PRAGMA temp_store=MEMORY")
     cursor.close()
-
-
-def _postgresql_engine(url: URL) -> AsyncEngine:
-    # The pool tests a connection before it hands it out: its server may have gone.
-    return create_async_engine(
-        url,
-        pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=10,
-        hide_parameters=True,
-        connect_args={"command_timeout": _COMMAND_SECONDS, "server_settings": _LIMITS},
-    )
-
-
-def _upgrade(connection: Connection) -> None:
-    from alembic import (
-        command,
-    )  # takes a quarter of the start to load, and most starts do not need it
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-@cache
-def _head() -> int:
-    """Return the newest revision: a growing number that begins the name of its file."""
-    return max(int(each.name[:4]) for each in (_MIGRATIONS / "versions").glob("[0-9]*.py"))

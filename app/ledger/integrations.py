@@ -5,10 +5,10 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import structlog
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -33,6 +33,9 @@ log = structlog.get_logger("integrations")
 
 _SLUG = re.compile(r"[a-z0-9-]{1,100}")
 _RECENT_SECONDS = 1.0
+_READ_SECONDS = 3.0
+
+Read = TypeVar("Read")
 
 State = Literal["active", "paused", "blocked"]
 
@@ -198,7 +201,7 @@ class Integrations:
         """Read an integration; if many callers ask at once, one reads for all."""
         reading = self._reading.get(integration_id)
         if reading is None:
-            reading = asyncio.create_task(self.get(integration_id))
+            reading = asyncio.create_task(_soon(self.get(integration_id)))
             self._reading[integration_id] = reading
             reading.add_done_callback(lambda _: self._reading.pop(integration_id))
         return await asyncio.shield(reading)
@@ -206,7 +209,7 @@ class Integrations:
     async def _exists(self, integration_id: str) -> bool:
         if self._clock() - self._ids_read_at > _RECENT_SECONDS:
             if self._reading_ids is None or self._reading_ids.done():
-                self._reading_ids = asyncio.create_task(self._read_ids())
+                self._reading_ids = asyncio.create_task(_soon(self._read_ids()))
             await asyncio.shield(self._reading_ids)
         return integration_id in self._ids
 
@@ -367,6 +370,12 @@ class Integrations:
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
+
+
+async def _soon(reading: Coroutine[None, None, Read]) -> Read:
+    """Read while webhooks wait for it: what takes too long is given up, and begun anew."""
+    async with asyncio.timeout(_READ_SECONDS):
+        return await reading
 
 
 def document_of(integration: Integration) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from contextlib import closing
 
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
+from app.ledger.address import Postgresql, SqliteFile
 from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.postgresql import LIMITS, connect
 from app.ledger.transaction import Transaction
 from app.telemetry.logs import place_of
 
@@ -27,6 +27,7 @@ log = structlog.get_logger("signals")
 _CHANNEL = "submissions_due"
 _LOOK_SECONDS = 0.05  # between two looks at SQLite's version
 _ALIVE_SECONDS = 15.0  # between two checks that PostgreSQL still answers
+_ANSWER_SECONDS = 5.0  # for its answer
 _AGAIN_SECONDS = 1.0  # between two tries to reach a ledger that is away
 
 
@@ -35,27 +36,36 @@ _NOTIFY = select(func.pg_notify(_CHANNEL, ""))
 
 async def announce_due(transaction: Transaction, database: Database) -> None:
     """Tell all workers that something is due, once this transaction commits."""
-    if not database.is_sqlite:  # on SQLite the commit is the signal
+    if _has_signals(database):  # on SQLite the commit is the signal
         await transaction.rows(_NOTIFY)
+
+
+def _has_signals(database: Database) -> bool:
+    return isinstance(database.address, Postgresql) and not database.address.pooled
 
 
 async def listen(database: Database, wake: Callable[[], None]) -> None:
     """Call `wake` whenever another process may have made something due; run until cancelled.
 
     If the ledger goes away, try again, and call `wake` when it is back: we heard no signal
-    meanwhile.
+    meanwhile. Through a pooler nobody can listen: there the worker's own look each second counts.
     """
-    follow = _follow_sqlite if database.is_sqlite else _follow_postgresql
+    address = database.address
+    if isinstance(address, Postgresql) and address.pooled:
+        return
     while True:
         try:
-            await follow(database, wake)
+            if isinstance(address, Postgresql):
+                await _follow_postgresql(address, wake)
+            else:
+                await _follow_sqlite(address, wake)
         except UNAVAILABLE as error:
             log.warning("ledger_unavailable", error=place_of(error))
         await asyncio.sleep(_AGAIN_SECONDS)
 
 
-async def _follow_sqlite(database: Database, wake: Callable[[], None]) -> None:
-    with closing(sqlite3.connect(database.url.database or ":memory:")) as connection:
+async def _follow_sqlite(address: SqliteFile, wake: Callable[[], None]) -> None:
+    with closing(sqlite3.connect(address.path)) as connection:
         seen = _version(connection)
         wake()
         while True:
@@ -69,23 +79,19 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
-async def _follow_postgresql(database: Database, wake: Callable[[], None]) -> None:
-    """Listen on a connection of our own: the pool resets a connection when it gets it back."""
-    engine = create_async_engine(database.url, poolclass=NullPool, hide_parameters=True)
+async def _follow_postgresql(address: Postgresql, wake: Callable[[], None]) -> None:
+    """Listen on a session of our own: the others are reset when they are given back."""
+    session = await connect(address, LIMITS, _ANSWER_SECONDS)
     try:
-        async with engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver = raw.driver_connection
-            assert driver is not None  # noqa: S101 - it is open, inside `connect`
-            lost = asyncio.Event()
-            driver.add_termination_listener(lambda _: lost.set())
-            await driver.add_listener(_CHANNEL, lambda *_: wake())
-            wake()
-            while not lost.is_set():
-                await driver.execute("SELECT 1", timeout=_ALIVE_SECONDS)
-                await _wait(lost, _ALIVE_SECONDS)
+        lost = asyncio.Event()
+        session.add_termination_listener(lambda _: lost.set())
+        await session.add_listener(_CHANNEL, lambda *_: wake())
+        wake()
+        while not lost.is_set():
+            await _wait(lost, _ALIVE_SECONDS)
+            await session.execute("SELECT 1")
     finally:
-        await engine.dispose()
+        session.terminate()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -33,6 +32,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import replacement_traverse
+
+from app.ledger.postgresql import Sessions, is_useless
 
 Result = TypeVar("Result")
 
@@ -257,36 +258,34 @@ class _OnPostgresql:
 class PostgresqlTransactions:
     """Runs transactions side by side, each on a connection of its own."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]], dialect: Dialect) -> None:
-        """Take a function that opens a connection."""
-        self._connect = connect
+    def __init__(self, sessions: Sessions, dialect: Dialect) -> None:
+        """Take the sessions to work on."""
+        self._sessions = sessions
         self._statements = _Statements(dialect)
-        self._idle: list[Any] = []
 
     async def run(self, work: Work[Result]) -> Result:
         """Return what `work` returns, once it is committed."""
-        connection = await self._take()
+        session = await self._sessions.take()
         try:
-            async with connection.transaction():
-                result = await work(_OnPostgresql(connection, self._statements))
-        except asyncpg.PostgresError:  # the server refused something; the connection is still good
-            self._idle.append(connection)
+            try:
+                await session.execute(self._sessions.begin)
+                result = await work(_OnPostgresql(session, self._statements))
+                if await session.execute("COMMIT") != "COMMIT":
+                    raise asyncpg.InternalClientError("rolled back, not committed")
+            except Exception as error:
+                if is_useless(error):
+                    raise
+                await session.execute("ROLLBACK")  # the session is still good
+                self._sessions.give_back(session)
+                session = None
+                raise
+        except BaseException as error:
+            if session is not None:
+                self._sessions.drop(session, error)
             raise
-        except BaseException:
-            connection.terminate()
-            raise
-        self._idle.append(connection)
+        self._sessions.give_back(session)
         return result
 
-    async def _take(self) -> Any:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():  # it is closed if the server went away meanwhile
-                return connection
-        return await self._connect()
-
     async def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await self._idle.pop().close(timeout=5)
+        """Close the idle sessions."""
+        await self._sessions.close()

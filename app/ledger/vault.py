@@ -9,6 +9,10 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+WRONG_KEY = (
+    "SECRET_KEY is not the one this ledger was written with; add the old one to it, after a comma"
+)
+
 
 class WrongSecretKey(Exception):
     """None of the keys in `SECRET_KEY` decrypts what is stored."""
@@ -49,10 +53,7 @@ def _known_key() -> Iterator[None]:
     try:
         yield
     except InvalidToken:
-        raise WrongSecretKey(
-            "SECRET_KEY is not the one this ledger was written with; add the old one to it, "
-            "after a comma"
-        ) from None
+        raise WrongSecretKey(WRONG_KEY) from None
 
 
 def _derive(secret_key: str) -> bytes:

@@ -204,7 +204,7 @@ async def test_the_write_ahead_log_is_begun_again(database):
     for batch in range(20):
         rows = (("quiz", f"{batch}-{each}", long) for each in range(1_000))
         await database.transact(adding(*rows, third="newest_content"))
-    file, written = database.url.database, 20 * 1_000 * len(long)
+    file, written = database.address.path, 20 * 1_000 * len(long)
     assert os.stat(f"{file}-wal").st_size < written / 2
     assert os.stat(file).st_size > written / 2
     assert len(await due(database, *(f"{batch}-999" for batch in range(20)))) == 20

@@ -3,10 +3,12 @@
 from alembic import context
 
 from app.ledger.schema import metadata
+from app.ledger.versions import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
+    version_table=VERSION_TABLE,
     transactional_ddl=True,
     render_as_batch=True,
 )
