@@ -1,4 +1,4 @@
-"""Databases as customers have them: Debian's PostgreSQL on TCP with TLS, and pgbouncer before it."""
+"""Databases as customers have them: Debian's PostgreSQL on TCP with TLS, and pgbouncer."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ def _own(*paths: Path) -> None:
 
 
 class Postgresql(Server):
-    """Debian's PostgreSQL; its superuser is `postgres`, its plain role `app`, both of `PASSWORD`."""
+    """Debian's PostgreSQL; `postgres` is its superuser, `app` a plain role, both of `PASSWORD`."""
 
     def __init__(self, folder: Path, port: int) -> None:
         command = [program("postgres") or "postgres", "-D", str(folder / "data")]
@@ -133,8 +133,11 @@ def postgresql(folder: Path | None = None) -> Iterator[Postgresql]:
     (place / "key.pem").chmod(0o600)
     server = Postgresql(place, free_port())
     made = subprocess.run(
-        [program("initdb") or "initdb", "-D", "data", "-U", "postgres", "-A", "scram-sha-256"]
-        + ["--pwfile=password", "--no-sync", "-E", "UTF8", "--locale=C"],
+        [
+            program("initdb") or "initdb",
+            *"-D data -U postgres -A scram-sha-256 --pwfile=password --no-sync".split(),
+            *"-E UTF8 --locale=C".split(),
+        ],
         cwd=place,
         capture_output=True,
         check=False,

@@ -20,13 +20,14 @@ from app.ledger.accepting import Arrival, NewSubmission, accept
 from app.ledger.database import Database
 from app.ledger.integrations import Integrations
 from app.ledger.retention import Retention
+from app.ledger.rotation import rotate
 from app.ledger.vault import Pseudonyms, Vault
 from app.main import create_app, create_worker_app
 from app.rules.integration import Integration
 from app.rules.jurisdictions import Jurisdictions
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body
+from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, signed
 from tests.waiting import wait_for
 
 
@@ -160,8 +161,12 @@ async def test_a_process_without_a_worker_has_none_that_could_stall(settings):
 
 @pytest.mark.parametrize(
     "statements",
-    [["UPDATE alembic_version SET version_num = '0000'"], ["DELETE FROM alembic_version"]],
-    ids=["older", "none"],
+    [
+        ["UPDATE jebbit_cordial_version SET version_num = '0000'"],
+        ["DELETE FROM jebbit_cordial_version"],
+        ["DROP TABLE jebbit_cordial_version"],
+    ],
+    ids=["older", "none", "no table"],
 )
 async def test_tables_of_an_older_version_are_not_ready(settings, sqlite_url, statements):
     """They are older, as after a backup was put back: a start brings them up."""
@@ -179,7 +184,7 @@ async def test_tables_of_an_older_version_are_not_ready(settings, sqlite_url, st
 async def test_a_version_before_works_on_beside_a_newer_one(settings, sqlite_url):
     """Replicas are replaced one by one: it stays ready, and one that starts again leaves be."""
     async with running(create_app(settings())) as client:
-        execute(sqlite_url, "UPDATE alembic_version SET version_num = '9999'")
+        execute(sqlite_url, "UPDATE jebbit_cordial_version SET version_num = '9999'")
         before = await client.get("/readyz")
     async with running(create_app(settings())) as client:
         again = await client.get("/readyz")
@@ -191,13 +196,39 @@ async def test_a_version_before_works_on_beside_a_newer_one(settings, sqlite_url
 async def test_a_ledger_that_is_away_is_not_ready_and_not_dead(settings, sqlite_url):
     """The check says which of them fails; what cannot be known is not guessed."""
     async with running(create_app(settings())) as client:
-        execute(sqlite_url, "DROP TABLE alembic_version")
+        execute(sqlite_url, "ALTER TABLE data_keys RENAME TO gone")
         answer = await client.get("/readyz")
         assert (await client.get("/healthz")).status_code == 200
     assert answer.status_code == 503
     checks = {"ledger": "unreachable", "migrations": "unknown", "draining": "no"}
     assert answer.json()["checks"] == checks
     assert answer.json()["detail"] == "The ledger cannot be reached; look at DATABASE_URL."
+
+
+async def test_a_key_that_is_out_of_date_is_not_ready_and_says_so(settings, sqlite_url):
+    """Others rotated it and this one was not restarted: webhooks are 503, to be sent again."""
+    app = create_app(settings(run_worker=False))
+    async with running(app) as client:
+        headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
+        body = integration_body("https://admin.cordial.io", state="paused")
+        made = await client.post("/integrations", json=body, headers=headers)
+        assert made.status_code == 201
+        newer = Database(sqlite_url)
+        other = "another-secret-key-of-the-tests-0123456789"
+        await rotate(newer, Vault([other, SECRET_KEY]))
+        ready = await client.get("/readyz")
+        refused = await client.get("/integrations", headers=headers)
+        app.state.service.integrations._recent.clear()  # as after a second
+        webhook = await client.post("/webhooks/jebbit/spring-quiz", **signed({"a": 1}))
+        await rotate(newer, Vault([SECRET_KEY, other]))
+        again = await client.post("/webhooks/jebbit/spring-quiz", **signed({"a": 1}))
+        await newer.close()
+    assert ready.json()["checks"]["ledger"] == "other_key"
+    for answer in (ready, refused, webhook):
+        assert answer.status_code == 503
+        assert "add the old one to it, after a comma" in answer.json()["detail"]
+    assert (refused.headers["retry-after"], webhook.headers["retry-after"]) == ("5", "5")
+    assert again.status_code == 202
 
 
 async def test_a_process_that_is_going_is_alive_and_not_ready(settings):

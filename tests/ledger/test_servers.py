@@ -160,7 +160,7 @@ async def test_a_role_that_may_not_write_is_told_which_tables(server):
     server.run("CREATE ROLE reader LOGIN PASSWORD 'reader'")
     server.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader", database="ours")
     database = Database(f"postgresql://reader:reader@127.0.0.1:{server.port}/ours")
-    with pytest.raises(Unfit, match="reader lacks DELETE on attempts, .*GRANT SELECT, INSERT"):
+    with pytest.raises(Unfit, match=r"reader lacks DELETE on attempts, .*GRANT SELECT, INSERT"):
         await database.migrate()
     await database.close()
 
