@@ -16,10 +16,12 @@ from app.operations.people import NoAddress
 from app.operations.registering import (
     GoneAtJebbit,
     JebbitUnreachable,
+    NoOrphan,
     NotReachable,
     NotRegistered,
     RefusedByJebbit,
     RegisteredAlready,
+    ThereAlready,
 )
 from app.operations.rotating import AmbiguousSecret, LastSecret, UnknownSecret
 from app.operations.signing_in import NotAllowed, NoToken, WrongToken
@@ -135,6 +137,18 @@ _TABLE: Mapping[type[Exception], Refusal] = {
             f"It is registered already, as Jebbit's integration {error}. Another one "
             "would send everything twice; if that one is gone at Jebbit, add ?force=true."
         ),
+    ),
+    ThereAlready: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            f"Jebbit has this webhook_url already, in its integration {error}. Another one would "
+            "send everything twice. Take that one (jebbit_id in the body), remove it by POST "
+            ".../jebbit/orphans/{jebbit_id}/remove, or add ?force=true."
+        ),
+    ),
+    NoOrphan: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: f"{error} is the one that is registered here, and stays.",
     ),
     GoneAtJebbit: Refusal(
         HTTPStatus.CONFLICT,

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
@@ -15,7 +15,7 @@ from app.api.views import moment
 from app.jebbit.credentials import ApiCredentials
 from app.ledger.registrations import Registration
 from app.operations import registering
-from app.operations.registering import JebbitUnreachable, NotRegistered, RegisteredAlready
+from app.operations.registering import JebbitUnreachable, NoOrphan, NotRegistered, RegisteredAlready
 from app.rules.integration import JebbitRegion, Secret
 
 _UNREGISTERED = told(NotRegistered("spring-quiz"))
@@ -125,11 +125,19 @@ class NewRegistration(Credentials):
         None, description="Where the integration's `jebbit.region` is null: where Jebbit stores."
     )
     additional_options: AdditionalOptions = AdditionalOptions()
+    jebbit_id: str | None = Field(
+        None,
+        pattern=r"^[!-~]+$",
+        max_length=100,
+        description="Take this integration, which is at Jebbit already, and make none.",
+    )
 
     def asked(self) -> registering.NewRegistration:
         """Return it as the operation takes it."""
         options = self.additional_options.model_dump(exclude_none=True)
-        return registering.NewRegistration(self.opened(), self.region, options, self.remember)
+        return registering.NewRegistration(
+            self.opened(), self.region, options, self.remember, self.jebbit_id
+        )
 
 
 class RegistrationView(BaseModel):
@@ -157,7 +165,30 @@ class RegisteredView(RegistrationView):
 
     webhook_url: str
     region: JebbitRegion
-    webhook_secret: str = Field(description="Jebbit's shared secret, which is stored here.")
+    webhook_secret: str | None = Field(
+        description="Jebbit's shared secret, which is stored here; null where Jebbit did not show "
+        "it."
+    )
+    then: str = Field(
+        description="What to do next.", examples=["Ask for a test webhook: POST .../jebbit/test."]
+    )
+
+
+class OrphanView(BaseModel):
+    """A webhook integration at Jebbit that posts here and is not the registered one."""
+
+    jebbit_id: str = Field(examples=["abc123"])
+    endpoint: str = Field(examples=["https://sync.example.com/webhooks/jebbit/spring-quiz"])
+    region: str | None = Field(examples=["us"])
+
+
+class OrphansAnswer(BaseModel):
+    """What at Jebbit posts here, but for what is registered."""
+
+    registered: str | None = Field(
+        description="The integration in use, which stays.", examples=["def567"]
+    )
+    orphans: list[OrphanView]
 
 
 class TestAsked(BaseModel):
@@ -193,8 +224,9 @@ async def register(
 ) -> RegisteredView:
     """Create the webhook integration at Jebbit, with our `webhook_url` and the region.
 
+    Nothing is made where Jebbit has an integration with this address already: 409 names it.
     Jebbit's shared secret is stored as a further webhook secret; earlier ones stay valid until you
-    remove them. Next: `POST .../jebbit/test`.
+    remove them. If Jebbit does not show it, `then` asks for it. Next: `POST .../jebbit/test`.
     """
     done = await registering.register(
         context, who, integration_id, new.asked(), base_url=outside_url, force=force
@@ -204,6 +236,7 @@ async def register(
         webhook_url=done.webhook_url,
         region=done.region,
         webhook_secret=done.secret,
+        then=done.then,
     )
 
 
@@ -264,6 +297,53 @@ async def ask_for_backfill(
     asked = await registering.ask_for_backfill(context, who, integration_id, _opened(given))
     return BackfillAsked(
         jebbit_id=asked.jebbit_id, backfill_id=asked.backfill_id, status=asked.status
+    )
+
+
+@router.post(
+    "/orphans",
+    summary="List what else posts here",
+    responses=_called(_UNREGISTERED),
+)
+async def list_orphans(
+    context: CurrentContext,
+    who: CurrentCaller,
+    integration_id: IntegrationId,
+    outside_url: OutsideUrl,
+    given: MaybeCredentials = None,
+) -> OrphansAnswer:
+    """The integrations at Jebbit with our `webhook_url`, but for the one that is registered here.
+
+    Each sends everything once more. They are left over where Jebbit made one and its answer was
+    lost.
+    """
+    found = await registering.orphans(
+        context, who, integration_id, _opened(given), base_url=outside_url
+    )
+    registered = await registering.find(context, integration_id)
+    return OrphansAnswer(
+        registered=registered.jebbit_id if registered else None,
+        orphans=[OrphanView.model_validate(each, from_attributes=True) for each in found],
+    )
+
+
+@router.post(
+    "/orphans/{jebbit_id}/remove",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Delete an orphan at Jebbit",
+    responses=_called(told(NoOrphan("def567"))),
+)
+async def remove_orphan(
+    context: CurrentContext,
+    who: CurrentCaller,
+    integration_id: IntegrationId,
+    jebbit_id: Annotated[str, Path(openapi_examples={"abc123": {"value": "abc123"}})],
+    outside_url: OutsideUrl,
+    given: MaybeCredentials = None,
+) -> None:
+    """Only one that has our `webhook_url` and is not registered here is deleted."""
+    await registering.remove_orphan(
+        context, who, integration_id, jebbit_id, _opened(given), base_url=outside_url
     )
 
 

@@ -20,10 +20,12 @@ from app.operations.people import NoAddress
 from app.operations.registering import (
     GoneAtJebbit,
     JebbitUnreachable,
+    NoOrphan,
     NotReachable,
     NotRegistered,
     RefusedByJebbit,
     RegisteredAlready,
+    ThereAlready,
 )
 from app.operations.rotating import AmbiguousSecret, LastSecret, UnknownSecret
 from app.operations.signing_in import NotAllowed, NoToken, WrongToken
@@ -109,6 +111,13 @@ _TABLE: Mapping[type[Exception], Refusal] = {
     ),
     RegisteredAlready: Refusal(
         HTTPStatus.CONFLICT, lambda error: f"It is registered already, as {error}."
+    ),
+    ThereAlready: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: f"Jebbit has this webhook's address already, in its integration {error}.",
+    ),
+    NoOrphan: Refusal(
+        HTTPStatus.CONFLICT, lambda error: f"{error} is the one that is registered here."
     ),
     GoneAtJebbit: Refusal(
         HTTPStatus.CONFLICT, lambda _: "Jebbit does not know this integration, or no longer."

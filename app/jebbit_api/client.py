@@ -4,6 +4,7 @@ Source: Jebbit API v1 (JSON:API), "Auth", "Integrations" and "Integration Histor
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, TypeVar
@@ -11,7 +12,14 @@ from urllib.parse import quote
 
 import aiohttp
 import httpx
-from pydantic import BaseModel, JsonValue, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    JsonValue,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import from_json, to_json
 
 from app.answers import Answer, exchange
@@ -40,6 +48,14 @@ class NotThere(JebbitError):
     """Jebbit does not know what the request names, or no longer."""
 
 
+class WrongAddress(JebbitError):
+    """What answers at this address is not Jebbit's API."""
+
+
+class NotOffered(JebbitError):
+    """Jebbit's API does not have this call."""
+
+
 class Refused(JebbitError):
     """Jebbit refuses the request as it is; the message is Jebbit's own."""
 
@@ -64,21 +80,22 @@ class _Strict(BaseModel, strict=True, hide_input_in_errors=True):
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
-class _SharedSecret(_Strict):
-    shared_secret: Secret
-
-
-class _Made(_Strict):
+class _Integration(_Strict):
     id: _Id
-    attributes: _SharedSecret
+    attributes: JsonValue = None
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A webhook integration that was made at Jebbit."""
+    """A webhook integration at Jebbit; None for what its answer does not show.
+
+    Jebbit's description requires the shared secret in the answer, and has none in its example.
+    """
 
     id: str
-    shared_secret: SecretStr
+    endpoint: str | None = None
+    region: str | None = None
+    shared_secret: SecretStr | None = None
 
 
 class _Status(_Strict):
@@ -132,8 +149,34 @@ class JebbitApi:
             "additional_options": dict(webhook.options),
         }
         body = _document("integrations", attributes)
-        made = _data(await self._call("/api/v1/integrations", credentials, body), _Made)
-        return Registered(made.id, made.attributes.shared_secret)
+        answer = await self._call("POST", "/api/v1/integrations", credentials, body)
+        return _registered(_data(answer, _Integration))
+
+    async def integrations(self, credentials: ApiCredentials) -> list[Registered]:
+        """Return the integrations that there are.
+
+        Raises:
+            JebbitError: the subclass says what can be done.
+        """
+        answer = await self._call("GET", "/api/v1/integrations", credentials)
+        return [_registered(each) for each in _all_data(answer)]
+
+    async def integration(self, credentials: ApiCredentials, jebbit_id: str) -> Registered:
+        """Return one integration.
+
+        Raises:
+            JebbitError: the subclass says what can be done.
+        """
+        answer = await self._call("GET", _path(jebbit_id), credentials)
+        return _registered(_data(answer, _Integration))
+
+    async def remove(self, credentials: ApiCredentials, jebbit_id: str) -> None:
+        """Delete an integration.
+
+        Raises:
+            JebbitError: the subclass says what can be done.
+        """
+        await self._call("DELETE", _path(jebbit_id), credentials)
 
     async def test(self, credentials: ApiCredentials, jebbit_id: str) -> None:
         """Let Jebbit send a test webhook.
@@ -141,7 +184,7 @@ class JebbitApi:
         Raises:
             JebbitError: the subclass says what can be done.
         """
-        await self._call(f"/api/v1/integrations/{quote(jebbit_id, safe='')}/test", credentials, {})
+        await self._call("POST", f"{_path(jebbit_id)}/test", credentials, {})
 
     async def backfill(self, credentials: ApiCredentials, jebbit_id: str) -> Backfill:
         """Let Jebbit send everything it has collected so far.
@@ -150,16 +193,23 @@ class JebbitApi:
             JebbitError: the subclass says what can be done.
         """
         body = _document("integration_historic_backfills", {"integration_id": jebbit_id})
-        answer = await self._call("/api/v1/integration_historic_backfills", credentials, body)
+        path = "/api/v1/integration_historic_backfills"
+        answer = await self._call("POST", path, credentials, body)
         return _data(answer, Backfill)
 
     async def _call(
-        self, path: str, credentials: ApiCredentials, body: Mapping[str, JsonValue]
+        self,
+        method: str,
+        path: str,
+        credentials: ApiCredentials,
+        body: Mapping[str, JsonValue] | None = None,
     ) -> Answer:
         headers = {"Authorization": f"Bearer {await self._token(credentials)}"}
         if credentials.business_id is not None:
             headers["x-jebbit-business"] = credentials.business_id
-        answer = await self._post(path, body, headers)
+        answer = await self._send(method, path, body, headers)
+        if answer.status == 401:  # the token is good: it is not one for this business
+            raise Forbidden(str(_error(answer)))
         if not answer.is_success:
             raise _error(answer)
         return answer
@@ -169,10 +219,12 @@ class JebbitApi:
             "client_id": credentials.client_id,
             "client_secret": credentials.client_secret,
         }
-        answer = await self._post("/api/v1/auth", body, {})
+        answer = await self._send("POST", "/api/v1/auth", body, {})
         # The description knows 400 alone; nothing but the credentials can be wrong in this request.
         if answer.status in (400, 401, 403, 422):
             raise WrongCredentials
+        if (answer.status < 400 and not answer.is_success) or answer.status in (404, 405, 410):
+            raise WrongAddress(str(_error(answer)))
         if not answer.is_success:
             raise _error(answer)
         try:  # as in the description's example
@@ -183,12 +235,19 @@ class JebbitApi:
             raise Unreachable("its token cannot be used")
         return token.access_token
 
-    async def _post(
-        self, path: str, body: Mapping[str, JsonValue], headers: Mapping[str, str]
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, JsonValue] | None,
+        headers: Mapping[str, str],
     ) -> Answer:
-        media = {"Content-Type": _MEDIA_TYPE, "Accept": _MEDIA_TYPE}
+        media = {"Accept": _MEDIA_TYPE}
+        if body is not None:
+            media["Content-Type"] = _MEDIA_TYPE
+        content = None if body is None else to_json(body)
         request = self._http.build_request(
-            "POST", self._base + path, content=to_json(body), headers={**media, **headers}
+            method, self._base + path, content=content, headers={**media, **headers}
         )
         try:
             return await exchange(partial(self._http.send, stream=True), request, self._timeout)
@@ -196,6 +255,43 @@ class JebbitApi:
             raise Unreachable(f"no answer within {self._timeout:g} s") from None
         except _NO_ANSWER as error:
             raise Unreachable(f"no answer: {type(error).__name__}") from None
+
+
+def _path(jebbit_id: str) -> str:
+    return f"/api/v1/integrations/{quote(jebbit_id, safe='')}"
+
+
+def _registered(shown: _Integration) -> Registered:
+    """Return what an integration shows; an odd value counts as none, so that its id is not lost."""
+    its = shown.attributes if isinstance(shown.attributes, dict) else {}
+    endpoint, region, secret = its.get("endpoint"), its.get("region"), None
+    with suppress(ValidationError):
+        secret = _SECRET.validate_python(its.get("shared_secret"))
+    return Registered(
+        shown.id,
+        endpoint if isinstance(endpoint, str) else None,
+        region if isinstance(region, str) else None,
+        secret,
+    )
+
+
+_SECRET: TypeAdapter[SecretStr] = TypeAdapter(Secret)
+
+
+def _all_data(answer: Answer) -> list[_Integration]:
+    """Read the `data` of a JSON:API document of several, without those that cannot be read."""
+    try:
+        document = from_json(answer.content)
+    except ValueError:
+        raise Unreachable("its answer cannot be read") from None
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(data, list):
+        raise Unreachable("its answer cannot be read")
+    found = []
+    for each in data:
+        with suppress(ValidationError):
+            found.append(_Integration.model_validate(each))
+    return found
 
 
 def _document(kind: str, attributes: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -207,6 +303,8 @@ _ERRORS: dict[int, type[JebbitError]] = {
     401: WrongCredentials,
     403: Forbidden,
     404: NotThere,
+    405: NotOffered,
+    501: NotOffered,
     409: Refused,
     422: Refused,
 }

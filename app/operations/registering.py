@@ -1,7 +1,7 @@
 """Setting up an integration's webhook at Jebbit by Jebbit's API."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -9,11 +9,14 @@ from pydantic import JsonValue
 from app.jebbit.credentials import ApiCredentials
 from app.jebbit_api.client import (
     Forbidden,
+    JebbitError,
+    NotOffered,
     NotThere,
     Refused,
     Registered,
     Unreachable,
     Webhook,
+    WrongAddress,
     WrongCredentials,
 )
 from app.ledger.integrations import StoredIntegration
@@ -23,7 +26,7 @@ from app.operations.context import Context
 from app.operations.invalid import Invalid, invalid_at
 from app.operations.masking import masked
 from app.operations.rotating import keep_secret
-from app.rules.integration import JebbitRegion
+from app.rules.integration import MOST_SECRETS, JebbitRegion
 
 
 class NotRegistered(Exception):
@@ -32,6 +35,14 @@ class NotRegistered(Exception):
 
 class RegisteredAlready(Exception):
     """Another registration would let Jebbit send everything twice; the argument is Jebbit's id."""
+
+
+class ThereAlready(Exception):
+    """Jebbit has integrations that post to the same address; the argument is their ids."""
+
+
+class NoOrphan(Exception):
+    """The webhook integration that is to be removed is the one in use; the argument is its id."""
 
 
 class NotReachable(Exception):
@@ -55,23 +66,38 @@ class NewRegistration:
     """Whom to register as, and how.
 
     Without a `region` the integration's own holds. `options` are Jebbit's `additional_options`;
-    what they leave out is as Jebbit has it.
+    what they leave out is as Jebbit has it. With `jebbit_id` nothing is made: that one is taken.
     """
 
     credentials: ApiCredentials
     region: JebbitRegion | None
     options: Mapping[str, JsonValue]
     remember: bool
+    jebbit_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was registered at Jebbit just now; `secret` is masked."""
+    """What was registered at Jebbit just now.
+
+    `secret` is masked; None where Jebbit did not show it, or it could not be stored: `then` says
+    what is to be done next.
+    """
 
     registration: Registration
     webhook_url: str
     region: JebbitRegion
-    secret: str
+    secret: str | None
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A webhook integration at Jebbit that posts here and is not the one that is known here."""
+
+    jebbit_id: str
+    endpoint: str
+    region: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +131,7 @@ async def register(
     Raises:
         UnknownIntegration: there is none.
         NotReachable, RegisteredAlready: Jebbit is not asked.
+        ThereAlready: Jebbit has one that posts to the same address; nothing is made.
         Invalid: a region that cannot be meant, or credentials that Jebbit does not take.
         GoneAtJebbit, RefusedByJebbit, JebbitUnreachable: Jebbit did not do it, or perhaps did.
     """
@@ -119,11 +146,161 @@ async def _register(
     webhook = Webhook(_endpoint(context, stored, base_url), _region(stored, new), new.options)
     if not force:
         await _refuse_twice(context, stored)
+    _refuse_full(stored)
     with _translated("Check region and additional_options.", remembered=False):
-        made = await context.jebbit.register(new.credentials, webhook)
-    registration = await _keep(context, stored, made, new.credentials if new.remember else None)
-    secret = masked(made.shared_secret.get_secret_value())
-    return Done(registration, webhook.endpoint, webhook.region, secret)
+        if new.jebbit_id is not None:
+            made = await context.jebbit.integration(new.credentials, new.jebbit_id)
+            _refuse_other_address(made, webhook.endpoint)
+        else:
+            made = await _make(context, new.credentials, webhook, force=force)
+    registration = Registration(
+        stored.id, made.id, new.credentials if new.remember else None, context.clock()
+    )
+    # The id first: whatever fails after this, it is known what was made.
+    await context.registrations.keep(registration)
+    secret, then = await _keep_secret(context, new.credentials, made, stored.id)
+    return Done(registration, webhook.endpoint, webhook.region, secret, then)
+
+
+async def _make(
+    context: Context, credentials: ApiCredentials, webhook: Webhook, *, force: bool
+) -> Registered:
+    """Make a webhook integration, unless there is one that posts to the same address."""
+    known: list[str] | None = None
+    try:
+        known = [each.id for each in await _posting_to(context, credentials, webhook.endpoint)]
+    except JebbitError:
+        if not force:
+            raise
+    if known and not force:
+        raise ThereAlready(", ".join(known))
+    try:
+        return await context.jebbit.register(credentials, webhook)
+    except Unreachable:  # it may have been made all the same
+        if known is None:
+            raise
+        with suppress(JebbitError):
+            there = await _posting_to(context, credentials, webhook.endpoint)
+            new = [each for each in there if each.id not in known]
+            if len(new) == 1:
+                return new[0]
+        raise
+
+
+async def _posting_to(
+    context: Context, credentials: ApiCredentials, endpoint: str
+) -> list[Registered]:
+    try:
+        there = await context.jebbit.integrations(credentials)
+    except (NotOffered, NotThere):  # then nothing is known
+        return []
+    return [each for each in there if _same_address(each.endpoint, endpoint)]
+
+
+def _same_address(one: str | None, other: str) -> bool:
+    return one is not None and one.strip().rstrip("/").lower() == other.rstrip("/").lower()
+
+
+async def _keep_secret(
+    context: Context, credentials: ApiCredentials, made: Registered, integration_id: str
+) -> tuple[str | None, str]:
+    """Store the shared secret; return it masked, and what is to be done next."""
+    secret = made.shared_secret
+    if secret is None:  # the answer to making one may leave it out; the one to showing it may not
+        with suppress(JebbitError):
+            secret = (await context.jebbit.integration(credentials, made.id)).shared_secret
+    if secret is None:
+        return None, (
+            f"Jebbit has made the integration {made.id} and did not show its shared secret. Look "
+            "it up at Jebbit, and add it by POST .../webhook-secrets: until then its webhooks are "
+            "answered 401. Do not register again."
+        )
+    try:
+        await keep_secret(context, integration_id, secret.get_secret_value())
+    except Invalid as error:
+        return None, (
+            f"Jebbit has made the integration {made.id}, and its shared secret was not stored: "
+            f"{error} Look it up at Jebbit, and add it by POST .../webhook-secrets."
+        )
+    return masked(secret.get_secret_value()), "Ask for a test webhook: POST .../jebbit/test."
+
+
+def _refuse_full(stored: StoredIntegration) -> None:
+    """Refuse before anything is made where its secret would find no room."""
+    if len(stored.integration.jebbit.webhook_secrets) >= MOST_SECRETS:
+        raise invalid_at(
+            "jebbit.webhook_secrets",
+            f"there are {MOST_SECRETS} already, and Jebbit gives another; remove those that are no "
+            "longer used",
+        )
+
+
+def _refuse_other_address(made: Registered, endpoint: str) -> None:
+    if made.endpoint is not None and not _same_address(made.endpoint, endpoint):
+        raise invalid_at("jebbit_id", f"it does not post to {endpoint}")
+
+
+async def orphans(
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    given: ApiCredentials | None,
+    *,
+    base_url: str,
+) -> list[Orphan]:
+    """Return what at Jebbit posts to this integration, but for what is registered here.
+
+    Nothing is changed; it is written down as credentials are used.
+
+    Raises:
+        UnknownIntegration: there is none.
+        NotReachable: Jebbit cannot post here.
+        Invalid: no credentials, or ones that Jebbit does not take.
+        RefusedByJebbit, JebbitUnreachable: Jebbit does not tell.
+    """
+    async with context.auditor.changing(who, "jebbit.list_orphans", integration_id):
+        stored = await context.integrations.get(integration_id)
+        registration = await context.registrations.get(stored.id)
+        endpoint = _endpoint(context, stored, base_url)
+        with _translated("", remembered=given is None):
+            there = await _posting_to(context, _credentials(registration, given), endpoint)
+    return [
+        Orphan(each.id, each.endpoint or endpoint, each.region)
+        for each in there
+        if registration is None or each.id != registration.jebbit_id
+    ]
+
+
+async def remove_orphan(
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    jebbit_id: str,
+    given: ApiCredentials | None,
+    *,
+    base_url: str,
+) -> None:
+    """Delete at Jebbit what posts to this integration and is not registered here.
+
+    Raises:
+        UnknownIntegration: there is none.
+        NoOrphan: it is the one in use.
+        Invalid: it posts to another address; no credentials, or ones that Jebbit does not take.
+        GoneAtJebbit, RefusedByJebbit, JebbitUnreachable: Jebbit did not do it, or perhaps did.
+    """
+    async with context.auditor.changing(who, "jebbit.remove_orphan", integration_id):
+        stored = await context.integrations.get(integration_id)
+        registration = await context.registrations.get(stored.id)
+        if registration is not None and registration.jebbit_id == jebbit_id:
+            raise NoOrphan(jebbit_id)
+        credentials = _credentials(registration, given)
+        with _translated("", remembered=given is None):
+            there = await context.jebbit.integration(credentials, jebbit_id)
+            if there.endpoint is None or not _same_address(
+                there.endpoint, _endpoint(context, stored, base_url)
+            ):
+                raise invalid_at("jebbit_id", "it does not post to this integration")
+            await context.jebbit.remove(credentials, jebbit_id)
 
 
 async def find(context: Context, integration_id: str) -> Registration | None:
@@ -207,19 +384,6 @@ async def _refuse_twice(context: Context, stored: StoredIntegration) -> None:
         raise RegisteredAlready(before.jebbit_id)
 
 
-async def _keep(
-    context: Context,
-    stored: StoredIntegration,
-    made: Registered,
-    remembered: ApiCredentials | None,
-) -> Registration:
-    """Store what Jebbit gave: the secret first, since webhooks may come at once."""
-    registration = Registration(stored.id, made.id, remembered, context.clock())
-    await keep_secret(context, stored.id, made.shared_secret.get_secret_value())
-    await context.registrations.keep(registration)
-    return registration
-
-
 async def _registered(context: Context, integration_id: str) -> Registration:
     found = await find(context, integration_id)
     if found is None:
@@ -227,8 +391,8 @@ async def _registered(context: Context, integration_id: str) -> Registration:
     return found
 
 
-def _credentials(registration: Registration, given: ApiCredentials | None) -> ApiCredentials:
-    credentials = given or registration.credentials
+def _credentials(registration: Registration | None, given: ApiCredentials | None) -> ApiCredentials:
+    credentials = given or (registration.credentials if registration else None)
     if credentials is None:
         raise invalid_at("client_id", "no credentials are remembered; give them in the body")
     return credentials
@@ -247,11 +411,16 @@ def _translated(hint: str, *, remembered: bool) -> Iterator[None]:
             f"Jebbit forbids it ({error}). Give the business_id that is meant, or ask Jebbit to "
             "let this client manage integrations.",
         ) from None
+    except WrongAddress as error:
+        raise JebbitUnreachable(
+            f"{error} to the call for a token, so this is not the address of Jebbit's API; look at "
+            "JEBBIT_API_URL"
+        ) from None
     except NotThere:
         raise GoneAtJebbit from None
     except Refused as error:
         raise RefusedByJebbit(f"Jebbit refuses it ({error}). {hint}".rstrip()) from None
-    except Unreachable as error:
+    except (Unreachable, NotOffered) as error:
         raise JebbitUnreachable(str(error)) from None
 
 

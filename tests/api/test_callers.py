@@ -236,7 +236,12 @@ def test_every_call_that_changes_something_is_written_down(running, capsys, logg
     names = set()
     for method, path in changing(running):
         body = bodies.get(path, credentials if "jebbit" in path else by_filter)
-        values = {"integration_id": "spring-quiz", "submission_id": "0" * 32, "last4": "zzzz"}
+        values = {
+            "integration_id": "spring-quiz",
+            "submission_id": "0" * 32,
+            "last4": "zzzz",
+            "jebbit_id": "x",
+        }
         capsys.readouterr()
         answer = running.client.request(
             method,

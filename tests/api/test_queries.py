@@ -20,7 +20,13 @@ def calls(shared) -> list[tuple[str, str]]:
 
 def test_every_call_refuses_a_parameter_that_it_does_not_know(shared, quiz):
     """422 before anything is done, whatever the call; the parameter is named."""
-    known = {"integration_id": quiz, "submission_id": "0" * 32, "last4": "cdef", "version": "1"}
+    known = {
+        "integration_id": quiz,
+        "submission_id": "0" * 32,
+        "last4": "cdef",
+        "version": "1",
+        "jebbit_id": "x",
+    }
     for method, path in calls(shared):
         answer = shared.client.request(method, path.format(**known), params={"zzz": "true"})
         told = problem(answer, 422)

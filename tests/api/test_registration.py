@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from tests.conftest import WEBHOOK_SECRET, Service
 from tests.jebbit_api.stand_in import (
@@ -180,6 +180,126 @@ def test_it_is_not_registered_twice_by_mistake(quiz, jebbit):
     again = quiz.client.post(f"{PATH}/register?force=true", json=CREDENTIALS).json()
     assert quiz.client.get(PATH).json()["jebbit_id"] == again["jebbit_id"] != first["jebbit_id"]
     assert len(secrets_shown(quiz)) == 3
+
+
+def test_what_jebbit_made_without_a_secret_is_kept(quiz, jebbit):
+    """As in Jebbit's own example: its id is known, the secret is asked for, nothing made twice."""
+    jebbit.shows_secret = jebbit.tells_secret = False
+    made = register(quiz)
+    assert made["webhook_secret"] is None
+    assert made["jebbit_id"] in made["then"]
+    assert "add it by POST .../webhook-secrets" in made["then"]
+    assert quiz.client.get(PATH).json()["jebbit_id"] == made["jebbit_id"]
+    assert len(secrets_shown(quiz)) == 1
+    register(quiz, 409)
+    register(quiz, 409)
+    assert len(jebbit.integrations) == 1
+
+
+def test_a_secret_that_jebbit_shows_later_is_fetched(quiz, jebbit):
+    """The answer to making one may leave it out, the one to showing it may not."""
+    jebbit.shows_secret = False
+    made = register(quiz)
+    [theirs] = jebbit.integrations.values()
+    assert made["webhook_secret"] == "****" + theirs["shared_secret"][-4:]
+    assert made["webhook_secret"] in secrets_shown(quiz)
+
+
+@pytest.mark.parametrize(
+    "answer", [Response(status_code=502), JSONResponse({}, 201), JSONResponse({"data": {}}, 201)]
+)
+def test_what_was_made_though_the_answer_was_lost_is_found(quiz, jebbit, answer):
+    """One that is new there and posts here is the one that was made."""
+    create = f"POST {INTEGRATIONS}"
+
+    class Made(Response):
+        async def __call__(self, scope, receive, send):
+            jebbit.integrations["made"] = {
+                "endpoint": f"{quiz.url}/webhooks/jebbit/spring-quiz",
+                "region": "us",
+                "shared_secret": "a-secret-of-jebbit-0123456789abcdef",
+            }
+            await answer(scope, receive, send)
+
+    jebbit.answers[create] = Made()
+    made = register(quiz)
+    assert (made["jebbit_id"], made["webhook_secret"]) == ("made", "****cdef")
+
+
+def test_what_is_there_already_is_not_made_again(quiz, jebbit):
+    """It is named; it can be taken as it is, or removed."""
+    first = register(quiz)["jebbit_id"]
+    quiz.client.delete("/integrations/spring-quiz").raise_for_status()
+    quiz.create_integration()
+    told = register(quiz, 409)["detail"]
+    assert f"in its integration {first}" in told
+    assert len(jebbit.integrations) == 1
+    taken = register(quiz, jebbit_id=first)
+    assert taken["jebbit_id"] == first
+    assert taken["webhook_secret"] in secrets_shown(quiz)
+    assert len(jebbit.integrations) == 1
+
+
+@pytest.mark.parametrize(("theirs", "status"), [("other", 422), ("none", 409)])
+def test_only_what_posts_here_is_taken(quiz, jebbit, theirs, status):
+    """Its answers would be sought here in vain."""
+    jebbit.integrations["other"] = {"endpoint": "https://example.com", "shared_secret": "s" * 34}
+    register(quiz, status, jebbit_id=theirs)
+    assert quiz.client.get(PATH).status_code == 404
+
+
+def test_orphans_are_listed_and_removed(quiz, jebbit):
+    """What posts here and is not the registered one; nothing else can be removed."""
+    first = register(quiz, remember=True)["jebbit_id"]
+    second = call_forced(quiz)["jebbit_id"]
+    jebbit.integrations["other"] = {"endpoint": "https://example.com", "shared_secret": "s" * 34}
+    listed = call(quiz, "orphans", CREDENTIALS, 200)
+    assert listed["registered"] == second
+    assert [each["jebbit_id"] for each in listed["orphans"]] == [first]
+    call(quiz, f"orphans/{second}/remove", CREDENTIALS, 409)
+    call(quiz, "orphans/other/remove", CREDENTIALS, 422)
+    call(quiz, "orphans/nothing/remove", CREDENTIALS, 409)
+    gone = quiz.client.post(f"{PATH}/orphans/{first}/remove", json=CREDENTIALS)
+    assert gone.status_code == 204
+    assert jebbit.integrations.keys() == {second, "other"}
+    assert call(quiz, "orphans", CREDENTIALS, 200)["orphans"] == []
+
+
+def call_forced(quiz):
+    answer = quiz.client.post(f"{PATH}/register?force=true", json=CREDENTIALS)
+    assert answer.status_code == 201
+    return answer.json()
+
+
+def test_nothing_is_made_where_its_secret_finds_no_room(quiz, jebbit):
+    """Eight are the most; the ninth would be lost, and its integration an orphan."""
+    for number in range(7):
+        secret = {"secret": f"a-webhook-secret-number-{number}"}
+        quiz.client.post("/integrations/spring-quiz/webhook-secrets", json=secret)
+    assert len(secrets_shown(quiz)) == 8
+    told = register(quiz, 422)
+    assert [each["place"] for each in told["errors"]] == ["jebbit.webhook_secrets"]
+    assert jebbit.journal == []
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_jebbit_that_lists_nothing_can_be_registered_at(quiz, jebbit, status):
+    """Then only what is registered here is known."""
+    jebbit.answers[f"GET {INTEGRATIONS}"] = Response(status_code=status)
+    assert register(quiz)["webhook_secret"]
+
+
+def test_a_token_that_is_refused_may_lack_its_business(quiz, jebbit):
+    """401 after a good token is not about the client secret."""
+    jebbit.answers[INTEGRATIONS] = Response(status_code=401)
+    told = register(quiz, 422)
+    assert [each["place"] for each in told["errors"]] == ["business_id"]
+
+
+def test_the_address_of_no_jebbit_is_told(quiz, jebbit):
+    """404 to the call for a token is not about the integration."""
+    jebbit.answers["/api/v1/auth"] = Response(status_code=404)
+    assert "look at JEBBIT_API_URL" in register(quiz, 502)["detail"]
 
 
 def test_a_registration_is_gone_with_its_integration(quiz, jebbit):

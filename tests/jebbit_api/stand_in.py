@@ -47,13 +47,15 @@ class StandIn:
     token: str = "some.jwt.here"
     token_inside: bool = False  # in `attributes`, as its schema says; its example has it in `data`
     integrations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shows_secret: bool = True  # in the answer to making one; Jebbit's own example does not
+    tells_secret: bool = True  # in the answer to showing one
     backfills: list[str] = field(default_factory=list)
     answers: dict[str, Response | None] = field(default_factory=dict)  # by path; None: never
     journal: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
 
     def asked(self, path: str) -> list[Any]:
         """Return the bodies that were posted to a path."""
-        return [body for each, _, body in self.journal if each == path]
+        return [body for each, _, body in self.journal if each == path and body is not None]
 
     def reset(self) -> None:
         """Forget everything."""
@@ -95,7 +97,40 @@ async def _create(jebbit: StandIn, _: Request, body: Any) -> Response:
         "service_name": "webhook",
         "shared_secret": secrets.token_hex(17),  # 34 characters, as in Jebbit's sample
     }
-    return _data(201, id=made, type="integration", attributes=jebbit.integrations[made])
+    return _shown(jebbit, made, 201, secret=jebbit.shows_secret)
+
+
+def _shown(jebbit: StandIn, jebbit_id: str, status: int, *, secret: bool) -> Response:
+    attributes = dict(jebbit.integrations[jebbit_id])
+    if not secret:
+        del attributes["shared_secret"]
+    return _data(status, id=jebbit_id, type="integration", attributes=attributes)
+
+
+async def _list(jebbit: StandIn, _: Request, __: Any) -> Response:
+    data = [
+        {
+            "id": each,
+            "type": "integrations",
+            "attributes": {"endpoint": its["endpoint"], "service_name": "webhook"},
+        }
+        for each, its in jebbit.integrations.items()
+    ]
+    return JSONResponse({"data": data}, 200, media_type=MEDIA_TYPE)
+
+
+async def _one(jebbit: StandIn, request: Request, _: Any) -> Response:
+    jebbit_id = request.path_params["integration_id"]
+    if jebbit_id not in jebbit.integrations:
+        return _error(404, "Not Found")
+    if request.method == "DELETE":
+        del jebbit.integrations[jebbit_id]
+        return Response(status_code=204)
+    return _shown(jebbit, jebbit_id, 200, secret=jebbit.tells_secret)
+
+
+async def _integrations(jebbit: StandIn, request: Request, body: Any) -> Response:
+    return await (_list if request.method == "GET" else _create)(jebbit, request, body)
 
 
 async def _test(jebbit: StandIn, request: Request, _: Any) -> Response:
@@ -139,24 +174,27 @@ def _refusal(jebbit: StandIn, request: Request) -> Response | None:
 def create_stand_in(jebbit: StandIn) -> Starlette:
     """Return the app around a stand-in's state."""
 
-    def route(path: str, handler: Handler) -> Route:
+    def route(path: str, handler: Handler, *methods: str) -> Route:
         async def answer(request: Request) -> Response:
-            body = await request.json()
+            body = await request.json() if request.method == "POST" else None
             jebbit.journal.append((request.url.path, request.headers, body))
-            if request.url.path in jebbit.answers:
-                if (given := jebbit.answers[request.url.path]) is not None:
+            for key in (f"{request.method} {request.url.path}", request.url.path):
+                if key not in jebbit.answers:
+                    continue
+                if (given := jebbit.answers[key]) is not None:
                     return given
                 await request.receive()  # until the client goes away
                 return Response(status_code=499)
             refusal = None if handler is _auth else _refusal(jebbit, request)
             return refusal or await handler(jebbit, request, body)
 
-        return Route(path, answer, methods=["POST"])
+        return Route(path, answer, methods=list(methods or ["POST"]))
 
     return Starlette(
         routes=[
             route("/api/v1/auth", _auth),
-            route("/api/v1/integrations", _create),
+            route("/api/v1/integrations", _integrations, "GET", "POST"),
+            route("/api/v1/integrations/{integration_id}", _one, "GET", "DELETE"),
             route("/api/v1/integrations/{integration_id}/test", _test),
             route("/api/v1/integration_historic_backfills", _backfill),
         ]

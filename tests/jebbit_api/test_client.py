@@ -12,10 +12,12 @@ from app.jebbit.credentials import ApiCredentials
 from app.jebbit_api.client import (
     Forbidden,
     JebbitApi,
+    NotOffered,
     NotThere,
     Refused,
     Unreachable,
     Webhook,
+    WrongAddress,
     WrongCredentials,
 )
 from tests.jebbit_api.stand_in import (
@@ -107,7 +109,8 @@ def json_api(status: int, **data: Any) -> Response:
     [
         (JSONResponse({"errors": [{"title": "no such region"}]}, 400), Refused, "no such region"),
         (Response(status_code=422), Refused, "HTTP 422"),
-        (Response(status_code=401), WrongCredentials, "HTTP 401"),
+        (Response(status_code=401), Forbidden, "HTTP 401"),
+        (Response(status_code=405), NotOffered, "HTTP 405"),
         (Response(status_code=403), Forbidden, "HTTP 403"),
         (Response(status_code=404), NotThere, "HTTP 404"),
         (Response(status_code=429), Unreachable, "HTTP 429"),
@@ -116,8 +119,8 @@ def json_api(status: int, **data: Any) -> Response:
         (PlainTextResponse("<html>"), Unreachable, "cannot be read"),
         (JSONResponse(["errors"], 400), Refused, "HTTP 400"),
         (JSONResponse({"errors": ["a", {"title": None}]}, 400), Refused, "HTTP 400"),
-        (json_api(201, id="x"), Unreachable, "cannot be read"),
-        (json_api(201, id="x", attributes={"shared_secret": ""}), Unreachable, "cannot be read"),
+        (json_api(201), Unreachable, "cannot be read"),
+        (json_api(201, id=7), Unreachable, "cannot be read"),
         (json_api(201, id="x" * 101, attributes={"shared_secret": "s"}), Unreachable, "read"),
     ],
 )
@@ -128,6 +131,43 @@ async def test_an_error_says_what_can_be_done(api, jebbit, answer, error, told):
         await api.register(CREDENTIALS, WEBHOOK)
     assert type(raised.value) is error
     assert [path for path, _, _ in jebbit.journal] == [AUTH, INTEGRATIONS]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"name": "Jebbit"}, {"shared_secret": ""}, {"shared_secret": 5, "endpoint": 6}, "odd", None],
+    ids=str,
+)
+async def test_an_id_is_kept_though_no_secret_comes(api, jebbit, attributes):
+    """As in Jebbit's own example: it was made, and the caller must know which."""
+    jebbit.answers[INTEGRATIONS] = json_api(201, id="x", attributes=attributes)
+    made = await api.register(CREDENTIALS, WEBHOOK)
+    assert (made.id, made.endpoint, made.shared_secret) == ("x", None, None)
+
+
+async def test_what_is_there_is_listed_shown_and_removed(api, jebbit):
+    """Entries that cannot be read are left out."""
+    made = await api.register(CREDENTIALS, WEBHOOK)
+    assert [each.id for each in await api.integrations(CREDENTIALS)] == [made.id]
+    shown = await api.integration(CREDENTIALS, made.id)
+    assert (shown.endpoint, shown.region) == (WEBHOOK.endpoint, WEBHOOK.region)
+    await api.remove(CREDENTIALS, made.id)
+    with pytest.raises(NotThere):
+        await api.integration(CREDENTIALS, made.id)
+    odd = [None, {"id": 5}, {"id": "y", "attributes": {"endpoint": None}}]
+    jebbit.answers[INTEGRATIONS] = JSONResponse({"data": odd})
+    assert [each.id for each in await api.integrations(CREDENTIALS)] == ["y"]
+    jebbit.answers[INTEGRATIONS] = JSONResponse({"errors": []})
+    with pytest.raises(Unreachable):
+        await api.integrations(CREDENTIALS)
+
+
+@pytest.mark.parametrize("status", [307, 404, 405, 410])
+async def test_no_call_for_a_token_is_no_jebbit(api, jebbit, status):
+    """It is the address that is wrong, not the credentials."""
+    jebbit.answers[AUTH] = Response(status_code=status, headers={"location": "/"})
+    with pytest.raises(WrongAddress, match=str(status)):
+        await api.register(CREDENTIALS, WEBHOOK)
 
 
 @pytest.mark.parametrize(
