@@ -544,7 +544,7 @@ def _why(submission: dict[str, Any]) -> str:
     for warning in submission["warnings"]:
         field = f" ({warning['field']})" if warning["field"] else ""
         _, told, words = warning["detail"].partition("Cordial said: ")
-        decided += f"; warning {warning['code']}{field}" + (f": {words}" if told else "")
+        decided += f" Warning {warning['code']}{field}" + (f": {words}." if told else ".")
     return decided
 
 
