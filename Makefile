@@ -11,7 +11,7 @@ JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo run sandbox test faults mutants check format bench image-check screenshots lock clean
+.PHONY: demo run sandbox test faults mutants check format bench clients image-check screenshots lock clean
 
 demo: $(READY) ## every situation on a service and a Cordial of its own; ARGS=--once to exit after it
 	$(BIN)/python -m app demo $(ARGS)
@@ -51,14 +51,22 @@ bench: $(READY) ## how fast it is, against baselines of the same run; ARGS="--ro
 screenshots: $(READY) ## the pictures of docs/console.md, from the demo's data; needs chromium
 	$(BIN)/python -m tests.browser.screenshots
 
+clients: $(READY) ## what tests/clients needs: a generator of Python clients and, where npm is, linters and TypeScript
+	$(BIN)/uv venv --quiet --clear .venv.clients
+	$(BIN)/uv pip install --quiet --python .venv.clients/bin/python --require-hashes -r tests/clients/requirements.txt
+	@command -v npm >/dev/null || { echo "NO NPM: linters and the TypeScript client are not tested" >&2; exit 0; }; \
+		cd tests/clients && npm ci --silent --no-audit --no-fund --ignore-scripts
+
 image-check: $(READY) ## what the Dockerfile does, without Docker: a clean environment, another user, only /data written
 	$(BIN)/python -m tests.image
 
 lock: $(READY) ## newest versions that pyproject.toml allows
 	$(BIN)/uv lock --upgrade
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 \
+		--custom-compile-command "make lock" tests/clients/requirements.in -o tests/clients/requirements.txt
 
 clean:
-	rm -rf .venv .venv.new .venv.uv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.new .venv.uv .venv.clients tests/clients/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # An environment is made aside and moved to its place when it is whole, so that a first `make` that
 # fails half way (no network, no python3-venv) leaves nothing behind that a second would trip over.

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
+    describing,
     docs,
     health,
     integrations,
@@ -242,6 +243,9 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
         description=_DESCRIPTION,
         version=__version__,
         openapi_tags=[{"name": name, "description": text} for name, text in _GROUPS.items()],
+        contact={"name": "The team that runs this service"},
+        servers=[{"url": settings.path_prefix or "/", "description": "This service"}],
+        generate_unique_id_function=describing.operation_id,
         lifespan=lifespan,
         redirect_slashes=False,  # behind a proxy the redirect would send the token over plain http
         # FastAPI's own telemetry would put queries, which hold addresses, into traces.
@@ -257,7 +261,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
     app.add_middleware(RequestIds)
     for router in routers:
         app.include_router(router)
-    problems.describe(app)
+    describing.describe(app)
     return app
 
 

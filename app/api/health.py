@@ -43,7 +43,7 @@ class Readiness(Health):
     summary="Is the process alive",
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def healthz(state: CurrentState) -> Health:
+async def get_health(state: CurrentState) -> Health:
     """Whether the process serves and its worker comes round; restart it when this fails.
 
     A ledger or a Cordial that is away does not make it fail: a restart would not bring them back.
@@ -59,7 +59,7 @@ async def healthz(state: CurrentState) -> Health:
     summary="Is the service ready",
     responses=documented(HTTPStatus.SERVICE_UNAVAILABLE),
 )
-async def readyz(state: CurrentState) -> Readiness:
+async def get_readiness(state: CurrentState) -> Readiness:
     """Whether webhooks may be sent here: `checks` says what of it holds.
 
     `ledger` says whether a write was stored just now. Unreachable: look at the database and

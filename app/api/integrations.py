@@ -12,7 +12,7 @@ from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import CurrentContext, OutsideUrl
-from app.api.views import IntegrationView, PlanView, moment
+from app.api.views import At, IntegrationView, PlanView, moment
 from app.ledger.integrations import NameTaken, StillPending, StoredIntegration, VersionChanged
 from app.operations import (
     attributes,
@@ -141,7 +141,7 @@ class SeenView(BaseModel):
 
     key: str = Field(examples=["opt_in"])
     times: int = Field(examples=[412])
-    last_seen: str = Field(examples=["2026-11-26T01:30:26+00:00"])
+    last_seen: At = Field(examples=["2026-11-26T01:30:26+00:00"])
     kinds: list[str] = Field(
         description="What its values are: blank, text, number, yes/no, list, object.",
         examples=[["blank", "text"]],
@@ -280,7 +280,7 @@ async def get_integration(
 @router.get(
     "/{integration_id}/attributes", summary="Show what the source sends", responses=_NOT_FOUND
 )
-async def get_attributes(
+async def list_attributes_seen(
     context: CurrentContext, who: CurrentCaller, integration_id: IntegrationId
 ) -> AttributesAnswer:
     """The keys in the newest submissions: how often, as what, and which rule uses them.
@@ -470,7 +470,7 @@ async def resume_integration(
         },
     ),
 )
-async def preview(
+async def preview_integration(
     context: CurrentContext,
     integration_id: IntegrationId,
     body: Annotated[JsonValue, Body(openapi_examples={"jebbit": {"value": _JEBBIT_EXAMPLE}})],

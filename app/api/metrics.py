@@ -35,7 +35,7 @@ jebbit_sync_pending_submissions{integration="spring-quiz"} 3.0
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"example": _EXAMPLE}}}},
 )
-async def metrics(state: CurrentState) -> Response:
+async def get_metrics(state: CurrentState) -> Response:
     """Counters and histograms of this process, and gauges of the ledger, in the text format.
 
     Sum counters over processes; take the maximum of what the ledger says (pending, dead, oldest,

@@ -11,7 +11,7 @@ from app.api.integrations import IntegrationId
 from app.api.problems import Problem, documented
 from app.api.refusals import told
 from app.api.state import CurrentContext, OutsideUrl
-from app.api.views import moment
+from app.api.views import At, moment
 from app.jebbit.credentials import ApiCredentials
 from app.ledger.registrations import Registration
 from app.operations import registering
@@ -146,7 +146,7 @@ class RegistrationView(BaseModel):
     integration: str = Field(examples=["spring-quiz"])
     jebbit_id: str = Field(description="Of the webhook integration at Jebbit.", examples=["abc123"])
     credentials_remembered: bool
-    registered_at: str
+    registered_at: At
 
     @classmethod
     def of(cls, registration: Registration, **more: Any) -> Self:
@@ -155,7 +155,7 @@ class RegistrationView(BaseModel):
             integration=registration.integration_id,
             jebbit_id=registration.jebbit_id,
             credentials_remembered=registration.credentials is not None,
-            registered_at=moment(registration.created_at) or "",
+            registered_at=moment(registration.created_at),
             **more,
         )
 
@@ -212,7 +212,7 @@ class BackfillAsked(BaseModel):
     summary="Register the webhook at Jebbit",
     responses=_called(told(RegisteredAlready("abc123"))),
 )
-async def register(
+async def register_at_jebbit(
     context: CurrentContext,
     who: CurrentCaller,
     integration_id: IntegrationId,
@@ -261,7 +261,7 @@ async def get_registration(
     summary="Ask Jebbit for a test webhook",
     responses=_called(_UNREGISTERED),
 )
-async def ask_for_test(
+async def ask_for_test_webhook(
     context: CurrentContext,
     who: CurrentCaller,
     integration_id: IntegrationId,
@@ -350,7 +350,7 @@ async def remove_orphan(
 @router.delete(
     "/credentials", status_code=HTTPStatus.NO_CONTENT, summary="Forget remembered credentials"
 )
-async def forget_credentials(
+async def forget_jebbit_credentials(
     context: CurrentContext, who: CurrentCaller, integration_id: IntegrationId
 ) -> None:
     """From now on `test` and `backfill` need them in the body. Nothing changes at Jebbit."""

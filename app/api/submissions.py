@@ -367,7 +367,7 @@ async def erase_person(
 
 
 @router.get("/stats", summary="Count submissions")
-async def stats(context: CurrentContext) -> list[CountsView]:
+async def count_submissions(context: CurrentContext) -> list[CountsView]:
     """Counts by status and the age of the oldest pending, for each integration."""
     return [CountsView.of(each) for each in await submissions.count(context)]
 

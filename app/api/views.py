@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, Self, overload
+from typing import Annotated, Any, Literal, Self, overload
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, Field, JsonValue, WithJsonSchema
 from pydantic_core import from_json
 
 from app.ledger.claims import Attempt
@@ -14,8 +14,12 @@ from app.ledger.submissions import Counts, StoredSubmission
 from app.operations.masking import masked_document
 from app.operations.previewing import Explanation
 from app.operations.submissions import Explained
-from app.rules.mapping import MappedField
+from app.rules.integration import CordialAccount, JebbitSource, Policy
+from app.rules.mapping import MappedField, Rule
 from app.rules.plan import Skip
+
+At = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time as `moment` writes it."""
 
 
 @overload
@@ -32,9 +36,25 @@ class GateView(BaseModel):
 
     state: Literal["open", "held", "closed", "blocked"]
     reason: str | None
-    since: str | None
-    until: str | None = Field(description="Nothing is sent before; then one probe (held: all).")
+    since: At | None
+    until: At | None = Field(description="Nothing is sent before; then one probe (held: all).")
     failures: int = Field(description="In a row.")
+
+
+class ShownAccount(CordialAccount):
+    """Where contacts go; the key is masked."""
+
+    api_key: str = Field(  # type: ignore[assignment]
+        description="Its last four characters.", examples=["****dial"]
+    )
+
+
+class ShownSource(JebbitSource):
+    """What arrives and how it is read; the secrets are masked."""
+
+    webhook_secrets: list[str] = Field(  # type: ignore[assignment]
+        description="Their last four characters.", examples=[["****bbit"]]
+    )
 
 
 class IntegrationView(BaseModel):
@@ -57,26 +77,19 @@ class IntegrationView(BaseModel):
         description="Of the configuration, as the ETag says it too; for If-Match.", examples=[7]
     )
     gate: GateView
-    cordial: dict[str, JsonValue] = Field(
-        examples=[{"account_url": "https://admin.cordial.io", "api_key": "****dial"}]
-    )
-    jebbit: dict[str, JsonValue] = Field(
-        examples=[{"webhook_secrets": ["****bbit"], "region": "us"}]
-    )
-    mapping: list[dict[str, JsonValue]] = Field(
-        examples=[[{"attribute": "email", "field": "channels.email.address"}]]
-    )
-    unmapped: str = Field(examples=["ignore"])
-    policy: dict[str, JsonValue] = Field(
-        examples=[{"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True}]
-    )
-    created_at: str = Field(examples=["2026-11-24T00:09:02+00:00"])
-    updated_at: str = Field(examples=["2026-11-24T00:09:02+00:00"])
+    cordial: ShownAccount
+    jebbit: ShownSource
+    mapping: list[Rule]
+    unmapped: Literal["ignore", "known"]
+    policy: Policy
+    created_at: At = Field(examples=["2026-11-24T00:09:02+00:00"])
+    updated_at: At = Field(examples=["2026-11-24T00:09:02+00:00"])
 
     @classmethod
     def of(cls, stored: StoredIntegration, base_url: str, *, guessed: bool) -> Self:
         """Return the view; secrets are shown as their last four characters."""
-        gate = stored.gate
+        gate, document = stored.gate, masked_document(stored.integration)
+        configured = stored.integration
         return cls(
             id=stored.id,
             state=stored.state,
@@ -91,16 +104,21 @@ class IntegrationView(BaseModel):
                 until=moment(gate.until),
                 failures=gate.failures,
             ),
-            created_at=moment(stored.created_at) or "",
-            updated_at=moment(stored.updated_at) or "",
-            **masked_document(stored.integration),
+            created_at=moment(stored.created_at),
+            updated_at=moment(stored.updated_at),
+            name=configured.name,
+            cordial=ShownAccount.model_validate(document["cordial"]),
+            jebbit=ShownSource.model_validate(document["jebbit"]),
+            mapping=configured.mapping,
+            unmapped=configured.unmapped,
+            policy=configured.policy,
         )
 
 
 class AttemptView(BaseModel):
     """One try to send."""
 
-    at: str
+    at: At
     ms: float
     http_status: int | None
     outcome: str
@@ -110,12 +128,21 @@ class AttemptView(BaseModel):
     def of(cls, attempt: Attempt) -> Self:
         """Return the view of an attempt."""
         return cls(
-            at=moment(attempt.at) or "",
+            at=moment(attempt.at),
             ms=round(attempt.ms, 1),
             http_status=attempt.http_status,
             outcome=attempt.outcome,
             error=attempt.error,
         )
+
+
+class WarningView(BaseModel):
+    """Something that was left out of a contact, or should be known of it."""
+
+    code: str = Field(examples=["not_converted"])
+    attribute: str | None = None
+    field: str | None = None
+    detail: str
 
 
 class SubmissionSummary(BaseModel):
@@ -125,10 +152,10 @@ class SubmissionSummary(BaseModel):
     integration: str
     status: SubmissionStatus
     reason: str | None
-    received_at: str
-    occurred_at: str | None
-    settled_at: str | None
-    warnings: list[dict[str, JsonValue]]
+    received_at: At
+    occurred_at: At | None
+    settled_at: At | None
+    warnings: list[WarningView]
     cordial_contact_id: str | None
 
     @classmethod
@@ -139,10 +166,10 @@ class SubmissionSummary(BaseModel):
             integration=stored.integration_id,
             status=stored.status,
             reason=stored.reason,
-            received_at=moment(stored.received_at) or "",
+            received_at=moment(stored.received_at),
             occurred_at=moment(stored.occurred_at),
             settled_at=moment(stored.settled_at),
-            warnings=[dict(each) for each in stored.warnings],
+            warnings=[WarningView.model_validate(each) for each in stored.warnings],
             cordial_contact_id=stored.cordial_contact_id,
             **more,
         )
@@ -223,7 +250,7 @@ class PlanView(BaseModel):
     steps: list[StepView] = Field(description="How it was decided, in order and in plain words.")
     fields: list[MappedView]
     would_map: list[MappedView] = Field([], description="Of a skip: the fields, had it been sent.")
-    warnings: list[dict[str, JsonValue]]
+    warnings: list[WarningView]
     request: RequestView | None = None
     note: str | None = Field(None, description="What could not be found out for this plan.")
 
@@ -244,7 +271,10 @@ class PlanView(BaseModel):
             ],
             fields=_mapped(explanation.fields),
             would_map=_mapped(explanation.would_map),
-            warnings=[each.as_json() for each in explanation.warnings],
+            warnings=[
+                WarningView.model_validate(each, from_attributes=True)
+                for each in explanation.warnings
+            ],
             request=RequestView.model_validate(request, from_attributes=True) if request else None,
             note=explanation.note,
         )

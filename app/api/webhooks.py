@@ -128,7 +128,7 @@ class WebhookAnswer(BaseModel):
         },
     },
 )
-async def described(
+async def receive_webhook(
     integration_id: Annotated[
         str, Path(openapi_examples={"spring-quiz": {"value": "spring-quiz"}})
     ],

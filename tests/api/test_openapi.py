@@ -1,5 +1,6 @@
 """The API describes itself: what /docs says is what it does."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -54,7 +55,7 @@ def test_every_protected_operation_says_so(schema):
     """/docs shows the lock and its Authorize button, and the 401 is described."""
     assert schema["components"]["securitySchemes"]["OPS_TOKEN"]["scheme"] == "bearer"
     for _, path, operation in operations(schema):
-        assert ("security" in operation) == (path not in OPEN)
+        assert operation["security"] == ([] if path in OPEN else [{"OPS_TOKEN": []}])
         assert ("401" in operation["responses"]) == (path not in OPEN or "webhooks" in path)
 
 
@@ -79,6 +80,47 @@ def test_every_problem_has_an_example_that_says_what_to_do(schema):
                 assert path in OPEN or len(example["detail"]) > len(example["title"]), where
                 for each in example.get("errors", ()):
                     assert example["detail"] == f"{each['place']}: {each['detail']}", where
+
+
+def test_every_answer_has_a_real_example(schema):
+    """What somebody who tries it will see; the next test validates it."""
+    for method, path, operation in operations(schema):
+        for status, response in operation["responses"].items():
+            if status.startswith("2") and status != "204":
+                [content] = response["content"].values()
+                assert content.get("example"), f"{method} {path}"
+
+
+def test_every_time_is_described_as_one(schema):
+    """A client's `received_at` is a date, not a text."""
+    for name, described in schema["components"]["schemas"].items():
+        for key, each in described.get("properties", {}).items():
+            if key.endswith("_at") or key in ("at", "since", "until", "last_seen"):
+                if name in ("SubmissionFilter", "AttributeNames"):  # spans; names of attributes
+                    continue
+                assert '"format": "date-time"' in json.dumps(each), f"{name}.{key}"
+
+
+def test_operations_are_named_as_a_client_calls_them(schema):
+    """By what they do, in the language's own words: `createIntegration`."""
+    names = [operation["operationId"] for _, _, operation in operations(schema)]
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch("[a-z]+([A-Z][a-z0-9]*)*", name), name
+    assert {"createIntegration", "listSubmissions", "getSubmission"} <= set(names)
+
+
+def test_headers_of_answers_are_described_as_they_are(shared, schema, quiz):
+    """Each that a caller can use: the request's id, the version, how long to wait."""
+    answer = shared.client.get(f"/integrations/{quiz}")
+    told = schema["paths"]["/integrations/{integration_id}"]["get"]["responses"]
+    assert {each.lower() for each in told["200"]["headers"]} == {"x-request-id", "etag"}
+    assert all(each in answer.headers for each in told["200"]["headers"])
+    assert "Retry-After" in told["503"]["headers"]
+    stranger = shared.anyone.get(f"/integrations/{quiz}")
+    assert all(each in stranger.headers for each in told["401"]["headers"])
+    assert schema["servers"] == [{"url": "/", "description": "This service"}]
+    assert schema["info"]["contact"]
 
 
 def test_every_reference_leads_somewhere(schema):
