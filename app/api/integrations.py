@@ -197,9 +197,7 @@ class AccountAnswer(BaseModel):
     attributes: list[AccountAttributeView] | None
     lists: list[str] | None = Field(examples=[["vip", "weekly_deals"]])
     problems: list[str] = Field(description="Why something is null.", examples=[[]])
-    read_at: str = Field(
-        description="When Cordial told it.", examples=["2026-11-26T01:30:26+00:00"]
-    )
+    read_at: At = Field(description="When Cordial told it.", examples=["2026-11-26T01:30:26+00:00"])
 
     @classmethod
     def of(cls, described: Described, now: float) -> Self:
