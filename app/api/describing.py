@@ -52,7 +52,7 @@ def describe(app: FastAPI) -> None:
         for operation in _operations(schema):
             operation.setdefault("security", [])
             _add_headers(operation)
-            _add_example(operation, examples)
+            _add_example(operation, examples, schema["components"]["schemas"])
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -76,12 +76,42 @@ def _add_headers(operation: Mapping[str, Any]) -> None:
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
-def _add_example(operation: Mapping[str, Any], examples: Mapping[str, Any]) -> None:
-    """Show what the operation really answered once."""
+def _add_example(
+    operation: Mapping[str, Any], examples: Mapping[str, Any], schemas: Mapping[str, Any]
+) -> None:
+    """Show what the operation really answered once; else, what its fields' own examples make."""
     for status, response in operation["responses"].items():
-        if status.startswith("2") and operation["operationId"] in examples:
-            for content in response.get("content", {}).values():
-                content["example"] = examples[operation["operationId"]]
+        if not status.startswith("2"):
+            continue
+        for content in response.get("content", {}).values():
+            recorded = examples.get(operation["operationId"])
+            if recorded is not None:
+                content["example"] = recorded
+            elif "example" not in content:
+                content["example"] = _made_of(content["schema"], schemas)
+
+
+def _made_of(described: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+    """Return a value of a schema, from the examples in it."""
+    if "$ref" in described:
+        return _made_of(schemas[described["$ref"].rpartition("/")[2]], schemas)
+    for key in ("examples", "enum", "anyOf"):
+        if key in described:
+            first = described[key][0]
+            return _made_of(first, schemas) if key == "anyOf" else first
+    if "const" in described or "default" in described:
+        return described.get("const", described.get("default"))
+    if described.get("type") == "object":
+        fields = described.get("properties", {})
+        return {name: _made_of(each, schemas) for name, each in fields.items()}
+    if described.get("type") == "array":
+        return [_made_of(described["items"], schemas)]
+    if described.get("format") == "date-time":
+        return "2026-11-24T00:09:02+00:00"
+    return _OF_TYPE.get(described.get("type", ""))
+
+
+_OF_TYPE = {"string": "text", "integer": 1, "number": 1.0, "boolean": False}
 
 
 def _describe_problems(schema: dict[str, Any]) -> None:
