@@ -84,11 +84,19 @@ def _add_example(
         if not status.startswith("2"):
             continue
         for content in response.get("content", {}).values():
-            recorded = examples.get(operation["operationId"])
-            if recorded is not None:
-                content["example"] = recorded
-            elif "example" not in content:
-                content["example"] = _made_of(content["schema"], schemas)
+            if "example" not in content:
+                made = _made_of(content["schema"], schemas)
+                content["example"] = _completed(examples.get(operation["operationId"], made), made)
+
+
+def _completed(recorded: Any, made: Any) -> Any:
+    """Return what was recorded, with what answers have got since."""
+    if isinstance(recorded, dict) and isinstance(made, dict):
+        kept = {name: _completed(each, made.get(name)) for name, each in recorded.items()}
+        return {**{name: made[name] for name in made if name not in kept}, **kept}
+    if isinstance(recorded, list) and isinstance(made, list) and made:
+        return [_completed(each, made[0]) for each in recorded]
+    return recorded
 
 
 def _made_of(described: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
