@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
+    audit,
     describing,
     docs,
     health,
@@ -89,6 +90,7 @@ _GROUPS = {
     "integrations": "Set up, check, preview, resume; change, pause, rotate, delete.",
     "jebbit": "Set up Jebbit's side by its API, instead of by hand.",
     "submissions": "Find, explain and send again what came in; erase a person.",
+    "audit": "Who changed what, and which tokens were refused.",
     "health": "For probes and monitoring.",
 }
 
@@ -196,7 +198,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         MissingSecret: a secret is not set and cannot be made here.
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
-    routes = (webhooks, integrations, registration, submissions, health, metrics)
+    routes = (webhooks, integrations, registration, submissions, audit, health, metrics)
     pages = (docs, console) if settings.console else ()
     return _build(settings, clock, [each.router for each in (*routes, *pages)])
 

@@ -62,6 +62,12 @@ class Protected(APIRoute):
         return guarded
 
 
+class ForAdmins(Protected):
+    """A route that viewers may not read either."""
+
+    readers: ClassVar = Protected.changers
+
+
 class ProtectedMetrics(Protected):
     """A route that Prometheus may read too, by a token that is good for nothing else."""
 

@@ -217,6 +217,7 @@ class Erased(BaseModel):
 )
 async def list_submissions(
     context: CurrentContext,
+    who: CurrentCaller,
     filters: InQuery,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
@@ -224,7 +225,7 @@ async def list_submissions(
     """Newest first. Start with `status=dead` when woken: `reason` says what a person must do."""
     wanted = filters.wanted(context.clock())
     before = _read_cursor(cursor) if cursor else None
-    page = await submissions.list_submissions(context, wanted, limit=limit, before=before)
+    page = await submissions.list_submissions(context, who, wanted, limit=limit, before=before)
     return SubmissionPage(
         submissions=[SubmissionSummary.of(each) for each in page.submissions],
         cursor=None if page.next_before is None else _cursor(page.next_before),

@@ -48,7 +48,7 @@ async def of_submissions(visit: Visit, wanted: Wanted, page: Page) -> AsyncItera
         if page.next_before is None:
             return
         page = await submissions.list_submissions(
-            visit.context, wanted, limit=_AT_ONCE, before=page.next_before
+            visit.context, visit.who, wanted, limit=_AT_ONCE, before=page.next_before
         )
 
 

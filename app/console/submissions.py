@@ -124,7 +124,9 @@ async def download(request: Request) -> Response:
     visit = visit_of(request)
     filters = Filters.read(request.query_params)
     wanted = filters.wanted(visit.times.now, visit.times.zone)
-    first = await submissions.list_submissions(visit.context, wanted, limit=500, before=None)
+    first = await submissions.list_submissions(
+        visit.context, visit.who, wanted, limit=500, before=None
+    )
     name = f"submissions-{visit.times.now:.0f}.csv"
     return StreamingResponse(
         csv.of_submissions(visit, wanted, first),
@@ -151,7 +153,9 @@ async def find(request: Request) -> Response:
 async def _list(visit: Visit, filters: Filters, before: int | None) -> ListView:
     context, times = visit.context, visit.times
     wanted = filters.wanted(times.now, times.zone)
-    page = await submissions.list_submissions(context, wanted, limit=_ROWS, before=before)
+    page = await submissions.list_submissions(
+        context, visit.who, wanted, limit=_ROWS, before=before
+    )
     found = await looking.facets(context, wanted)
     state: Literal["none", "no_match", "rows"] = "rows"
     if not page.submissions:

@@ -62,3 +62,24 @@ async def newest_of(database: Database, operation: str, limit: int) -> list[Audi
     async with database.read() as connection:
         found = await connection.execute(query.order_by(audit.c.id.desc()).limit(limit))
         return [AuditEntry(*row) for row in found]
+
+
+async def newest(
+    database: Database,
+    limit: int,
+    *,
+    name: str | None = None,
+    operation: str | None = None,
+    since: float | None = None,
+) -> list[AuditEntry]:
+    """Return the newest entries, of a caller, an operation, or since a time (unix seconds)."""
+    column = audit.c
+    conditions = [
+        *([column.name == name] if name is not None else []),
+        *([column.operation == operation] if operation is not None else []),
+        *([column.at >= since] if since is not None else []),
+    ]
+    names = [column[each.name] for each in fields(AuditEntry)]
+    query = select(*names).where(*conditions).order_by(column.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [AuditEntry(*row) for row in await connection.execute(query)]

@@ -81,6 +81,14 @@ class Auditor:
         with suppress(*UNAVAILABLE):  # the line tells of it, and a refusal needs no ledger
             await audit.write(self._database, entry)
 
+    async def newest(
+        self, limit: int, *, name: str | None, operation: str | None, since: float | None
+    ) -> list[AuditEntry]:
+        """Return the newest entries, of a caller, an operation, or since a time (unix seconds)."""
+        return await audit.newest(
+            self._database, limit, name=name, operation=operation, since=since
+        )
+
     def _has_room(self) -> bool:
         now = time.monotonic()
         self._rows += (now - self._filled_at) * _ROWS_PER_SECOND

@@ -16,6 +16,7 @@ from app.operations.context import Context
 from app.operations.invalid import invalid_at
 from app.operations.people import by_address
 from app.operations.previewing import Explanation, explain
+from app.rules.partial import SAID
 from app.rules.policy import SkipReason
 
 REASONS: Final[Sequence[str]] = (*SkipReason, ERASED, DISCARDED, *DeadReason)
@@ -58,16 +59,18 @@ class Explained:
 
 
 async def list_submissions(
-    context: Context, wanted: Wanted, *, limit: int, before: int | None
+    context: Context, who: Caller, wanted: Wanted, *, limit: int, before: int | None
 ) -> Page:
     """Return at most `limit` of the submissions that match and were received before `before`.
+
+    They hold what the caller may see.
 
     Raises:
         NoAddress: `contact` is neither an email address nor a phone number.
     """
     matching = await filter_of(context, wanted)
     found = await listing.newest(context.database, matching, limit=limit + 1, before=before)
-    page = found[:limit]
+    page = found[:limit] if who.sees_people else [*map(_without_words, found[:limit])]
     return Page(page, page[-1].seq if len(found) > limit else None)
 
 
@@ -92,9 +95,18 @@ def _without_answers(explained: Explained) -> Explained:
     stored, explanation = explained.stored, explained.explanation
     attempts = [replace(each, error=each.error and _HIDDEN) for each in stored.attempts]
     return Explained(
-        replace(stored, payload=None, attempts=attempts),
+        replace(_without_words(stored), payload=None, attempts=attempts),
         explanation and explanation.without_answers(),
     )
+
+
+def _without_words(stored: StoredSubmission) -> StoredSubmission:
+    """Leave out of warnings what Cordial said: its words may repeat an answer."""
+    told = [
+        {**each, "detail": str(each.get("detail", "")).partition(SAID)[0]}
+        for each in stored.warnings
+    ]
+    return replace(stored, warnings=told)
 
 
 async def filter_of(context: Context, wanted: Wanted) -> Filter:

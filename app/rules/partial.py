@@ -7,7 +7,7 @@ answers, and the other channel's consent, must not be lost for that.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 from pydantic import JsonValue
 
@@ -164,9 +164,13 @@ def _statuses(channel: Mapping[str, JsonValue]) -> list[JsonValue]:
     return [each.get("subscribeStatus") for each in told]
 
 
+SAID: Final = " Cordial said: "
+"""What stands in a warning before Cordial's words, which may repeat an answer."""
+
+
 def _warning(part: _Part, words: str) -> PlanWarning:
     warning = _WARNINGS[part.kind]
-    said = f" Cordial said: {words}" if words else ""
+    said = f"{SAID}{words}" if words else ""
     field = part.key if part.kind == "field" else None
     return replace(warning, field=field, detail=warning.detail.format(key=part.key) + said)
 

@@ -273,3 +273,42 @@ def test_a_call_without_a_token_is_no_guess(shared, caplog):
             problem(shared.anyone.get("/stats"), 401)
             assert time.monotonic() - began < 1
     assert "audit" not in caplog.text
+
+
+def test_who_did_what_can_be_looked_up(running):
+    """By admins: the newest first, by name, operation and time; a stranger's token is there too."""
+    with by(running, "ben") as admin, by(running, "maria") as viewer:
+        assert admin.post("/integrations/spring-quiz/pause").status_code == 200
+        running.client.post("/submissions/replay", json={"status": "dead"})
+        httpx.get(f"{running.url}/stats", headers={"authorization": "Bearer wrong"})
+        refused, counted, paused, *_ = admin.get("/audit?since=1h").json()
+        assert (refused["name"], refused["operation"]) == (None, "GET /stats")
+        assert (counted["name"], counted["operation"]) == ("ops", "submissions.replay.dry_run")
+        assert (paused["name"], paused["target"], paused["outcome"]) == (
+            "ben",
+            "spring-quiz",
+            "done",
+        )
+        assert admin.get("/audit?name=ben&limit=1").json() == [paused]
+        assert admin.get("/audit?operation=integration.pause").json() == [paused]
+        problem(viewer.get("/audit"), 403)
+
+
+def test_cordials_words_in_a_warning_are_not_for_a_viewer(service, sandbox_server):
+    """In the list and in the whole; an admin reads them."""
+    named = ",".join(f"{name}:{role}:{token}" for name, (role, token) in TOKENS.items())
+    running = service(ops_tokens=named)
+    running.create_integration(
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "outcome", "field": "no_such_field"},
+        ],
+    )
+    [sent] = running.post(ANN).json()["submissions"]
+    assert "Cordial said" in running.wait(sent)["warnings"][0]["detail"]
+    with by(running, "maria") as viewer:
+        [shown] = viewer.get(f"/submissions/{sent}").json()["warnings"]
+        [listed] = viewer.get("/submissions").json()["submissions"]
+    assert "Mend the mapping" in shown["detail"]
+    assert "Cordial said" not in shown["detail"]
+    assert listed["warnings"] == [shown]
