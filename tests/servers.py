@@ -182,3 +182,33 @@ def pgbouncer(before: Postgresql, *lines: str, folder: Path | None = None) -> It
     finally:
         server.stop(signal.SIGKILL)
         shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def standby(of: Postgresql) -> Iterator[Postgresql]:
+    """Run a copy of a server that has all that the first has committed, until it is promoted."""
+    with (of.folder / "data/pg_hba.conf").open("a") as file:
+        file.write("\nhost replication postgres 127.0.0.1/32 scram-sha-256\n")
+    of.run("SELECT pg_reload_conf()")
+    place = Path(mkdtemp(prefix="pg-"))
+    place.chmod(0o755)
+    _own(place)
+    copy = Postgresql(place, free_port())
+    login = f"host=127.0.0.1 port={of.port} user=postgres password='{PASSWORD}'"
+    made = subprocess.run(
+        [program("pg_basebackup") or "pg_basebackup", "-D", "data", "-R", "-d", login],
+        cwd=place,
+        capture_output=True,
+        check=False,
+        **_as_somebody(),
+    )
+    assert made.returncode == 0, made.stderr.decode()
+    with (place / "data/postgresql.conf").open("a") as file:
+        file.write(f"port = {copy.port}\n")
+    copy.start()
+    of.run("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+    try:
+        yield copy
+    finally:
+        copy.stop()
+        shutil.rmtree(place, ignore_errors=True)

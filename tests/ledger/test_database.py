@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from app.ledger import versions
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.schema import integrations, metadata, ready_at
 from app.ledger.versions import VERSION_TABLE
@@ -45,6 +46,38 @@ async def test_the_migrations_make_what_the_schema_says(database):
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_the_form_of_a_version_before_is_taken_over(database_url):
+    """It was kept under alembic's own name: a replica of that version finds its tables newer."""
+    database = Database(database_url)
+    await database.migrate()
+    async with database.write() as connection:
+        await connection.execute(text(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version"))
+    assert await database.migrations() == "not_current"
+    for _ in range(2):
+        await database.migrate()
+        assert await database.migrations() == "ok"
+    async with database.read() as connection:
+        former = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    assert int(former) == versions.head()
+    await database.close()
+
+
+@pytest.mark.parametrize("theirs", ["0001", "9999", "1975ea83b712"])
+async def test_another_applications_form_is_left_alone(database_url, theirs):
+    """It keeps its own beside ours, whatever it is called there."""
+    database = Database(database_url)
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        await connection.execute(text(f"INSERT INTO alembic_version VALUES ('{theirs}')"))
+    await database.migrate()
+    assert await database.migrations() == "ok"
+    assert await tables(database) == {*metadata.tables, VERSION_TABLE, "alembic_version"}
+    async with database.read() as connection:
+        found = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+    assert found == theirs
+    await database.close()
 
 
 async def test_many_that_start_at_once_on_an_empty_database_all_succeed(database_url):

@@ -1,12 +1,11 @@
 """The list that scenarios are entered into, and what several of them use."""
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from tests.faults.stage import Stage
+from tests.servers import program
 
 Scenario = Callable[[Stage, int], None]
 BOTH = ("sqlite", "postgresql")
@@ -37,8 +36,7 @@ def scenario(
 
 def missing(name: str) -> list[str]:
     """Return the programs that a scenario needs and this machine lacks."""
-    places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    return [each for each in PROGRAMS[name] if shutil.which(each, path=places) is None]
+    return [each for each in PROGRAMS[name] if program(each) is None]
 
 
 def told(counts: Counter[Any]) -> str:

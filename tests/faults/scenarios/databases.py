@@ -1,0 +1,116 @@
+"""PostgreSQL as customers have it: pgbouncer, failovers, firewalls that forget."""
+
+import time
+
+import httpx
+
+from tests.faults.load import post, submission
+from tests.faults.processes import until
+from tests.faults.scenarios.registry import scenario
+from tests.faults.stage import Stage
+from tests.forgetful import forgetful
+from tests.servers import AS_WRITTEN, Postgresql, pgbouncer, postgresql, standby
+
+_ANSWERED = 10.0  # s, in which a webhook is answered whatever happens to the ledger
+
+
+def _server(stage: Stage) -> Postgresql:
+    """Run a PostgreSQL for this stage, where our plain role owns the database `ours`."""
+    server = stage.after.enter_context(postgresql())
+    server.run("CREATE DATABASE ours OWNER app")
+    return server
+
+
+def _well_again(stage: Stage) -> tuple[float, float]:
+    """Post until it is accepted; return after how many seconds, and how long the slowest took."""
+    started, slowest, tries = time.monotonic(), 0.0, 0
+    with httpx.Client(timeout=30) as http:
+        while True:
+            one, begun = (f"well{len(stage.accepted)}", 0), time.monotonic()
+            answer = post(http, stage.replicas[0].url, submission(*one))
+            slowest = max(slowest, time.monotonic() - begun)
+            assert slowest < _ANSWERED, f"answered after {slowest:.1f} s"
+            if answer.status_code == 202:
+                stage.accepted.add(one)
+                return time.monotonic() - started, slowest
+            assert answer.status_code == 503, answer.text
+            tries += 1
+            assert tries < 100, "it never became well again"
+            time.sleep(0.1)
+
+
+@scenario("pgbouncer, by transaction", ("postgresql",), 5, ("initdb", "pgbouncer"))
+def through_pgbouncer(stage: Stage, scale: int) -> None:
+    """Two replicas share a few sessions; pgbouncer is killed and started again meanwhile."""
+    lines = ("pool_mode = transaction", "default_pool_size = 5")
+    bouncer = stage.after.enter_context(pgbouncer(_server(stage), *lines))
+    stage.settings |= {
+        "DATABASE_URL": f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{bouncer.port}/ours",
+        "DATABASE_POOLER": "transaction",
+    }
+    stage.begin(replicas=2)
+    longest = 0.0
+    with stage.load() as load:
+        for _ in range(scale):
+            load.more(60)
+            before = load.refused[503]
+            bouncer.stop()
+            until(lambda before=before: load.refused[503] > before, "webhooks are refused")
+            bouncer.start()
+            longest = max(longest, _well_again(stage)[0])
+        load.more(60)
+        refused = load.refused[503]
+    stage.settle()
+    stage.notes.append(f"{refused} x 503; well again {longest:.1f} s after pgbouncer is back")
+
+
+@scenario("failover", ("postgresql",), 1, ("initdb",))
+def failover(stage: Stage, scale: int) -> None:
+    """The primary becomes read-only and its copy takes over, under load and without a restart."""
+    first = _server(stage)
+    second = stage.after.enter_context(standby(first))
+    hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+    stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@{hosts}/ours"
+    stage.begin(replicas=2)
+    with stage.load() as load:
+        load.more(100)
+        before = load.refused[503]
+        first.run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+        until(lambda: load.refused[503] > before, "webhooks are refused")
+        with httpx.Client(timeout=30) as http:
+            ready = http.get(f"{stage.replicas[0].url}/readyz")
+        assert ready.status_code == 503, "a ledger that takes no writes was ready"
+        second.run("SELECT pg_promote()")
+        seconds, slowest = _well_again(stage)
+        load.more(100)
+        refused = load.refused[503]
+    stage.settle()
+    stage.notes.append(
+        f"{refused} x 503; well again {seconds:.1f} s after the other took over; "
+        f"slowest answer {slowest:.1f} s"
+    )
+
+
+@scenario("silence", ("postgresql",), 3, ("initdb",))
+def silence(stage: Stage, scale: int) -> None:
+    """A firewall forgets connections that said nothing, and drops what comes on them."""
+    server = _server(stage)
+    relay = stage.after.enter_context(forgetful(server.port))
+    stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{relay.port}/ours"
+    stage.begin()
+    seconds = slowest = 0.0
+    for _ in range(scale):
+        with stage.load() as load:
+            load.more(30)
+        relay.forget()
+        time.sleep(2)  # no connection says anything
+        well, slow = _well_again(stage)
+        seconds, slowest = max(seconds, well), max(slowest, slow)
+    with stage.load() as load:  # also under load, when connections are in use
+        for _ in range(scale):
+            load.more(30)
+            relay.forget()
+            well, slow = _well_again(stage)
+            seconds, slowest = max(seconds, well), max(slowest, slow)
+    stage.settle()
+    stage.notes.append(f"well again {seconds:.1f} s after; slowest answer {slowest:.1f} s")
