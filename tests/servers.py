@@ -196,7 +196,16 @@ def standby(of: Postgresql) -> Iterator[Postgresql]:
     copy = Postgresql(place, free_port())
     login = f"host=127.0.0.1 port={of.port} user=postgres password='{PASSWORD}'"
     made = subprocess.run(
-        [program("pg_basebackup") or "pg_basebackup", "-D", "data", "-R", "-d", login],
+        [
+            program("pg_basebackup") or "pg_basebackup",
+            "-D",
+            "data",
+            "-R",
+            "-c",
+            "fast",
+            "-d",
+            login,
+        ],
         cwd=place,
         capture_output=True,
         check=False,
