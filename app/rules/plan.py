@@ -132,22 +132,23 @@ def plan(
     opt_in, sms_opt_in = read_answers(submission, source, received_at)
     identity = identity or identify(submission, integration, countries)
     told = Circumstances(now, delivered_before, stale, refusals)
-    evidence = Evidence(region, opt_in, sms_opt_in, identity, told)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
         or (None if identity.known else _refuse_identity(identity))
         or refuse_region(policy, region.region)
         or refuse_opt_in(held.opt_in, opt_in.answer)
-        or (SkipReason.STALE if stale and evidence.refusals == NO_REFUSALS else None)
+        or (SkipReason.STALE if stale and refusals_of(opt_in, sms_opt_in) == NO_REFUSALS else None)
     )
     if refused:
+        evidence = Evidence(region, opt_in, sms_opt_in, identity, told)
         doubted = refused is SkipReason.UNTRUSTED_IDENTITY
         return Skip(refused, evidence, _doubted(identity) if doubted else None)
     fields: dict[str, JsonValue] = {}
     warnings = [*identity.warnings]
     force_at = None if delivered_before or stale else now
-    statuses = _statuses(integration, identity, held, evidence, refusals, force_at, warnings)
+    answers = region, opt_in, sms_opt_in
+    statuses = _statuses(integration, identity, held, answers, refusals, force_at, warnings)
     mapped = None
     if stale:
         statuses = _only_no(statuses)
@@ -219,25 +220,26 @@ def _statuses(
     integration: Integration,
     identity: Identity,
     held: Terms,
-    evidence: Evidence,
+    answers: tuple[RegionReading, OptInReading, OptInReading],
     refusals: Refusals,
     force_at: float | None,
     warnings: list[PlanWarning],
 ) -> Statuses:
     """Decide each channel's status, and whether they are forced; `force_at` None: they are not."""
+    region, opt_in, sms_opt_in = answers
     email = sms = None
     subscribed_by: list[OptInReading] = []
     if identity.email:
-        email = email_status(evidence.opt_in, held, evidence.region, refusals.email)
+        email = email_status(opt_in, held, region, refusals.email)
         if email is Status.SUBSCRIBED:
-            subscribed_by.append(evidence.opt_in)
+            subscribed_by.append(opt_in)
     if identity.phone and integration.sms.program:
-        sms = sms_status(evidence.sms_opt_in, held, refusals.sms)
+        sms = sms_status(sms_opt_in, held, refusals.sms)
         if sms is Status.SUBSCRIBED and not takes_sms(identity.phone):
             sms = None
             warnings.append(_NO_SMS)
         if sms is Status.SUBSCRIBED:
-            subscribed_by.append(evidence.sms_opt_in)
+            subscribed_by.append(sms_opt_in)
     force = force_at is not None and may_force(held, subscribed_by, force_at)
     return Statuses(email, sms, force)
 

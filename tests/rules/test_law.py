@@ -48,7 +48,7 @@ from tests.rules.situations import (
 RESERVED = {"channels", "suppressTriggers", "forceSubscribe", "identifyBy", "cID", "attributes"}
 PERSONAL = {"ip_address", "user_agent", "page_url", "url_params"}
 EXAMPLES = 800  # of a round
-ROUNDS = 6  # at most, until all is reached
+ROUNDS = 12  # at most, until all is reached
 CELL = 2  # examples of each place, channel and answer, at least
 CIRCUMSTANCE = 3
 
@@ -185,10 +185,10 @@ POLICIES = tables(
 )
 EU_POLICIES = tables(
     opt_in=(*RULES, None),
-    auto_subscribe=(True, None, None, False),
+    auto_subscribe=(True, True, None, None, False),
     resubscribe=("never", "explicit_opt_in", None),
     on_opt_out=("leave", "unsubscribe", None),
-    null_is_consent=(True, True, False),
+    null_is_consent=(*[True] * 5, False),
 )
 ATTRIBUTES = tables(
     opt_in=(*["opt_in"] * 8, "Opt In", "outcome", None),
