@@ -40,7 +40,7 @@ def test_everything_is_under_the_prefix_whether_or_not_a_proxy_takes_it_off(runn
     assert running.client.get("/a/syncs/docs").status_code == 404
     assert running.client.get("/a/sync/a/sync/docs").status_code == 404
     described = running.client.get("/openapi.json").json()
-    assert described["servers"] == [{"url": "/a/sync"}]
+    assert described["servers"] == [{"url": "/a/sync", "description": "This service"}]
 
 
 def test_the_pages_of_the_docs_find_their_parts_under_the_prefix(running):
