@@ -18,7 +18,7 @@ async def test_the_page_shows_every_operation_and_tries_one(service, page):
     await asked.locator("input").fill(running.token)
     await asked.get_by_role("button", name="Apply credentials").click()
     await asked.get_by_role("button", name="Close").click()
-    stats = page.locator("[id$='stats_get']").first
+    stats = page.locator("[id$='countSubmissions']").first
     await stats.locator(".opblock-summary-control").click()
     await stats.get_by_role("button", name="Try it out").click()
     await stats.get_by_role("button", name="Execute").click()

@@ -281,7 +281,8 @@ def test_what_is_exported_makes_an_equal_integration_on_an_empty_ledger(
     before = ledger(fill)
     exported = run("export", "--file", "file.yaml")
     assert (exported.code, exported.out) == (0, "")
-    assert exported.err.splitlines() == [
+    told = [line for line in exported.err.splitlines() if "ledger_sessions" not in line]
+    assert told == [
         "Set for `apply`: _2024_CORDIAL_API_KEY, _2024_JEBBIT_WEBHOOK_SECRET, "
         "SPRING_QUIZ_CORDIAL_API_KEY, SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET, "
         "SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET_2"
