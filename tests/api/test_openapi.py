@@ -349,7 +349,7 @@ def broken_by(shared: Any, mode: GenerationMode, call: Callable[[Any, int], None
 
         @hypothesis.given(operation.as_strategy(generation_mode=mode), st.integers(0, 3))
         @hypothesis.settings(
-            max_examples=hypothesis.settings().max_examples // 20,  # of each operation
+            max_examples=hypothesis.settings().max_examples // 33,  # of each operation
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
