@@ -261,8 +261,7 @@ def _message(body: JsonValue) -> str | None:
     if not isinstance(body, dict):
         return None
     texts = _first(text for key in _MESSAGE_KEYS for text in _texts(body.get(key)))
-    if isinstance(body.get("error"), str):
-        texts.append(str(body["error"]))
+    texts += _first(_texts(body.get("error")))
     if not texts and isinstance(body.get("errorKey"), str):
         texts.append(str(body["errorKey"]))
     return _clean("; ".join(dict.fromkeys(texts)))[:_LONGEST_MESSAGE] or None
@@ -281,7 +280,10 @@ def _first(texts: Iterable[str]) -> list[str]:
 
 
 _ERRORS_OF_FIELDS = ("validationErrors", "fieldErrors")
-_MESSAGE_KEYS = ("message", "messages", *_ERRORS_OF_FIELDS, "errors")
+_MESSAGE_KEYS = (
+    *("message", "messages", *_ERRORS_OF_FIELDS, "errors"),
+    *("detail", "details", "fields", "invalid-params"),
+)
 
 
 def _texts(value: JsonValue, name: str = "") -> Iterator[str]:
@@ -318,7 +320,9 @@ def _names_in(value: JsonValue, *, told: bool) -> Iterator[tuple[str, JsonValue]
             if isinstance(item, list | dict):
                 yield from _names_in(item, told=told)
     elif isinstance(value, dict):
-        named = [value[key] for key in _NAMING if isinstance(value.get(key), str)] if told else []
+        source = value.get("source")  # as JSON:API says where
+        where = {**source, **value} if isinstance(source, dict) else value
+        named = [where[key] for key in _NAMING if isinstance(where.get(key), str)] if told else []
         if named:
             words = {key: item for key, item in value.items() if key in _WORDING}
             yield str(named[0]), words
@@ -333,7 +337,7 @@ def _names_in(value: JsonValue, *, told: bool) -> Iterator[tuple[str, JsonValue]
 _NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", "name")
 _WORDING = ("message", "messages", "error", "errors", "detail", "reason", "description", "msg")
 _LONGEST_NAME = 200
-_BEFORE_FIELD = ("attributes.", "attribute.", "contact.", "body.", "data.")
+_BEFORE_FIELD = ("body.", "data.", "contact.", "attributes.", "attribute.")
 _INDEX = re.compile(r"(?:\.\d{1,6}|\[\d{1,6}\]){1,3}\Z")
 
 

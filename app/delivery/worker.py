@@ -276,6 +276,7 @@ class Worker:
             stored = await self._integration(each)
             outcome = await self._sender.send(each, stored, before_try)
             if outcome.refused_access:
+                await self._settled_of(each.integration_id)
                 times = await passed_by(self._database, each, MOST_REFUSALS - 1)
                 outcome = self._sender.refused_again(outcome, times)
         except _LEFT:
@@ -291,6 +292,16 @@ class Worker:
         log.info("attempt", **line, **span.ids)
         span.note(line)
         return outcome
+
+    async def _settled_of(self, integration_id: str) -> None:
+        """Wait until what was delivered of an integration just now is written: it counts."""
+        going = [
+            task
+            for task, flight in self._flights.items()
+            if flight.sent and flight.claim.integration_id == integration_id
+        ]
+        if going:
+            await asyncio.wait(going, timeout=self._longest_send)
 
     async def _integration(self, each: Claim) -> StoredIntegration:
         """Return the integration, at least as new as the claim."""

@@ -66,6 +66,8 @@ def without_refused(
         return None
     if not fields and any(part.kind in ("field", "identifyBy") for part in parts):
         return None
+    if any(part.kind in ("sms", "status") and _asks_to_leave(body, part.key) for part in parts):
+        return None  # somebody's no must not be lost behind a success
     left = dict(body)
     for part in parts:
         left = _without(left, part)
@@ -156,6 +158,11 @@ def _subscribed(body: Body) -> list[str]:
     return [
         name for name, channel in _channels(body).items() if Status.SUBSCRIBED in _statuses(channel)
     ]
+
+
+def _asks_to_leave(body: Body, channel: str) -> bool:
+    """Whether a body asks to unsubscribe a channel, or a program of it."""
+    return Status.UNSUBSCRIBED in _statuses(_channels(body).get(channel, {}))
 
 
 def _statuses(channel: Mapping[str, JsonValue]) -> list[JsonValue]:

@@ -202,6 +202,8 @@ def test_each_kind_of_error_has_a_word_for_metrics_and_logs(error, word):
         ({"errors": {"a": {"messages": ["deep"]}}}, "deep"),
         ({"message": "one", "errors": ["one", "two"]}, "one; two"),
         ({"error": "a string", "errorKey": "KEY"}, "a string"),
+        ({"error": {"message": "one"}}, "one"),
+        ({"detail": "one"}, "one"),
         ({"error": True, "errorKey": "KEY"}, "KEY"),
         ({"message": "one\r\ntwo\x00three"}, "one two three"),
         ({"message": "   "}, "HTTP 422"),
@@ -236,6 +238,13 @@ NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", "
         ({"error": {"a": ["x"]}}, ["a"]),
         *(({"errors": [{key: "a", "message": "x"}]}, ["a"]) for key in NAMING),
         ([{"field": "a", "message": "x"}], ["a"]),
+        (
+            {"errors": [{"source": {"pointer": "/data/attributes/a"}, "detail": "x"}]},
+            ["attributes.a"],
+        ),
+        ({"errors": [{"source": {"pointer": "/attributes/a"}, "detail": "x"}]}, ["a"]),
+        ({"fields": {"a": "x"}}, ["a"]),
+        ({"invalid-params": [{"name": "a", "reason": "x"}]}, ["a"]),
         ({"errors": [{"field": "/attributes/a"}, {"path": "b.0"}]}, ["a", "b"]),
         (
             {"validationErrors": {"attributes.a": ["x"], "contact.home.city": ["x"]}},
