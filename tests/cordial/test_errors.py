@@ -240,9 +240,8 @@ NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", "
         ([{"field": "a", "message": "x"}], ["a"]),
         (
             {"errors": [{"source": {"pointer": "/data/attributes/a"}, "detail": "x"}]},
-            ["attributes.a"],
+            ["a"],
         ),
-        ({"errors": [{"source": {"pointer": "/attributes/a"}, "detail": "x"}]}, ["a"]),
         ({"fields": {"a": "x"}}, ["a"]),
         ({"invalid-params": [{"name": "a", "reason": "x"}]}, ["a"]),
         ({"errors": [{"field": "/attributes/a"}, {"path": "b.0"}]}, ["a", "b"]),
