@@ -13,6 +13,9 @@ _MOST_KEPT: Final = (
 )
 _CHARACTERS_EACH: Final = 64
 
+# A key that may hold a name and its value: a `=`, however encoded.
+_ASSIGNS: Final = re.compile(r"[=%\\\uff1d\ufe66]|&(?:#|equals)")
+
 # Keys under which the page's address or its parameters stand, in Jebbit's form or one like it.
 _PAGE: Final = re.compile("url|uri|href|link|page|param|query|referr?er|location")
 
@@ -21,13 +24,15 @@ _PAGE: Final = re.compile("url|uri|href|link|page|param|query|referr?er|location
 class Keys:
     """A submission's keys: by their folded name, as sent; in order; and by what they speak of.
 
-    Under those of a page stand its address or its parameters; `others` are the rest.
+    Under those of a page stand its address or its parameters; `others` are the rest. `assigning`
+    may be an address or a query themselves.
     """
 
     by_name: Mapping[str, Sequence[str]]
     in_order: Sequence[str]
     of_page: Sequence[str]
     others: Sequence[str]
+    assigning: Sequence[str]
     _found: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
 
     def find(self, name: str) -> Sequence[str]:
@@ -58,7 +63,8 @@ def _keys_of(keys: tuple[str, ...]) -> Keys:
         by_name.setdefault(fold(key), []).append(key)
     of_page = [key for key in keys if speaks_of_page(key)]
     others = [key for key in keys if not speaks_of_page(key)]
-    return Keys(by_name, sorted(keys), of_page, others)
+    assigning = [key for key in keys if _ASSIGNS.search(key)]
+    return Keys(by_name, sorted(keys), of_page, others, assigning)
 
 
 _known = lru_cache(maxsize=32)(_keys_of)

@@ -31,12 +31,12 @@ _LONGEST_SHOWN: Final = 64  # characters of a key
 _ASSIGNED = re.compile(r"[=:?#;,./{}()\[\]\"'<>|\\\s]")
 _BETWEEN_NAMES = re.compile(r"[&?#;]")
 _AROUND_NAMES = " \t\r\n\"'[]{}()\\"
-_NAMING_KEYS = frozenset(("name", "key", "param", "parameter"))
+_NAMING_KEYS = frozenset(("name", "key", "param", "parameter", "k", "n", "id", "field"))
 # With its semicolon or, as browsers forgive it, without.
 _ENTITY = re.compile(
     r"(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31}(?=;)|amp|lt|gt|quot));?"
 )
-_SHORT_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-fA-F]{4})")
+_SHORT_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -72,6 +72,8 @@ def read_parameters(attributes: Mapping[str, JsonValue], keys: Keys | None = Non
     keys = keys or keys_of(tuple(attributes))
     page = tuple((key, attributes[key]) for key in keys.of_page)
     others = _that_may_assign(attributes, keys.others)
+    if keys.assigning:  # a key may be an address or a query itself
+        others = [*others, *((key, key) for key in keys.assigning)]
     return _known(page) if not others and _is_short(page) else _read(page, others)
 
 
@@ -157,6 +159,7 @@ class _Reader:
             for key, item in value.items():
                 if of_page:
                     self._found(key, "the key of an object")
+                self._text(key, of_page=False, bare=False, level=level)
                 page = speaks_of_page(key)
                 # A number is the key of a list written as an object.
                 names = page or not of_page or fold(key) in _NAMING_KEYS or key.isdigit()
@@ -235,8 +238,8 @@ def _decoded(text: str) -> Iterator[str]:
             yield latin
     if "&" in text:
         yield _ENTITY.sub(lambda match: html.unescape(f"{match[1]};"), text)
-    if "%u" in text or "\\u" in text:
-        yield _SHORT_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    if "%u" in text or "\\u" in text or "\\x" in text:
+        yield _SHORT_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
     if "\\" in text:
         yield _BACKSLASHED.sub(r"\1", text)
     if not text.isascii():

@@ -105,6 +105,26 @@ def test_names_without_an_equals_sign_are_found_in_url_params(value: Any) -> Non
 @pytest.mark.parametrize(
     "attributes",
     [
+        {"https://x.example/?email=ann&opt_in=true": "x"},
+        {"email=ann&opt_in=true": ""},
+        {"answers": {"/?opt_in=true&email=ann": "x"}},
+        {"answers": [{"email%3Dann%26opt_in%3Dtrue": 1}]},
+        {"url_params": [{"k": "email", "v": "ann"}, {"k": "opt_in", "v": "true"}]},
+        {"url_params": [{"id": "email", "value": "ann"}, {"id": "opt_in", "value": "true"}]},
+        {"page_url": "https://x.example/?\\x65mail=ann&opt_i\\x6e=true"},
+    ],
+)
+def test_names_are_found_in_keys_and_pairs_too(attributes: dict[str, Any]) -> None:
+    """A key that is an address or a query, at any depth; pairs however they are called."""
+    found = read_parameters(attributes)
+    assert found.reading("email")
+    assert found.reading("opt_in")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"Email & SMS": "yes", "Is email ok? (opt_in)": "yes", "100 % email": "x"},
         {"url_params": "utm_medium=email&utm_source=opt_in"},
         {"url_params": {"utm_medium": "email"}},
         {"url_params": '{"utm_medium": "email"}'},
