@@ -14,8 +14,12 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
+<<<<<<< HEAD
     audit,
     describing,
+=======
+    decisions,
+>>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
     docs,
     health,
     integrations,
@@ -56,6 +60,7 @@ from app.operations.callers import Tokens
 from app.operations.context import Context
 from app.operations.sessions import Sessions
 from app.operations.slowdown import Slowdown
+from app.operations.tallying import RefusedLog
 from app.settings import Secrets, Settings, load_secrets, traces_exporter
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics
@@ -143,6 +148,7 @@ async def open_parts(
                 retention=Retention(
                     delivered=settings.retention_days * _DAY,
                     skipped=settings.skipped_retention_days * _DAY,
+                    decisions=settings.decision_retention_days * _DAY,
                 ),
                 clock=steady,
                 metrics=counted,
@@ -198,7 +204,11 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         MissingSecret: a secret is not set and cannot be made here.
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
+<<<<<<< HEAD
     routes = (webhooks, integrations, registration, submissions, audit, health, metrics)
+=======
+    routes = (webhooks, integrations, registration, submissions, decisions, health, metrics)
+>>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
     pages = (docs, console) if settings.console else ()
     return _build(settings, clock, [each.router for each in (*routes, *pages)])
 
@@ -219,6 +229,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
             state = _state(settings, secrets, parts, arriving)
             app.state.service = state
             app.state.console = Console(parts.context, settings.public_url)
+            noting = asyncio.create_task(state.refused.run())
             delivering = asyncio.create_task(parts.worker.run()) if settings.run_worker else None
             if delivering is not None:
                 delivering.add_done_callback(_tell_of_death)
@@ -238,6 +249,7 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
             app.state.drain = drain
             yield
             await drain()
+            noting.cancel()
 
     made_by = _Service if webhooks.router in routers else FastAPI
     app = made_by(
@@ -314,7 +326,11 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
         metrics=parts.metrics,
         traces=parts.traces,
         figures=LedgerFigures(context.database),
+<<<<<<< HEAD
         readiness=parts.readiness,
+=======
+        refused=RefusedLog(context.database),
+>>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
         stalled=parts.worker.stalled,
     )
 

@@ -106,6 +106,7 @@ class Settings(BaseSettings):
     jebbit_api_url: str = "https://api2.jebbit.com"
     retention_days: float = Field(30.0, ge=0, le=_HUNDRED_YEARS)
     skipped_retention_days: float = Field(7.0, ge=0, le=_HUNDRED_YEARS)
+    decision_retention_days: float = Field(1825.0, ge=0, le=_HUNDRED_YEARS)
     eu_countries: Annotated[frozenset[str], NoDecode] = EU_COUNTRIES
     express_consent_countries: Annotated[frozenset[str], NoDecode] = EXPRESS_CONSENT_COUNTRIES
     notify_url: SecretStr | None = None

@@ -55,6 +55,7 @@ DEFAULTS = {
     "jebbit_api_url": "https://api2.jebbit.com",
     "retention_days": 30,
     "skipped_retention_days": 7,
+    "decision_retention_days": 1825,
     "eu_countries": EU_COUNTRIES,
     "express_consent_countries": EXPRESS_CONSENT_COUNTRIES,
     "log_format": "console",

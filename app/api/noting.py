@@ -33,6 +33,7 @@ _NOT_STORED: tuple[type[BaseException], ...] = (
     asyncio.CancelledError,
 )
 _NOTHING = Accepted()
+_REFUSED = ("unreadable", "invalid_signature", "too_large")
 
 
 @dataclass(slots=True)
@@ -59,6 +60,12 @@ class Note:
             self.status = HTTPStatus.SERVICE_UNAVAILABLE
         else:
             self.status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    @property
+    def refused(self) -> bool:
+        """Whether one of our integrations' webhooks was refused for what it is."""
+        refused = self.status is not HTTPStatus.ACCEPTED and self.outcome in _REFUSED
+        return refused and self.integration != UNKNOWN
 
     @property
     def outcome(self) -> WebhookOutcome:

@@ -15,6 +15,7 @@ from app.ledger.integrations import Integrations
 from app.ledger.readiness import Readiness
 from app.ledger.vault import Pseudonyms
 from app.operations.context import Context
+from app.operations.tallying import RefusedLog
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.traces import Traces
@@ -37,6 +38,7 @@ class State:
     traces: Traces
     figures: LedgerFigures
     readiness: Readiness
+    refused: RefusedLog
     stalled: Callable[[], str | None]  # says what keeps the process from working, if anything
     draining: bool = False
 

@@ -1,6 +1,6 @@
 """What the ops API shows: the ledger's values as JSON, without secrets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, overload
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, JsonValue, WithJsonSchema
 from pydantic_core import from_json
 
 from app.ledger.claims import Attempt
+from app.ledger.decisions import Decision
 from app.ledger.integrations import StoredIntegration
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Counts, StoredSubmission
@@ -284,12 +285,69 @@ def _mapped(fields: Sequence[MappedField]) -> list[MappedView]:
     return [MappedView.model_validate(each, from_attributes=True) for each in fields]
 
 
+class AnsweredView(BaseModel):
+    """What a person answered, in which words, and whether it was believed."""
+
+    answer: str = Field(examples=["yes"])
+    attribute: str | None = Field(examples=["opt_in"])
+    label: str | None = Field(description="The words of the answer.", examples=["Yes, please"])
+    believed: bool
+
+
+class BasisView(BaseModel):
+    """What a decision rested on, and what was asked of Cordial; null leaves a status alone."""
+
+    region: str = Field(examples=["eu"])
+    region_by: str = Field(examples=["country"])
+    region_attribute: str | None = Field(examples=["country_code"])
+    region_value: str | None = Field(examples=["DE"])
+    opt_in: AnsweredView
+    sms_opt_in: AnsweredView
+    email_status: str | None = Field(examples=["subscribed"])
+    sms_status: str | None = Field(examples=[None])
+    forced: bool
+    campaign: str | None = Field(examples=["Spring quiz"])
+    given_at: str | None = Field(description="When the person answered; null: in doubt.")
+
+
+class DecisionView(BaseModel):
+    """What was decided when a submission settled. It holds no address."""
+
+    submission: str
+    integration: str = Field(examples=["spring-quiz"])
+    version: int = Field(description="Of the integration.", examples=[7])
+    decided_at: str
+    outcome: str = Field(examples=["delivered"])
+    reason: str | None = Field(description="The rule that skipped it, or why it is dead.")
+    basis: BasisView | None = Field(description="null: given up before anything was planned.")
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """Return the view of a decision."""
+        return cls(
+            submission=decision.submission_id,
+            integration=decision.integration_id,
+            version=decision.version,
+            decided_at=moment(decision.decided_at),
+            outcome=decision.outcome,
+            reason=decision.reason,
+            basis=_basis(decision.basis) if decision.basis else None,
+        )
+
+
+def _basis(basis: Mapping[str, JsonValue]) -> BasisView:
+    given = basis["given_at"]
+    at = moment(given) if isinstance(given, float | int) else None
+    return BasisView.model_validate({**basis, "given_at": at})
+
+
 class SubmissionView(SubmissionSummary):
-    """A submission with its history and what would be done with it now."""
+    """A submission with its history, what was decided, and what would be done with it now."""
 
     attempts: list[AttemptView]
     payload: JsonValue = Field(description="As Jebbit sent it; null once it was wiped.")
-    plan: PlanView | None
+    decision: DecisionView | None = Field(description="As decided when it last settled.")
+    plan: PlanView | None = Field(description="As it would be decided now.")
 
     @classmethod
     def explained(cls, found: Explained) -> Self:
@@ -298,6 +356,7 @@ class SubmissionView(SubmissionSummary):
             found.stored,
             attempts=[AttemptView.of(each) for each in found.stored.attempts],
             payload=show_payload(found.stored.payload),
+            decision=DecisionView.of(found.decisions[0]) if found.decisions else None,
             plan=PlanView.of(found.explanation) if found.explanation else None,
         )
 

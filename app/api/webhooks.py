@@ -37,6 +37,7 @@ from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.vault import WrongSecretKey
 from app.rules.integration import Integration
 from app.rules.plan import facts
+from app.rules.survey import kind_of
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import UNKNOWN
 
@@ -204,6 +205,9 @@ async def _noted(
             raise
         finally:
             write_down(note, state.metrics, span, time.perf_counter() - started)
+            if note.refused:
+                reason = note.reason or note.outcome
+                state.refused.note(note.integration, state.clock(), reason)
 
 
 class _Webhook(NamedTuple):
@@ -404,6 +408,7 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
     contact_key, phone_key = pseudonyms.keys(identity.email, identity.phone)
     content = to_json(item.submission.in_order)
     session_key = pseudonyms.session(session, content, occurred_at) if session else None
+    opt_in = integration.jebbit.attributes.opt_in
     return NewSubmission(
         payload=item.payload,
         readable=True,
@@ -418,6 +423,8 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
             email_at=read.refusals.email,
             sms_at=read.refusals.sms,
         ),
+        kinds=[(key, kind_of(value)) for key, value in item.submission.attributes.items()],
+        asked=opt_in is not None and bool(item.submission.find_all(opt_in)),
     )
 
 

@@ -31,6 +31,7 @@ from app.ledger.integrations import Gate, StoredIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.vault import Pseudonyms
 from app.rules.contact import Identity, identify
+from app.rules.decision import Basis, basis_of
 from app.rules.integration import Integration
 from app.rules.jurisdictions import Jurisdictions
 from app.rules.mapping import PlanWarning
@@ -81,12 +82,13 @@ class _LookUpFailed(Exception):
 
 @dataclass(slots=True)
 class _Try:
-    """One submission's requests: those that were refused, and when the next one began."""
+    """One submission's requests: those that were refused, when the next one began, and why."""
 
     clock: Callable[[], float]
     at: float = 0.0
     started: float = 0.0
     refused: list[Attempt] = field(default_factory=list)
+    basis: Basis | None = None
 
     def begin(self) -> None:
         self.at, self.started = self.clock(), time.perf_counter()
@@ -139,7 +141,10 @@ class Sender:
         if submission is None:
             return Outcome(Settlement(claim, SubmissionStatus.DEAD, reason=DeadReason.UNREADABLE))
         identity = identify(submission, stored.integration)
-        if rekeyed := self._rekeyed(claim, identity):
+        contact_key, phone_key = self._pseudonyms.keys(identity.email, identity.phone)
+        contact_key = contact_key or claim.id
+        if contact_key != claim.contact_key:  # by a changed mapping it is another contact's
+            rekeyed = contact_key, phone_key
             moved = Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed)
             return Outcome(moved, cause="rekeyed")
         this = _Try(self._clock)
@@ -152,14 +157,25 @@ class Sender:
             return self._wait_for_look_up(claim, failure.cause)
         except (CordialError, BadAccountUrl) as error:
             outcome = self._judge(claim, error, this)
-            return replace(outcome, http_status=getattr(error, "http_status", None))
+            kept = replace(outcome.settlement, basis=this.basis, phone_key=phone_key)
+            http_status = getattr(error, "http_status", None)
+            return replace(outcome, settlement=kept, http_status=http_status)
         said = sent.evidence.refusals  # as read now: labels may have been added since receipt
         refused = self._pseudonyms.refused(
             identity.email, identity.phone, email_at=said.email, sms_at=said.sms
         )
         if isinstance(sent, Skip):
             skipped = SubmissionStatus.SKIPPED
-            return Outcome(Settlement(claim, skipped, reason=sent.reason, refused=refused))
+            return Outcome(
+                Settlement(
+                    claim,
+                    skipped,
+                    reason=sent.reason,
+                    refused=refused,
+                    basis=this.basis,
+                    phone_key=phone_key,
+                )
+            )
         settlement = Settlement(
             claim,
             SubmissionStatus.DELIVERED,
@@ -168,14 +184,10 @@ class Sender:
             warnings=[warning.as_json() for warning in sent.warnings],
             cordial_contact_id=sent.upserted.contact_id,
             refused=refused,
+            basis=this.basis,
+            phone_key=phone_key,
         )
         return Outcome(settlement, gate.succeeded)
-
-    def _rekeyed(self, claim: Claim, identity: Identity) -> tuple[str, str | None] | None:
-        """Return the new keys if a changed mapping says that it is another contact's."""
-        contact_key, phone_key = self._pseudonyms.keys(identity.email, identity.phone)
-        contact_key = contact_key or claim.id
-        return None if contact_key == claim.contact_key else (contact_key, phone_key)
 
     async def _plan_and_upsert(
         self,
@@ -195,10 +207,12 @@ class Sender:
             delivered_before=claim.delivered_before,
             stale=_is_stale(claim),
             refusals=Refusals(claim.email_refused_at, claim.sms_refused_at),
+            opt_in_missing=claim.opt_in_missing,
             jurisdictions=self._jurisdictions,
             account_attributes=await self._attributes(stored),
             limits=await self._accounts.limits(stored),
         )
+        this.basis = basis_of(decided, submission, stored.integration)
         if isinstance(decided, Skip):
             return decided
         client = self._accounts.client(stored)
@@ -215,6 +229,7 @@ class Sender:
                     raise
                 this.refused.append(this.attempt(error.http_status, "rejected", error.message))
                 body = reduced.body
+                this.basis = basis_of(decided, submission, stored.integration, body)
                 warnings += reduced.warnings
                 continue
             if upserted.doubt:

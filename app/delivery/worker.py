@@ -25,12 +25,14 @@ from app.ledger.claims import (
     settle,
 )
 from app.ledger.database import UNAVAILABLE, Database, failure_event
+from app.ledger.decisions import prune_decisions
 from app.ledger.group_commit import GroupCommit
 from app.ledger.integrations import Integrations, StoredIntegration, UnknownIntegration
 from app.ledger.notices import prune_notices
 from app.ledger.retention import Retention, prune_receipts, wipe_payloads
 from app.ledger.schema import GateState, SubmissionStatus, ready_at
 from app.ledger.signals import listen
+from app.ledger.tallies import prune_tallies
 from app.ledger.vault import WrongSecretKey
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics
@@ -370,6 +372,8 @@ class Worker:
         await prune_notices(self._database, self._clock())
         await prune_audit(self._database, self._clock())
         await wipe_payloads(self._database, self._retention, self._clock())
+        await prune_decisions(self._database, self._clock() - self._retention.decisions)
+        await prune_tallies(self._database, self._clock())
 
     async def _every(self, seconds: float, keep: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -1,7 +1,7 @@
 """Accepting webhooks: we commit what is new before we tell anyone that we have it."""
 
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from app.ledger import tallies
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
 from app.ledger.refusals import merge, record
@@ -37,7 +38,9 @@ from app.ledger.schema import (
     submissions,
 )
 from app.ledger.signals import announce_due
+from app.ledger.tallies import Sighting, Tally
 from app.ledger.transaction import Row, Transaction, among
+from app.rules.survey import Kind
 
 _INTEGRATION: BindParameter[str] = bindparam("integration")
 # PostgreSQL locks the integration: nobody deletes it before our commit.
@@ -100,7 +103,8 @@ class NewSubmission:
 
     `content` and `session_key` are keyed digests. An unreadable item has neither, and no contact.
     The session's key digests the content too, so it alone tells whether the content is a repeat.
-    `refused` tells when it says no (unix seconds), by the key of the address.
+    `refused` tells when it says no (unix seconds), by the key of the address. `kinds` tells which
+    keys it has, with the kind of each value; `asked` whether the opt-in attribute is among them.
     """
 
     payload: bytes
@@ -111,6 +115,8 @@ class NewSubmission:
     session_key: str | None = None
     occurred_at: float | None = None
     refused: Mapping[str, float] = field(default_factory=dict)
+    kinds: Sequence[tuple[str, Kind]] = ()
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +198,14 @@ async def accept(
 
     async def store(transaction: Transaction) -> Sequence[Accepted | IntegrationGone]:
         results: dict[int, Accepted | IntegrationGone] = {}
+        counted = Counter[Tally]()
         for integration_id in sorted(by_integration):
             places = by_integration[integration_id]
             mine = [arrivals[place] for place in places]
             accepted = await _accept_for(transaction, database, integration_id, mine)
             results.update(zip(places, accepted, strict=True))
+            counted.update(_tallies(mine, accepted))
+        await tallies.count(transaction, database, counted)
         return [results[place] for place in range(len(arrivals))]
 
     for _ in range(_RACES):
@@ -221,17 +230,19 @@ async def _accept_for(
     rows: list[_Row] = []
     shown: list[Row] = []
     results: list[Accepted | IntegrationGone] = []
+    seen_now: list[Sighting] = []
     for arrival in arrivals:
         if arrival.fingerprint in seen:
             results.append(Accepted(duplicates=sum(item.readable for item in arrival.items)))
             continue
         seen.add(arrival.fingerprint)
         shown.append((integration_id, arrival.fingerprint, arrival.expires_at))
-        results.append(_take(arrival, seen, turns, rows))
+        results.append(_take(arrival, seen, turns, rows, seen_now))
     # Also of repeats: what their first time said no to, it said no to.
     taken = [item.refused for each in arrivals if not each.test for item in each.items]
     await record(transaction, merge(*filter(None, taken)))
     await _write(transaction, integration_id, shown, rows, turns)
+    await tallies.see(transaction, database, integration_id, seen_now)
     if any(turn.became_due for turn in turns.values()):
         await announce_due(transaction, database)
     dead = [row.received_at for row in rows if row.status == SubmissionStatus.DEAD]
@@ -240,7 +251,13 @@ async def _accept_for(
     return results
 
 
-def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[_Row]) -> Accepted:
+def _take(
+    arrival: Arrival,
+    seen: set[str],
+    turns: dict[str, _Turn],
+    rows: list[_Row],
+    seen_now: list[Sighting],
+) -> Accepted:
     """Add rows for the new items of a webhook, and count what became of each item."""
     new: list[_Row] = []
     for item in arrival.items:
@@ -249,6 +266,7 @@ def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[
         row = _row(arrival, item)
         new.append(row)
         if row.status == SubmissionStatus.PENDING:
+            seen_now.append(Sighting(arrival.received_at, item.kinds, item.asked))
             _queue(row, item, turns)
             if item.session_key:
                 seen.add(item.session_key)
@@ -259,6 +277,27 @@ def _take(arrival: Arrival, seen: set[str], turns: dict[str, _Turn], rows: list[
         duplicates=len(arrival.items) - len(new),
         unreadable=sum(row.status == SubmissionStatus.DEAD for row in new),
     )
+
+
+def _tallies(
+    arrivals: Sequence[Arrival], results: Sequence[Accepted | IntegrationGone]
+) -> Counter[Tally]:
+    """Count what came in, by hour; what is pending is counted again when it settles."""
+    counted = Counter[Tally]()
+    for arrival, result in zip(arrivals, results, strict=True):
+        if isinstance(result, IntegrationGone):
+            continue
+        of = tallies.hour_of(arrival.received_at), arrival.integration_id
+        tests = len(result.ids) - result.pending - result.unreadable
+        for outcome, reason, number in (
+            (tallies.RECEIVED, "", result.pending),
+            (tallies.DUPLICATE, "", result.duplicates),
+            (SubmissionStatus.TEST.value, "", tests),
+            (SubmissionStatus.DEAD.value, DeadReason.UNREADABLE.value, result.unreadable),
+        ):
+            if number:
+                counted[Tally(*of, outcome, reason)] += number
+    return counted
 
 
 def _is_repeat(item: NewSubmission, seen: set[str], turns: dict[str, _Turn]) -> bool:

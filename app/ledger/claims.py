@@ -29,7 +29,9 @@ from sqlalchemy import (
     update,
 )
 
+from app.ledger import decisions, tallies
 from app.ledger.database import Database
+from app.ledger.decisions import Decision, NewDecision
 from app.ledger.notices import announce_dead
 from app.ledger.refusals import merge, record
 from app.ledger.schema import (
@@ -40,9 +42,12 @@ from app.ledger.schema import (
     integrations,
     ready_at,
     refusals,
+    sources,
     submissions,
 )
+from app.ledger.tallies import Tally
 from app.ledger.transaction import Transaction, among
+from app.rules.decision import Basis
 
 LEASE_SECONDS = 60.0
 
@@ -60,6 +65,7 @@ class Claim:
     `version` is that of the integration as it stands, `probe` whether this one is sent to see if
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
     `email_refused_at` and `sms_refused_at` tell when the person last said no, to any integration.
+    `opt_in_missing`: the source stopped sending the opt-in attribute, see `tallies.is_missing`.
     """
 
     lease: str
@@ -83,6 +89,7 @@ class Claim:
     delivered_before: bool = False
     email_refused_at: float | None = None
     sms_refused_at: float | None = None
+    opt_in_missing: bool = False
 
     @property
     def token(self) -> Token:
@@ -99,6 +106,8 @@ class _Due:
     gate: str
     gate_until: float | None
     failures: int
+    submissions: int | None
+    asked_last: int | None
 
     @property
     def probes(self) -> bool:
@@ -124,7 +133,8 @@ class Settlement:
     is None if none was spent; `unspent` are requests before it, or instead of it, that are only put
     on record. `rekeyed` holds the keys (contact, phone) of another contact that the
     submission now belongs to. `wiped`: do not keep the payload. `refused` tells when the submission
-    says no (unix seconds), by the key of the address.
+    says no (unix seconds), by the key of the address. `basis` is what was decided and on what, if
+    it was planned, `phone_key` the key of the phone number it was decided of.
     """
 
     claim: Claim
@@ -138,6 +148,8 @@ class Settlement:
     rekeyed: tuple[str, str | None] | None = None
     wiped: bool = False
     refused: Mapping[str, float] = field(default_factory=dict)
+    basis: Basis | None = None
+    phone_key: str | None = None
 
 
 async def claim(
@@ -211,20 +223,28 @@ async def _claim_of(
 
 
 _OF: BindParameter[str] = bindparam("of")  # an integration
-_DUE_INTEGRATIONS = select(
-    integrations.c.id,
-    integrations.c.version,
-    integrations.c.gate,
-    integrations.c.gate_until,
-    integrations.c.failures,
-).where(
-    integrations.c.paused.is_(False),
-    or_(integrations.c.gate_until.is_(None), integrations.c.gate_until <= bindparam("now")),
-    select(contacts.c.contact_key)
-    .where(contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= bindparam("now"))
-    .limit(1)
-    .scalar_subquery()
-    .is_not(None),
+_DUE_INTEGRATIONS = (
+    select(
+        integrations.c.id,
+        integrations.c.version,
+        integrations.c.gate,
+        integrations.c.gate_until,
+        integrations.c.failures,
+        sources.c.submissions,
+        sources.c.asked_last,
+    )
+    .select_from(integrations.outerjoin(sources, sources.c.integration_id == integrations.c.id))
+    .where(
+        integrations.c.paused.is_(False),
+        or_(integrations.c.gate_until.is_(None), integrations.c.gate_until <= bindparam("now")),
+        select(contacts.c.contact_key)
+        .where(
+            contacts.c.integration_id == integrations.c.id, contacts.c.due_at <= bindparam("now")
+        )
+        .limit(1)
+        .scalar_subquery()
+        .is_not(None),
+    )
 )
 _PASSED = (integrations.c.id == _OF) & (integrations.c.gate_until == bindparam("seen"))
 _PROBE_GATE = update(integrations).where(_PASSED).values(gate_until=bindparam("until"))
@@ -394,6 +414,7 @@ def _claim(
         delivered_before=bool(delivered_before),
         email_refused_at=email_refused_at,
         sms_refused_at=sms_refused_at,
+        opt_in_missing=tallies.is_missing(integration.submissions, integration.asked_last),
     )
 
 
@@ -432,9 +453,37 @@ async def settle(database: Database, settlements: Sequence[Settlement], now: flo
             await _rekey(transaction, database, kept, now)
             await _free_contacts(transaction, kept, held, now)
             await record(transaction, merge(*(each.refused for each in kept if each.refused)))
+            settled = [each for each in kept if each.status is not SubmissionStatus.PENDING]
+            await decisions.write(transaction, [_decision(each, now) for each in settled])
+            await tallies.count(
+                transaction, database, Counter(_tally(each, now) for each in settled)
+            )
         return [each.claim.token in held for each in settlements]
 
     return await database.transact(write)
+
+
+def _decision(settled: Settlement, now: float) -> NewDecision:
+    claim = settled.claim
+    decided = Decision(
+        claim.id,
+        claim.integration_id,
+        claim.version,
+        now,
+        settled.status.value,
+        str(settled.reason) if settled.reason else None,
+        settled.basis.as_json() if settled.basis else None,
+    )
+    return NewDecision(claim.contact_key, settled.phone_key, claim.seq, decided)
+
+
+def _tally(settled: Settlement, now: float) -> Tally:
+    outcome, reason, basis = settled.status.value, str(settled.reason or ""), settled.basis
+    of = tallies.hour_of(now), settled.claim.integration_id, outcome, reason
+    if basis is None:
+        return Tally(*of)
+    asked = basis.email_status or "", basis.sms_status or ""
+    return Tally(*of, basis.region, basis.opt_in.answer, *asked)
 
 
 @dataclass(frozen=True, slots=True)

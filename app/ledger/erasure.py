@@ -15,6 +15,7 @@ from app.ledger.schema import (
     SubmissionStatus,
     attempts,
     contacts,
+    decisions,
     integrations,
     notices,
     ready_at,
@@ -83,6 +84,8 @@ async def _own(database: Database, person: Person, now: float, *, dry_run: bool)
         await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(keys)))
         await _take_leases(connection, others, now)
         await connection.execute(delete(refusals).where(refusals.c.address_key.in_(keys)))
+        mine = or_(decisions.c.contact_key.in_(keys), decisions.c.phone_key.in_(keys))
+        await connection.execute(delete(decisions).where(mine))
     return seqs
 
 
@@ -101,6 +104,7 @@ async def _wipe(connection: AsyncConnection, seqs: Collection[int], now: float) 
     await connection.execute(
         update(attempts).where(attempts.c.submission_seq.in_(seqs)).values(error=None)
     )
+    await connection.execute(delete(decisions).where(decisions.c.submission_seq.in_(seqs)))
     await connection.execute(
         update(submissions)
         .where(column.seq.in_(seqs))

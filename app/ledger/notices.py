@@ -23,6 +23,7 @@ class NoticeKind(StrEnum):
     BLOCKED = "blocked"
     OPENED = "opened"
     DEAD = "dead"
+    DRIFT = "drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,24 @@ async def announce_dead(
         due_at=now if told_at is None else max(now, told_at + DIGEST_SECONDS),
     )
     await transaction.change(_COUNT_DEAD, of=integration_id, more=number)
+
+
+_ADD = insert(notices).inline()
+
+
+async def announce_drift(
+    transaction: Transaction, integration_id: str, now: float, detail: str
+) -> None:
+    """Tell people that what a source sends has changed its meaning; `detail` names the kind."""
+    await transaction.change(
+        _ADD,
+        integration_id=integration_id,
+        kind=NoticeKind.DRIFT.value,
+        detail=detail,
+        events=1,
+        created_at=now,
+        due_at=now,
+    )
 
 
 async def claim_notices(database: Database, now: float, limit: int = 10) -> list[Notice]:

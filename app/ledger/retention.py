@@ -16,11 +16,13 @@ _PAUSE_SECONDS = 0.05  # between two: a writer that waits for SQLite polls, it h
 class Retention:
     """How long we keep payloads after a submission is settled, in seconds.
 
-    Payloads of dead submissions stay until a person has dealt with them.
+    Payloads of dead submissions stay until a person has dealt with them. `decisions` is how long we
+    keep what was decided.
     """
 
     delivered: float
     skipped: float  # also of test webhooks
+    decisions: float = 1825 * 86_400.0
 
 
 async def prune_receipts(database: Database, now: float) -> None:

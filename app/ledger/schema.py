@@ -123,6 +123,7 @@ submissions = Table(
         postgresql_where=text("payload IS NOT NULL"),
     ),
     Index("submissions_by_status", "integration_id", "status", "seq"),
+    Index("submissions_by_receipt", "received_at"),
 )
 
 # One row for each contact of an integration: whose turn it is. A worker leases the contact, not the
@@ -173,6 +174,67 @@ refusals = Table(
     Column("address_key", String(32), primary_key=True),
     Column("said_at", Double, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# What was decided of a person when a submission settled, without any address. It outlives the
+# payload; erasure removes it.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("contact_key", String(32), nullable=False, index=True),
+    Column("phone_key", String(32)),
+    Column("submission_seq", BigInteger, nullable=False, index=True),
+    Column("submission_id", String(32), nullable=False),
+    Column("integration_id", String(100), nullable=False),
+    Column("version", Integer, nullable=False),  # of the integration
+    Column("decided_at", Double, nullable=False),
+    Column("outcome", String(10), nullable=False),
+    Column("reason", String(40)),
+    Column("basis", Text),  # JSON: the readings and the statuses asked; null: nothing was planned
+    Index(
+        "decisions_by_phone",
+        "phone_key",
+        sqlite_where=text("phone_key IS NOT NULL"),
+        postgresql_where=text("phone_key IS NOT NULL"),
+    ),
+)
+
+# How many submissions, by hour and what was decided. A blank stands for none.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),  # since 1970
+    Column("integration_id", String(100), primary_key=True),
+    Column("outcome", String(10), primary_key=True),  # a status, `received` or `duplicate`
+    Column("reason", String(40), primary_key=True),
+    Column("region", String(10), primary_key=True),
+    Column("answer", String(10), primary_key=True),
+    Column("email", String(12), primary_key=True),  # the status asked
+    Column("sms", String(12), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What each source sends: one row for each integration, its size bounded.
+sources = Table(
+    "sources",
+    metadata,
+    Column("integration_id", String(100), primary_key=True),
+    Column("submissions", BigInteger, nullable=False),  # so many were looked at
+    Column("asked_last", BigInteger),  # the number of the last one that had the opt-in attribute
+    Column("seen_keys", Text, nullable=False),  # JSON, see `tallies.py`
+    sqlite_with_rowid=False,
+)
+
+# The last refused webhooks of each integration: when and why, nothing of what they held.
+refused_webhooks = Table(
+    "refused_webhooks",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("integration_id", String(100), nullable=False, index=True),
+    Column("at", Double, nullable=False),
+    Column("reason", String(40), nullable=False),
 )
 
 # The signatures we have seen, for as long as somebody could send them again. A fingerprint begins

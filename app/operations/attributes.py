@@ -1,22 +1,43 @@
 """The attributes that an integration's source really sends."""
 
+from dataclasses import replace
+
 from app.cordial.findings import Finding
 from app.jebbit.submission import read
 from app.ledger import submissions as ledger
+from app.ledger import tallies
 from app.ledger.integrations import StoredIntegration
 from app.operations.context import Context
-from app.rules.survey import OTHER_TEXT, Survey, survey
+from app.rules.survey import OTHER_TEXT, SeenAttribute, Survey, survey, used_by
 
 _SEEN = 500  # of the newest submissions whose payload is kept
 
 
 async def attributes_seen(context: Context, integration_id: str) -> Survey:
-    """Return what was seen in the newest submissions of an integration.
+    """Return what an integration's source sent so far.
+
+    Keys, how often and as what are of all submissions, also of those whose payload was wiped; what
+    is missing and unclear, of the newest that are kept.
 
     Raises:
         UnknownIntegration: there is none.
     """
-    return await survey_of(context, await context.integrations.get(integration_id))
+    stored = await context.integrations.get(integration_id)
+    seen = await survey_of(context, stored)
+    source = await tallies.source_of(context.database, stored.id)
+    if not source.submissions:
+        return seen
+    of_all = [
+        SeenAttribute(
+            each.key,
+            each.times,
+            each.last_seen,
+            each.kinds,
+            used_by(each.key, stored.integration),
+        )
+        for each in source.keys
+    ]
+    return replace(seen, submissions=source.submissions, attributes=of_all)
 
 
 async def survey_of(context: Context, stored: StoredIntegration) -> Survey:
@@ -24,6 +45,26 @@ async def survey_of(context: Context, stored: StoredIntegration) -> Survey:
     kept = await ledger.payloads(context.database, stored.id, limit=_SEEN)
     read_again = ((received_at, read(payload)) for received_at, payload in kept)
     return survey(((at, each) for at, each in read_again if each), stored.integration)
+
+
+async def drifted(context: Context, stored: StoredIntegration) -> list[Finding]:
+    """Say where what a source sends has changed its meaning."""
+    source = await tallies.source_of(context.database, stored.id)
+    if not source.opt_in_missing:
+        return []
+    name = stored.integration.jebbit.attributes.opt_in
+    guarded = stored.integration.policy.opt_in_guard
+    stopped = "Silence subscribes nobody meanwhile." if guarded else "Silence goes on subscribing."
+    return [
+        Finding(
+            "warning",
+            "jebbit.attributes.opt_in",
+            f"The opt-in attribute {name} used to be there and is in none of the last "
+            f"{tallies.MISSING_AFTER} submissions. {stopped}",
+            "Name the attribute as Jebbit sends it (GET /integrations/{id}/attributes lists them), "
+            "then replay; if nobody is asked any more, set policy.opt_in_guard to false.",
+        )
+    ]
 
 
 def findings(seen: Survey) -> list[Finding]:

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Final
 
-from app.ledger import listing
+from app.ledger import decisions, listing
 from app.ledger import submissions as ledger
+from app.ledger.decisions import Decision
 from app.ledger.erasure import ERASED
 from app.ledger.integrations import UnknownIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.submissions import DISCARDED, Counts, Filter, StoredSubmission
 from app.operations.callers import Caller
 from app.operations.context import Context
+from app.operations.deciding import without_labels
 from app.operations.invalid import invalid_at
 from app.operations.people import by_address
 from app.operations.previewing import Explanation, explain
@@ -52,10 +54,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A submission with its attempts, and what would be done with it now (see `explain`)."""
+    """A submission with its attempts, and what would be done with it now (see `explain`).
+
+    `decisions` tell what was decided when it settled, the newest first: a replay makes another.
+    """
 
     stored: StoredSubmission
     explanation: Explanation | None
+    decisions: Sequence[Decision] = ()
 
 
 async def list_submissions(
@@ -81,7 +87,8 @@ async def get(context: Context, who: Caller, submission_id: str) -> Explained:
         UnknownSubmission: there is none.
     """
     stored = await ledger.find(context.database, submission_id)
-    explained = Explained(stored, await explain(context, stored))
+    kept = await decisions.of_submission(context.database, stored.seq)
+    explained = Explained(stored, await explain(context, stored), kept)
     return explained if who.sees_people else _without_answers(explained)
 
 
@@ -97,6 +104,7 @@ def _without_answers(explained: Explained) -> Explained:
     return Explained(
         replace(_without_words(stored), payload=None, attempts=attempts),
         explanation and explanation.without_answers(),
+        [without_labels(each) for each in explained.decisions],
     )
 
 

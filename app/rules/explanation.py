@@ -281,6 +281,11 @@ class _Explaining:
             return asked, "the person said no later, or at the same time"
         if channel == "sms":
             return asked, "there is no answer, and SMS needs a spoken yes"
+        if evidence.circumstances.opt_in_missing and channel == "email":
+            return (
+                "policy.opt_in_guard",
+                "the source stopped sending the opt-in, so silence is none",
+            )
         if evidence.region.express:
             return "jebbit.attributes.country", "there is no answer, and that country needs a yes"
         if evidence.region.doubtful:

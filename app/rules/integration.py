@@ -210,6 +210,10 @@ class Policy(_Strict):
     )
     resubscribe: Resubscribe = "never"
     on_opt_out: OnOptOut = "leave"
+    opt_in_guard: bool = Field(
+        True,
+        description="Subscribe nobody by silence where the source stopped sending the opt-in.",
+    )
     eu: EuPolicy | None = None
 
     @field_validator("opt_in_field")

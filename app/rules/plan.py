@@ -38,7 +38,7 @@ from app.rules.policy import (
     sms_status,
     terms,
 )
-from app.rules.values import FieldType, NotConvertible, parse_date
+from app.rules.values import Answer, FieldType, NotConvertible, parse_date
 
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
@@ -50,6 +50,7 @@ class Circumstances(NamedTuple):
     delivered_before: bool = False
     stale: bool = False
     refusals: Refusals = NO_REFUSALS
+    opt_in_missing: bool = False
 
 
 class Evidence(NamedTuple):
@@ -109,6 +110,7 @@ def plan(
     account_attributes: Mapping[str, FieldType] | None = None,
     limits: Limits | None = None,
     identity: Identity | None = None,
+    opt_in_missing: bool = False,
 ) -> Plan:
     """Decide what Cordial should be told of a submission.
 
@@ -125,13 +127,21 @@ def plan(
             matter where the integration lets unmapped attributes flow.
         limits: what the account's attributes take at most, where that is known.
         identity: what `identify` makes of the same two, where the caller has asked already.
+        opt_in_missing: the source used to send the opt-in attribute and does not any more, so a
+            null says nothing; it counts unless `policy.opt_in_guard` is off.
     """
     source, policy = integration.jebbit, integration.policy
     countries = read_countries(submission, source)
     region = read_region(submission, source, jurisdictions, countries)
     opt_in, sms_opt_in = read_answers(submission, source, received_at)
     identity = identity or identify(submission, integration, countries)
+<<<<<<< HEAD
     told = Circumstances(now, delivered_before, stale, refusals)
+=======
+    guarded = opt_in_missing and policy.opt_in_guard
+    told = Circumstances(now, delivered_before, stale, refusals, guarded)
+    evidence = Evidence(region, opt_in, sms_opt_in, identity, told)
+>>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
@@ -155,7 +165,11 @@ def plan(
         warnings.append(_STALE_NO)
     else:
         known = account_attributes if integration.unmapped == "known" else None
+<<<<<<< HEAD
         mapped = integration.fields.apply(submission, _lists(opt_in, source), known, limits)
+=======
+        mapped = integration.fields.apply(submission, _lists(evidence, source), known)
+>>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
         fields.update(mapped.fields)
         warnings += mapped.warnings
     if policy.opt_in_field:
@@ -201,17 +215,19 @@ def would_map(
 ) -> Mapped:
     """Return what the mapping makes of a submission that was skipped, had it been sent."""
     known = account_attributes if integration.unmapped == "known" else None
-    return integration.fields.apply(submission, _lists(evidence.opt_in, integration.jebbit), known)
+    return integration.fields.apply(submission, _lists(evidence, integration.jebbit), known)
 
 
-def _lists(opt_in: OptInReading, source: JebbitSource) -> MayJoin:
+def _lists(evidence: Evidence, source: JebbitSource) -> MayJoin:
     """Say which lists the person may be put on: joining one is a kind of subscribing."""
+    opt_in = evidence.opt_in
+    silenced = evidence.circumstances.opt_in_missing and opt_in.answer is Answer.NULL
 
     def joins(need: ListsNeed, found: Attribute | None) -> bool:
         if need is None:
             return True
         believable = found is None or is_believed(found, source)
-        return believable and may_join(need, opt_in)
+        return believable and not silenced and may_join(need, opt_in)
 
     return joins
 
@@ -230,7 +246,15 @@ def _statuses(
     email = sms = None
     subscribed_by: list[OptInReading] = []
     if identity.email:
+<<<<<<< HEAD
         email = email_status(opt_in, held, region, refusals.email)
+=======
+        email = email_status(evidence.opt_in, held, evidence.region, refusals.email)
+        missing = evidence.circumstances.opt_in_missing
+        if email is Status.SUBSCRIBED and missing and evidence.opt_in.answer is Answer.NULL:
+            email = None
+            warnings.append(_OPT_IN_MISSING)
+>>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
         if email is Status.SUBSCRIBED:
             subscribed_by.append(opt_in)
     if identity.phone and integration.sms.program:
@@ -258,6 +282,14 @@ _NO_SMS = PlanWarning(
     field=None,
     detail="The phone number is of a kind that gets no texts (a fixed line, a premium or a free "
     "number); its SMS status was left alone.",
+)
+_OPT_IN_MISSING = PlanWarning(
+    code="opt_in_missing",
+    attribute=None,
+    field=None,
+    detail="The source used to send the opt-in attribute and does not any more, so silence "
+    "subscribes nobody. Name the attribute as Jebbit sends it (jebbit.attributes.opt_in), or set "
+    "policy.opt_in_guard to false if nobody is asked any more; then replay.",
 )
 _STALE_NO = PlanWarning(
     code="stale_no",

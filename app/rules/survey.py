@@ -69,23 +69,29 @@ def survey(seen: Iterable[tuple[float, Submission]], integration: Integration) -
             kinds[key].add(kind_of(value))
             last[key] = max(received_at, last.get(key, received_at))
         unclear.update(_unclear(submission, integration))
-    places = list(_places(integration))
-    used = defaultdict[str, list[str]](list)
-    for place, name in places:
-        used[fold(name)].append(place)
-    folded = {fold(key) for key in times}
     return Survey(
         number,
         [
-            SeenAttribute(key, count, last[key], sorted(kinds[key]), used.get(fold(key), []))
+            SeenAttribute(key, count, last[key], sorted(kinds[key]), used_by(key, integration))
             for key, count in times.most_common(_MOST_ATTRIBUTES)
         ],
-        {place: name for place, name in places if fold(name) not in folded} if number else {},
+        missing_of(times, integration) if number else {},
         [
             UnclearAnswer(key, text, count)
             for (key, text), count in unclear.most_common(_MOST_ANSWERS)
         ],
     )
+
+
+def used_by(key: str, integration: Integration) -> Sequence[str]:
+    """Return the places of the configuration that name this key, however it is spelled."""
+    return [place for place, name in _places(integration) if fold(name) == fold(key)]
+
+
+def missing_of(keys: Iterable[str], integration: Integration) -> Mapping[str, str]:
+    """Return the attributes that the configuration names and that none of these keys is."""
+    folded = {fold(key) for key in keys}
+    return {place: name for place, name in _places(integration) if fold(name) not in folded}
 
 
 def kind_of(value: JsonValue) -> Kind:

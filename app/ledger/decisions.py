@@ -1,0 +1,123 @@
+"""Decisions as they were made: written in the commit that settles, kept longer than the payload."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+from sqlalchemy import delete, insert, or_, select
+
+from app.ledger.database import Database
+from app.ledger.schema import decisions
+from app.ledger.transaction import Transaction
+
+_BATCH = 500  # rows in one transaction: other writers do not wait long
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided of a submission when it settled, in unix seconds; it holds no address.
+
+    `version` is the integration's. `basis` holds region, answers, statuses asked, campaign and when
+    the person answered; None if the submission was given up before anything was planned.
+    """
+
+    submission_id: str
+    integration_id: str
+    version: int
+    decided_at: float
+    outcome: str
+    reason: str | None
+    basis: Mapping[str, JsonValue] | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A decision to be written: its contact's keys, and the rest as `Decision` has it."""
+
+    contact_key: str
+    phone_key: str | None
+    submission_seq: int
+    decided: Decision
+
+
+_ADD = insert(decisions).inline()
+_OF_ADDED = (
+    "contact_key",
+    "phone_key",
+    "submission_seq",
+    "submission_id",
+    "integration_id",
+    "version",
+    "decided_at",
+    "outcome",
+    "reason",
+    "basis",
+)
+
+
+async def write(transaction: Transaction, made: Sequence[NewDecision]) -> None:
+    """Write decisions."""
+    rows = [
+        (
+            new.contact_key,
+            new.phone_key,
+            new.submission_seq,
+            new.decided.submission_id,
+            new.decided.integration_id,
+            new.decided.version,
+            new.decided.decided_at,
+            new.decided.outcome,
+            new.decided.reason,
+            None if new.decided.basis is None else to_json(new.decided.basis).decode(),
+        )
+        for new in made
+    ]
+    if rows:
+        await transaction.each(_ADD, _OF_ADDED, rows)
+
+
+async def of_keys(database: Database, keys: Collection[str], limit: int) -> list[Decision]:
+    """Return the newest decisions about a contact, by the keys of their addresses."""
+    mine = or_(decisions.c.contact_key.in_(keys), decisions.c.phone_key.in_(keys))
+    return await _find(database, mine, limit)
+
+
+async def of_submission(database: Database, seq: int) -> list[Decision]:
+    """Return the decisions about a submission, the newest first: a replay makes another one."""
+    return await _find(database, decisions.c.submission_seq == seq, _BATCH)
+
+
+async def _find(database: Database, mine: Any, limit: int) -> list[Decision]:
+    query = select(decisions).where(mine).order_by(decisions.c.id.desc()).limit(limit)
+    async with database.read() as connection:
+        return [
+            Decision(
+                row.submission_id,
+                row.integration_id,
+                row.version,
+                row.decided_at,
+                row.outcome,
+                row.reason,
+                None if row.basis is None else from_json(row.basis),
+            )
+            for row in await connection.execute(query)
+        ]
+
+
+async def prune_decisions(database: Database, before: float) -> int:
+    """Delete decisions that were made before a time (unix seconds); return how many."""
+    pruned = 0
+    while True:
+        oldest = select(decisions.c.id, decisions.c.decided_at).order_by(decisions.c.id)
+        async with database.write() as connection:
+            found = (await connection.execute(oldest.limit(_BATCH))).all()
+            past = [row.id for row in found if row.decided_at < before]
+            await connection.execute(delete(decisions).where(decisions.c.id.in_(past)))
+        pruned += len(past)
+        if len(past) < _BATCH:
+            return pruned
+        await asyncio.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,172 @@
+"""Decisions and tallies: written with what they tell of, kept, bounded, erased."""
+
+from typing import Any
+
+from app.jebbit.submission import Submission
+from app.ledger import decisions, tallies
+from app.ledger.claims import Claim, Settlement, claim, settle
+from app.ledger.decisions import prune_decisions
+from app.ledger.erasure import Person, erase
+from app.ledger.notices import NoticeKind, claim_notices
+from app.ledger.schema import SubmissionStatus
+from app.ledger.tallies import RefusedWebhook, Tally, hour_of
+from app.rules.decision import Basis, basis_of
+from app.rules.plan import plan
+from tests.ledger.conftest import NOW, Ledger, item, new_integration
+
+DELIVERED = SubmissionStatus.DELIVERED
+
+
+def basis(**attributes: Any) -> Basis:
+    """Return what is kept of the plan for a person with these attributes."""
+    integration, submission = (
+        new_integration(),
+        Submission({"email": "ann@example.com", **attributes}),
+    )
+    made = plan(submission, integration, received_at=NOW, now=NOW)
+    return basis_of(made, submission, integration)
+
+
+def settled(claimed: Claim, **more: Any) -> Settlement:
+    """Return the settlement of a delivered person from Germany who said yes."""
+    return Settlement(
+        claimed, DELIVERED, basis=basis(opt_in="Yes", country_code="DE"), phone_key="phone", **more
+    )
+
+
+async def test_what_was_decided_is_kept_by_person_and_submission(ledger: Ledger) -> None:
+    """Both of a person's addresses and the submission lead to the decision, as it was made."""
+    await ledger.accept(item("ann", "a"))
+    (ann,) = await ledger.claim()
+    await settle(ledger.database, [settled(ann)], NOW + 1)
+    (kept,) = await decisions.of_keys(ledger.database, ["ann"], 10)
+    assert (kept.submission_id, kept.outcome, kept.decided_at) == (ann.id, "delivered", NOW + 1)
+    assert kept.version == ann.version
+    said: Any = kept.basis
+    assert (said["region"], said["region_by"], said["region_value"]) == ("eu", "country", "DE")
+    assert said["opt_in"] == {
+        "answer": "yes",
+        "attribute": "opt_in",
+        "label": "Yes",
+        "believed": True,
+    }
+    assert said["email_status"] == "subscribed"
+    assert said["given_at"] == NOW
+    assert await decisions.of_keys(ledger.database, ["phone"], 10) == [kept]
+    assert await decisions.of_submission(ledger.database, ann.seq) == [kept]
+
+
+async def test_what_did_not_settle_has_no_decision(ledger: Ledger) -> None:
+    """Neither a submission that waits for another try, nor one whose lease was lost."""
+    await ledger.accept(item("ann", "a"), item("bob", "b"))
+    ann, bob = await ledger.claim()
+    await settle(ledger.database, [Settlement(ann, SubmissionStatus.PENDING, due_at=NOW + 9)], NOW)
+    await ledger.run("UPDATE contacts SET lease = 'taken' WHERE contact_key = 'bob'")
+    assert await settle(ledger.database, [settled(bob)], NOW) == [False]
+    assert await decisions.of_keys(ledger.database, ["ann", "bob", "phone"], 10) == []
+    assert {each.outcome for each, _ in await tallies.hourly(ledger.database, None, 0)} == {
+        "received"
+    }
+
+
+async def test_an_erasure_removes_decisions(ledger: Ledger) -> None:
+    """By either key, and of the person alone."""
+    await ledger.accept(item("ann", "a"), item("bob", "b"))
+    ann, bob = await ledger.claim()
+    await settle(ledger.database, [settled(ann), Settlement(bob, DELIVERED)], NOW)
+    person = Person(["phone"], lambda _: False, lambda document: document)
+    await erase(ledger.database, person, NOW)
+    assert await decisions.of_keys(ledger.database, ["ann", "phone"], 10) == []
+    assert len(await decisions.of_keys(ledger.database, ["bob"], 10)) == 1
+
+
+async def test_old_decisions_are_deleted(ledger: Ledger) -> None:
+    """Those made before the time given; the others stay."""
+    for number, contact in enumerate(("ann", "bob")):
+        await ledger.accept(item(contact, contact))
+        claimed = await ledger.claim()
+        await settle(ledger.database, [Settlement(claimed[0], DELIVERED)], NOW + number)
+    assert await prune_decisions(ledger.database, NOW + 1) == 1
+    kept = await decisions.of_keys(ledger.database, ["ann", "bob"], 10)
+    assert [each.decided_at for each in kept] == [NOW + 1]
+
+
+def test_what_may_be_an_address_is_not_kept_as_a_label() -> None:
+    """An opt-in attribute that by mistake names the email's or phone's keeps neither."""
+    for value in ("ann@example.com", "+1 6175550123", "x" * 200):
+        assert basis(opt_in=value).opt_in.label == "(another text)"
+
+
+async def test_tallies_count_what_came_in_and_what_was_decided(ledger: Ledger) -> None:
+    """By hour: what was received, repeated, unreadable or a test; then by decision."""
+    await ledger.accept(item("ann", "a", "s1"), item("bob", "b"))
+    await ledger.accept(item("ann", "a", "s1"))
+    await ledger.accept(item("cid", "c"), test=True)
+    await settle(ledger.database, [settled(each) for each in await ledger.claim()], NOW + 3600)
+    first = hour_of(NOW)
+    of, later = (first, "spring-quiz"), (first + 1, "spring-quiz")
+    decided = Tally(*later, "delivered", "", "eu", "yes", "subscribed", "")
+    assert await tallies.hourly(ledger.database, "spring-quiz", NOW) == [
+        (Tally(*of, "duplicate"), 1),
+        (Tally(*of, "received"), 2),
+        (Tally(*of, "test"), 1),
+        (decided, 2),
+    ]
+    assert await tallies.hourly(ledger.database, None, NOW + 3600) == [(decided, 2)]
+    assert await tallies.hourly(ledger.database, "another", 0) == []
+
+
+async def test_a_source_that_invents_keys_stays_bounded(ledger: Ledger) -> None:
+    """Two hundred keys have their own count, all others share one; usual keys stay counted."""
+    usual = [("opt_in", "yes/no"), ("email", "text")]
+    for number in range(30):
+        invented = [(f"key {number} {each}", "number") for each in range(20)]
+        kinds: Any = [*usual, *invented, ("ann@example.com", "text"), ("k" * 500, "text")]
+        await ledger.accept(item(f"c{number}", "a", kinds=kinds, asked=True))
+    source = await tallies.source_of(ledger.database, "spring-quiz")
+    assert source.submissions == 30
+    assert len(source.keys) <= tallies.MOST_KEYS + 1
+    counted = {each.key: each.times for each in source.keys}
+    assert counted["opt_in"] == 30
+    assert sum(counted.values()) == 30 * 24
+    assert "ann@example.com" not in counted
+
+
+async def test_an_opt_in_that_goes_missing_is_told_once(ledger: Ledger) -> None:
+    """From the fiftieth submission in a row without it, until it is there again."""
+
+    async def missing() -> bool:
+        return (await tallies.source_of(ledger.database, "spring-quiz")).opt_in_missing
+
+    await ledger.accept(item("first", "a", asked=True))
+    await ledger.accept(*(item(f"c{each}", "a") for each in range(49)))
+    assert not await missing()
+    assert not any(each.opt_in_missing for each in await claim(ledger.database, NOW, 1))
+    await ledger.accept(item("c49", "a"))
+    await ledger.accept(item("c50", "a"))
+    assert await missing()
+    assert all(each.opt_in_missing for each in await claim(ledger.database, NOW, 5))
+    told = [
+        each
+        for each in await claim_notices(ledger.database, NOW + 1)
+        if each.kind is NoticeKind.DRIFT
+    ]
+    assert len(told) == 1
+    await ledger.accept(item("back", "a", asked=True))
+    assert not await missing()
+
+
+async def test_an_opt_in_that_never_was_is_not_missing(ledger: Ledger) -> None:
+    """An experience without a box is what it is: the policy says what silence means there."""
+    await ledger.accept(*(item(f"c{each}", "a") for each in range(60)))
+    assert not (await tallies.source_of(ledger.database, "spring-quiz")).opt_in_missing
+
+
+async def test_the_last_refused_webhooks_are_kept(ledger: Ledger) -> None:
+    """Fifty of each integration, the newest first."""
+    refused = [RefusedWebhook(NOW + each, "wrong") for each in range(60)]
+    await tallies.note_refused(ledger.database, "spring-quiz", refused[:30])
+    await tallies.note_refused(ledger.database, "spring-quiz", refused[30:])
+    await tallies.note_refused(ledger.database, "another", refused[:1])
+    kept = await tallies.refused_of(ledger.database, "spring-quiz")
+    assert [each.at for each in kept] == [NOW + each for each in range(59, 9, -1)]
