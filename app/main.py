@@ -14,12 +14,9 @@ from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
-<<<<<<< HEAD
     audit,
-    describing,
-=======
     decisions,
->>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
+    describing,
     docs,
     health,
     integrations,
@@ -204,11 +201,16 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         MissingSecret: a secret is not set and cannot be made here.
         WrongSecretKey: the ledger was written with another `SECRET_KEY`.
     """
-<<<<<<< HEAD
-    routes = (webhooks, integrations, registration, submissions, audit, health, metrics)
-=======
-    routes = (webhooks, integrations, registration, submissions, decisions, health, metrics)
->>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
+    routes = (
+        webhooks,
+        integrations,
+        registration,
+        submissions,
+        decisions,
+        audit,
+        health,
+        metrics,
+    )
     pages = (docs, console) if settings.console else ()
     return _build(settings, clock, [each.router for each in (*routes, *pages)])
 
@@ -326,11 +328,8 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
         metrics=parts.metrics,
         traces=parts.traces,
         figures=LedgerFigures(context.database),
-<<<<<<< HEAD
         readiness=parts.readiness,
-=======
         refused=RefusedLog(context.database),
->>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
         stalled=parts.worker.stalled,
     )
 

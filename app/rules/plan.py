@@ -135,13 +135,8 @@ def plan(
     region = read_region(submission, source, jurisdictions, countries)
     opt_in, sms_opt_in = read_answers(submission, source, received_at)
     identity = identity or identify(submission, integration, countries)
-<<<<<<< HEAD
-    told = Circumstances(now, delivered_before, stale, refusals)
-=======
     guarded = opt_in_missing and policy.opt_in_guard
     told = Circumstances(now, delivered_before, stale, refusals, guarded)
-    evidence = Evidence(region, opt_in, sms_opt_in, identity, told)
->>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
@@ -158,18 +153,15 @@ def plan(
     warnings = [*identity.warnings]
     force_at = None if delivered_before or stale else now
     answers = region, opt_in, sms_opt_in
-    statuses = _statuses(integration, identity, held, answers, refusals, force_at, warnings)
+    statuses = _statuses(integration, identity, held, answers, told, force_at, warnings)
     mapped = None
     if stale:
         statuses = _only_no(statuses)
         warnings.append(_STALE_NO)
     else:
         known = account_attributes if integration.unmapped == "known" else None
-<<<<<<< HEAD
-        mapped = integration.fields.apply(submission, _lists(opt_in, source), known, limits)
-=======
-        mapped = integration.fields.apply(submission, _lists(evidence, source), known)
->>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
+        joins = _lists(opt_in, told, source)
+        mapped = integration.fields.apply(submission, joins, known, limits)
         fields.update(mapped.fields)
         warnings += mapped.warnings
     if policy.opt_in_field:
@@ -215,13 +207,13 @@ def would_map(
 ) -> Mapped:
     """Return what the mapping makes of a submission that was skipped, had it been sent."""
     known = account_attributes if integration.unmapped == "known" else None
-    return integration.fields.apply(submission, _lists(evidence, integration.jebbit), known)
+    joins = _lists(evidence.opt_in, evidence.circumstances, integration.jebbit)
+    return integration.fields.apply(submission, joins, known)
 
 
-def _lists(evidence: Evidence, source: JebbitSource) -> MayJoin:
+def _lists(opt_in: OptInReading, told: Circumstances, source: JebbitSource) -> MayJoin:
     """Say which lists the person may be put on: joining one is a kind of subscribing."""
-    opt_in = evidence.opt_in
-    silenced = evidence.circumstances.opt_in_missing and opt_in.answer is Answer.NULL
+    silenced = told.opt_in_missing and opt_in.answer is Answer.NULL
 
     def joins(need: ListsNeed, found: Attribute | None) -> bool:
         if need is None:
@@ -237,7 +229,7 @@ def _statuses(
     identity: Identity,
     held: Terms,
     answers: tuple[RegionReading, OptInReading, OptInReading],
-    refusals: Refusals,
+    told: Circumstances,
     force_at: float | None,
     warnings: list[PlanWarning],
 ) -> Statuses:
@@ -246,19 +238,14 @@ def _statuses(
     email = sms = None
     subscribed_by: list[OptInReading] = []
     if identity.email:
-<<<<<<< HEAD
-        email = email_status(opt_in, held, region, refusals.email)
-=======
-        email = email_status(evidence.opt_in, held, evidence.region, refusals.email)
-        missing = evidence.circumstances.opt_in_missing
-        if email is Status.SUBSCRIBED and missing and evidence.opt_in.answer is Answer.NULL:
+        email = email_status(opt_in, held, region, told.refusals.email)
+        if email is Status.SUBSCRIBED and told.opt_in_missing and opt_in.answer is Answer.NULL:
             email = None
             warnings.append(_OPT_IN_MISSING)
->>>>>>> a5b85de (Keep what was decided with each settlement, tally it by hour, and stop silence where the opt-in went missing)
         if email is Status.SUBSCRIBED:
             subscribed_by.append(opt_in)
     if identity.phone and integration.sms.program:
-        sms = sms_status(sms_opt_in, held, refusals.sms)
+        sms = sms_status(sms_opt_in, held, told.refusals.sms)
         if sms is Status.SUBSCRIBED and not takes_sms(identity.phone):
             sms = None
             warnings.append(_NO_SMS)
