@@ -11,7 +11,7 @@ from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import CurrentContext
-from app.api.views import DecisionView, moment
+from app.api.views import At, DecisionView, moment
 from app.ledger.integrations import UnknownIntegration
 from app.ledger.tallies import RefusedWebhook, Tally
 from app.operations import deciding, tallying
@@ -37,7 +37,7 @@ class DecisionsView(BaseModel):
 class HourView(BaseModel):
     """A count of one hour; null stands for none."""
 
-    hour: str = Field(examples=["2026-11-24T09:00:00+00:00"])
+    hour: At = Field(examples=["2026-11-24T09:00:00+00:00"])
     integration: str = Field(examples=["spring-quiz"])
     outcome: str = Field(
         description="The status that a submission settled with; `received` and `duplicate` count "
@@ -76,7 +76,7 @@ class HoursView(BaseModel):
 class RefusedView(BaseModel):
     """A webhook that was refused."""
 
-    at: str
+    at: At
     reason: str = Field(examples=["bad_signature"])
 
     @classmethod

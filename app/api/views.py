@@ -307,7 +307,7 @@ class BasisView(BaseModel):
     sms_status: str | None = Field(examples=[None])
     forced: bool
     campaign: str | None = Field(examples=["Spring quiz"])
-    given_at: str | None = Field(description="When the person answered; null: in doubt.")
+    given_at: At | None = Field(description="When the person answered; null: in doubt.")
 
 
 class DecisionView(BaseModel):
@@ -316,7 +316,7 @@ class DecisionView(BaseModel):
     submission: str
     integration: str = Field(examples=["spring-quiz"])
     version: int = Field(description="Of the integration.", examples=[7])
-    decided_at: str
+    decided_at: At
     outcome: str = Field(examples=["delivered"])
     reason: str | None = Field(description="The rule that skipped it, or why it is dead.")
     basis: BasisView | None = Field(description="null: given up before anything was planned.")
