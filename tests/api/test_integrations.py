@@ -62,6 +62,7 @@ FULL = {
         "opt_in_field": "opt_in_status",
         "resubscribe": "explicit_opt_in",
         "on_opt_out": "unsubscribe",
+        "opt_in_guard": True,
         "eu": {
             "opt_in": "opted_in_only",
             "auto_subscribe": True,
@@ -116,6 +117,7 @@ def test_the_smallest_integration_gets_the_documented_defaults(shared, create):
         "opt_in_field": None,
         "resubscribe": "never",
         "on_opt_out": "leave",
+        "opt_in_guard": True,
         "eu": None,
     }
 

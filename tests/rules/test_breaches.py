@@ -334,7 +334,7 @@ CHANGED: dict[str, Changed] = {
         grid.refusals, POLICY, "opt_in.given_from > refused_at", "opt_in.given_from >= refused_at"
     ),
     "SMS by the refusals of email": Changed(
-        grid.refusals, PLAN, "held, refusals.sms)", "held, refusals.email)"
+        grid.refusals, PLAN, "held, told.refusals.sms)", "held, told.refusals.email)"
     ),
     "force where any channel rests on a fresh yes": Changed(
         grid.times,
@@ -364,7 +364,7 @@ CHANGED: dict[str, Changed] = {
         grid.lists, POLICY, "opt_in.trusted and opt_in.answer in", "opt_in.answer in"
     ),
     "a hidden attribute joins a list": Changed(
-        grid.lists, PLAN, "return believable and may_join(", "return may_join("
+        grid.lists, PLAN, "return believable and not silenced", "return not silenced"
     ),
     "fixed lines get texts": Changed(
         grid.channels, PLAN, "and not takes_sms(identity.phone)", "and False"

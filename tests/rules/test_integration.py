@@ -215,6 +215,7 @@ def test_defaults(make_integration: Make) -> None:
         "policy": {
             "opt_in_field": None,
             "resubscribe": "never",
+            "opt_in_guard": True,
             "on_opt_out": "leave",
             "eu": None,
         },
