@@ -1,48 +1,63 @@
-"""Consent: region by answer by status asked, as a page and as a file."""
+"""Consent: region by answer by status asked, over time, as a page and as a file."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
 
 from app.console import csv
+from app.console.charts import sparkline
 from app.console.rendering import render
 from app.console.session import Page
 from app.console.state import Visit, visit_of
-from app.operations import integrations
-from app.operations.consent import LOOKED_AT, Asked, Consent, consents
+from app.ledger.schema import SubmissionStatus
+from app.ledger.tallies import Tally
+from app.operations import integrations, tallying
 from app.rules.policy import Region
 from app.rules.values import Answer
 
 router = APIRouter(include_in_schema=False, route_class=Page)
 
-REGION_WORDS: Final[Mapping[Region, str]] = {
+_DAY: Final = 86_400.0
+_POINTS: Final = 30  # of a line over time
+SPANS: Final[Mapping[str, tuple[str, float]]] = {
+    "7d": ("7 days", 7 * _DAY),
+    "30d": ("30 days", 30 * _DAY),
+    "365d": ("A year", 365 * _DAY),
+}
+REGIONS: Final[Mapping[str, str]] = {
     Region.NON_EU: "Outside the EU",
     Region.EU: "In the EU",
     Region.UNKNOWN: "Region unknown",
 }
-ANSWER_WORDS: Final[Mapping[Answer, str]] = {
+ANSWERS: Final[Mapping[str, str]] = {
     Answer.YES: "Yes",
     Answer.NULL: "No answer",
     Answer.NO: "No",
     Answer.UNCLEAR: "Unclear",
 }
-ASKED_WORDS: Final[Mapping[Asked, str]] = {
+ASKED: Final[Mapping[str, str]] = {
     "subscribed": "Subscribed",
     "left": "Left as it is",
     "unsubscribed": "Unsubscribed",
     "not_sent": "Not sent",
 }
+_DECIDED: Final = frozenset(
+    {SubmissionStatus.DELIVERED, SubmissionStatus.SKIPPED, SubmissionStatus.DEAD}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """People of a region who gave an answer, by the status asked for them."""
+    """People of a region who gave an answer, by the status asked for them, and over time."""
 
     answer: str
     numbers: Sequence[int]
+    over_time: Markup
 
     @property
     def total(self) -> int:
@@ -60,37 +75,69 @@ class RegionTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A choice, the page with it, and whether it is made."""
+
+    label: str
+    link: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConsentView:
     """The consent page."""
 
-    looked_at: int
-    most: int
+    decided: int
     tables: Sequence[RegionTable]
     columns: Sequence[str]
-    choices: Sequence[tuple[str, str, bool]]
-    chosen: str | None
+    sources: Sequence[Link]
+    spans: Sequence[Link]
+    narrow: bool
     csv: str
+    list: str
     silent: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the address asks for."""
+
+    integration_id: str | None
+    span: str
+
+    @property
+    def query(self) -> str:
+        pairs = [("integration", self.integration_id or ""), ("span", self.span)]
+        return urlencode([each for each in pairs if each[1]])
+
+    @property
+    def seconds(self) -> float:
+        return SPANS[self.span][1]
 
 
 @router.get("/consent")
 async def show(request: Request) -> Response:
-    """Show who agreed to what, and what follows."""
-    visit = visit_of(request)
-    chosen = request.query_params.get("integration") or None
-    looked_at, found = await consents(visit.context, chosen)
+    """Show who agreed to what, and what followed."""
+    visit, chosen = visit_of(request), _read(request)
+    found = await _decided(visit, chosen)
+    since = visit.times.now - chosen.seconds
+    only = {"integration": chosen.integration_id} if chosen.integration_id else {}
     view = ConsentView(
-        looked_at,
-        LOOKED_AT,
-        _tables(found),
-        list(ASKED_WORDS.values()),
-        await _choices(visit, chosen),
-        chosen,
-        visit.link("/consent.csv", _query(chosen)),
+        sum(number for _, number in found),
+        _tables(found, since, chosen.seconds),
+        list(ASKED.values()),
+        await _sources(visit, chosen),
+        [
+            Link(label, _link(visit, _Chosen(chosen.integration_id, name)), name == chosen.span)
+            for name, (label, _) in SPANS.items()
+        ],
+        chosen.integration_id is not None,
+        visit.link("/consent.csv", chosen.query),
+        visit.link("/submissions", urlencode({**only, "since": chosen.span})),
         sum(
             number
-            for each, number in found.items()
-            if each.answer is Answer.NULL and each.asked == "subscribed"
+            for each, number in found
+            if each.answer == Answer.NULL and _asked(each) == "subscribed"
         ),
     )
     return render(visit, "consent.html", "Consent", view, section="consent")
@@ -98,12 +145,13 @@ async def show(request: Request) -> Response:
 
 @router.get("/consent.csv")
 async def download(request: Request) -> Response:
-    """Give the same as a file."""
-    visit = visit_of(request)
-    _, found = await consents(visit.context, request.query_params.get("integration") or None)
-    lines = [csv.MARK + csv.line(["region", "opt-in", "asked of Cordial", "submissions"])]
-    for (region, answer, asked), number in sorted(_summed(found).items()):
-        lines.append(csv.line([region, answer, asked, number]))
+    """Give the same by hour, as a file."""
+    visit, chosen = visit_of(request), _read(request)
+    head = ["hour (UTC)", f"hour ({visit.times.zone_name})", "integration", "region", "opt-in"]
+    lines = [csv.MARK + csv.line([*head, "asked of Cordial", "reason", "decisions"])]
+    for each, number in await _decided(visit, chosen):
+        told = (each.integration_id, each.region, each.answer, _asked(each), each.reason, number)
+        lines.append(csv.line([*csv.both(visit, each.hour * 3_600.0), *told]))
     return Response(
         "".join(lines),
         media_type="text/csv; charset=utf-8",
@@ -111,55 +159,65 @@ async def download(request: Request) -> Response:
     )
 
 
-def _summed(found: Mapping[Consent, int]) -> Mapping[tuple[str, str, str], int]:
-    summed: dict[tuple[str, str, str], int] = {}
-    for each, number in found.items():
-        key = (each.region.value, _answer(each), each.asked)
-        summed[key] = summed.get(key, 0) + number
-    return summed
+def _read(request: Request) -> _Chosen:
+    span = request.query_params.get("span", "")
+    return _Chosen(
+        request.query_params.get("integration") or None, span if span in SPANS else "30d"
+    )
 
 
-def _answer(each: Consent) -> str:
-    return "hidden by the page's URL" if each.hidden else each.answer.value
+async def _decided(visit: Visit, chosen: _Chosen) -> list[tuple[Tally, int]]:
+    """Return what was decided of people: of what was only received nothing is known."""
+    if chosen.integration_id is not None:
+        await integrations.get(visit.context, chosen.integration_id)
+    since = visit.times.now - chosen.seconds
+    found = await tallying.hourly(visit.context, chosen.integration_id, since)
+    return [(each, number) for each, number in found if each.outcome in _DECIDED and each.region]
 
 
-def _tables(found: Mapping[Consent, int]) -> list[RegionTable]:
+def _asked(tally: Tally) -> str:
+    if tally.outcome == SubmissionStatus.SKIPPED:
+        return "not_sent"
+    return tally.email or "left"
+
+
+def _tables(found: Sequence[tuple[Tally, int]], since: float, seconds: float) -> list[RegionTable]:
     tables = []
-    for region, name in REGION_WORDS.items():
-        of_region = {each: number for each, number in found.items() if each.region is region}
+    for region, name in REGIONS.items():
+        of_region = [pair for pair in found if pair[0].region == region]
         lines = [
-            Line(words, _numbers(of_region, answer, hidden=False))
-            for answer, words in ANSWER_WORDS.items()
+            _line(words, [pair for pair in of_region if pair[0].answer == answer], since, seconds)
+            for answer, words in ANSWERS.items()
         ]
-        hidden = Line("Hidden by the page's URL", _numbers(of_region, Answer.NULL, hidden=True))
-        if hidden.total:
-            lines.append(hidden)
-        total = sum(of_region.values())
-        if total or region is not Region.UNKNOWN:
+        total = sum(number for _, number in of_region)
+        if total or region != Region.UNKNOWN:
             tables.append(RegionTable(name, lines, total))
     return tables
 
 
-def _numbers(found: Mapping[Consent, int], answer: Answer, *, hidden: bool) -> list[int]:
-    return [
-        sum(
-            number
-            for each, number in found.items()
-            if (each.answer, each.hidden, each.asked) == (answer, hidden, asked)
-        )
-        for asked in ASKED_WORDS
-    ]
+def _line(words: str, found: Sequence[tuple[Tally, int]], since: float, seconds: float) -> Line:
+    asked, over_time = Counter[str](), [0] * _POINTS
+    for each, number in found:
+        asked[_asked(each)] += number
+        place = int((each.hour * 3_600.0 - since) / seconds * _POINTS)
+        over_time[min(max(place, 0), _POINTS - 1)] += number
+    return Line(words, [asked[name] for name in ASKED], sparkline(over_time))
 
 
-async def _choices(visit: Visit, chosen: str | None) -> list[tuple[str, str, bool]]:
+async def _sources(visit: Visit, chosen: _Chosen) -> list[Link]:
     known = await integrations.list_integrations(visit.context)
-    made = [("All integrations", visit.link("/consent"), chosen is None)]
+    everything = _Chosen(None, chosen.span)
+    made = [Link("All integrations", _link(visit, everything), chosen.integration_id is None)]
     made += [
-        (each.integration.name, visit.link("/consent", _query(each.id)), each.id == chosen)
+        Link(
+            each.integration.name,
+            _link(visit, _Chosen(each.id, chosen.span)),
+            each.id == chosen.integration_id,
+        )
         for each in known
     ]
     return made
 
 
-def _query(integration_id: str | None) -> str:
-    return urlencode({"integration": integration_id}) if integration_id else ""
+def _link(visit: Visit, chosen: _Chosen) -> str:
+    return visit.link("/consent", chosen.query)

@@ -1,12 +1,14 @@
 """A plan as steps: what was read, what follows from it, and what Cordial is asked."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pydantic import JsonValue
 
+from app.console.words import reason_in_words
+from app.ledger.decisions import Decision
 from app.operations.previewing import Explanation
 from app.rules.explanation import Read, Step, Subject
 from app.rules.mapping import MappedField
@@ -69,6 +71,53 @@ def decision_of(explanation: Explanation) -> DecisionView:
         body=json.dumps(request.body, indent=2, ensure_ascii=False) if request else None,
         note=explanation.note,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedView:
+    """What was decided when a submission settled: when (unix seconds), and line by line."""
+
+    at: float
+    outcome: str
+    lines: Sequence[tuple[str, str]]
+
+
+def decided_then(decision: Decision) -> DecidedView:
+    """Return a decision that is kept as a page shows it."""
+    reason = decision.reason
+    outcome = decision.outcome.capitalize() + (f": {reason_in_words(reason)}" if reason else "")
+    lines = list(_basis(decision.basis)) if decision.basis else []
+    return DecidedView(
+        decision.decided_at, outcome, [*lines, ("Rules", f"version {decision.version}")]
+    )
+
+
+def _basis(basis: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:
+    region = _REGIONS.get(str(basis["region"]), str(basis["region"]))
+    yield "Region", region + _because(basis["region_attribute"], basis["region_value"])
+    for name, title in (("opt_in", "Email opt-in"), ("sms_opt_in", "SMS opt-in")):
+        answered = basis[name]
+        if isinstance(answered, dict) and answered["attribute"]:
+            said = _ANSWERS.get(str(answered["answer"]), str(answered["answer"]))
+            said += _because(answered["attribute"], answered["label"])
+            yield title, said if answered["believed"] else f"{said}, not believed"
+    for name, title in (("email_status", "Email"), ("sms_status", "SMS")):
+        if basis[name]:
+            yield title, f"asked to be {basis[name]}"
+    if basis["forced"]:
+        yield "Forced", "also over an earlier unsubscribe"
+    if basis["campaign"]:
+        yield "Campaign", str(basis["campaign"])
+
+
+def _because(attribute: JsonValue, value: JsonValue) -> str:
+    if not attribute:
+        return ""
+    return f", {attribute}" if value is None else f", {attribute} = {value}"
+
+
+_REGIONS: Final = {"eu": "in the EU", "non_eu": "outside the EU", "unknown": "unknown"}
+_ANSWERS: Final = {"yes": "yes", "no": "no", "null": "no answer", "unclear": "unclear"}
 
 
 def _step(step: Step) -> StepView:

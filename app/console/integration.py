@@ -19,7 +19,15 @@ from app.jebbit.credentials import ApiCredentials
 from app.ledger.integrations import StoredIntegration
 from app.ledger.registrations import Registration
 from app.ledger.schema import GateState
-from app.operations import attributes, checking, integrations, registering, resuming, rotating
+from app.operations import (
+    attributes,
+    checking,
+    integrations,
+    registering,
+    resuming,
+    rotating,
+    tallying,
+)
 from app.operations.checking import Checked, CheckFailed
 from app.operations.invalid import Invalid
 from app.operations.masking import masked
@@ -130,6 +138,7 @@ class IntegrationView:
     missing: Sequence[tuple[str, str]]
     unclear: Sequence[tuple[str, str, int]]
     is_new: bool
+    refused: Sequence[tuple[float, str]]
     findings: Sequence[FindingView] | None = None
     can_insist: bool = False
     problem: str | None = None
@@ -330,6 +339,10 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
             (each.attribute, each.text if visit.who.sees_people else "", each.times)
             for each in seen.unclear
         ],
+        refused=[
+            (each.at, _REFUSED.get(each.reason, each.reason.replace("_", " ")))
+            for each in await tallying.refused_webhooks(context, stored.id)
+        ],
         is_new=stored.paused and health.latest.delivered_at is None,
         findings=_findings(found) if found else None,
     )
@@ -368,6 +381,13 @@ def _findings(found: Checked) -> list[FindingView]:
     ]
 
 
+_REFUSED = {
+    "missing": "no signature",
+    "malformed": "the signature cannot be read",
+    "mismatch": "the signature is wrong: the secret is another one, or the body was changed",
+    "stale": "signed too long ago: a clock is wrong, or it was sent again",
+    "future": "signed in the future: a clock is wrong",
+}
 _MISSED = ("mapping.", "jebbit.attributes.opt_in", "jebbit.attributes.sms_opt_in")
 _RULE = re.compile(r"mapping\.(\d+)")
 _SECTIONS = {"policy": "policy", "cordial": "account", "jebbit.webhook_secrets": "secrets"}

@@ -235,9 +235,24 @@ def _unset(visit: Visit, need: Need) -> NeedView:
     )
 
 
+def _opt_in_missing(visit: Visit, need: Need) -> NeedView:
+    name = need.reason or "the opt-in"
+    return NeedView(
+        "bad",
+        f"{need.name} no longer gets {name}",
+        f"The last {need.number:,} submissions have no such attribute. Contacts are still sent, "
+        "but nobody is subscribed by silence meanwhile. If Jebbit renamed it, name the new one in "
+        "the rules, then replay.",
+        visit.link(f"/integrations/{need.integration_id}"),
+        "Look and mend",
+        None,
+    )
+
+
 _NEEDS: Mapping[str, Callable[[Visit, Need], NeedView]] = {
     "blocked": _blocked,
     "dead": _dead,
+    "opt_in_missing": _opt_in_missing,
     "closed": _closed,
     "slow": _slow,
     "paused": _paused,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.console import words
-from app.console.decision import DecisionView, decision_of, shown
+from app.console.decision import DecidedView, DecisionView, decided_then, decision_of, shown
 from app.console.forms import read_form
 from app.console.integration import place_in_words
 from app.console.rendering import render
@@ -70,6 +70,7 @@ class SubmissionView:
     remedy: str
     waiting: Waiting | None
     decision: DecisionView | None
+    decided: Sequence[DecidedView]
     undecided: str
     payload: PayloadView
     others: Sequence[Row]
@@ -157,6 +158,7 @@ async def _view(
         remedy=said.remedy,
         waiting=await _waiting(visit, stored, source),
         decision=decision_of(explained.explanation) if explained.explanation else None,
+        decided=[decided_then(each) for each in explained.decisions],
         undecided=_undecided(source),
         payload=await _payload(visit, stored, source),
         others=await rows_of(visit, await looking.others_of_contact(context, stored)),

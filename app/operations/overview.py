@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.ledger import figures, listing
+from app.ledger import figures, listing, tallies
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.listing import Latest
 from app.ledger.schema import GateState, SubmissionStatus
@@ -23,11 +23,13 @@ class Need:
     """Something that a person must do.
 
     `blocked`: Cordial refuses access, for `reason`. `dead`: so many are given up, for `reason`.
-    `closed`: Cordial fails. `slow`: the oldest pending waits since. `paused`: so many wait for a
-    person. `unset`: there is no webhook secret, so nothing can come in. Times are unix seconds.
+    `opt_in_missing`: so many submissions came without the opt-in attribute `reason`, which used to
+    be there. `closed`: Cordial fails. `slow`: the oldest pending waits since. `paused`: so many
+    wait for a person. `unset`: there is no webhook secret, so nothing can come in. Times are unix
+    seconds.
     """
 
-    kind: Literal["blocked", "dead", "closed", "slow", "paused", "unset"]
+    kind: Literal["blocked", "dead", "opt_in_missing", "closed", "slow", "paused", "unset"]
     integration_id: str
     name: str
     number: int = 0
@@ -70,7 +72,19 @@ async def look_over(context: Context) -> Overview:
         for each in health
         if each.figures.dead
     }
+    missing = await tallies.missing_opt_ins(context.database)
     needs = [need for each in health for need in _needs(each, reasons, now)]
+    needs += [
+        Need(
+            "opt_in_missing",
+            each.stored.id,
+            each.stored.integration.name,
+            missing[each.stored.id],
+            each.stored.integration.jebbit.attributes.opt_in,
+        )
+        for each in health
+        if each.stored.id in missing
+    ]
     return Overview(sorted(needs, key=lambda need: _ORDER.index(need.kind)), health)
 
 
@@ -88,7 +102,7 @@ async def health_of(context: Context, integration_id: str) -> Health:
     return Health(stored, counted[stored.id], latest.get(stored.id, _NEVER))
 
 
-_ORDER = ("blocked", "dead", "closed", "slow", "paused", "unset")
+_ORDER = ("blocked", "dead", "opt_in_missing", "closed", "slow", "paused", "unset")
 
 
 async def _figures(context: Context, now: float) -> Sequence[IntegrationFigures]:

@@ -64,6 +64,11 @@ class Stage:
         assert answer.status_code in (202, 400), answer.text
         return list(answer.json().get("submissions", []))
 
+    def refuse(self, body: Any, integration: str) -> None:
+        """Post a webhook with a wrong signature."""
+        how = signed(body, secret="another-secret-of-somebody")
+        assert self.ops.post(f"/webhooks/jebbit/{integration}", **how).status_code == 401
+
     def settled(self, submission_id: str) -> dict[str, Any]:
         """Return a submission once it is settled."""
 

@@ -13,6 +13,7 @@ from tests.conftest import WEBHOOK_SECRET
 from tests.console.stage import staged
 from tests.console.test_pages import text_of
 from tests.jebbit_api.stand_in import CLIENT_ID, CLIENT_SECRET, running_stand_in
+from tests.waiting import wait_for
 
 _numbers = count(1)
 
@@ -58,6 +59,14 @@ def test_what_the_source_sends_is_listed(admin):
     answer = admin.get("/console/integrations/spring-quiz").text
     assert "<mark>outcome</mark>" in answer
     assert "“maybe later”" in answer
+
+
+def test_the_last_refused_webhooks_are_listed(stage, admin, made):
+    """With the reason in words, without their content."""
+    assert "Refused webhooks None." in page_of(admin, made)
+    stage.refuse({"email": "kai@example.com"}, made)
+    wait_for(lambda: "the signature is wrong" in page_of(admin, made))
+    assert "kai@" not in page_of(admin, made)
 
 
 def test_a_check_shows_what_it_found_and_where(admin):

@@ -9,6 +9,7 @@ from app.ledger.erasure import ERASED
 from app.ledger.schema import DeadReason
 from app.ledger.submissions import DISCARDED
 from app.rules.policy import SkipReason
+from tests.console.stage import staged
 
 
 def text_of(page: str) -> str:
@@ -33,6 +34,17 @@ def test_the_overview_says_first_what_needs_somebody(admin):
     assert (
         "/console/submissions?integration=strict&amp;status=dead&amp;reason=rejected" in page.text
     )
+
+
+def test_the_overview_warns_when_the_opt_in_goes_missing(tmp_path):
+    """It used to be there, and is in none of the last 50: silence is no longer taken for a yes."""
+    with staged(tmp_path, run_worker=False) as stage, stage.visit() as admin:
+        quiz = stage.create("Drifting")
+        asked = {"email": "ono@example.com", "opt_in": "true"}
+        stage.post([asked, *({"email": f"o{n}@example.com"} for n in range(50))], quiz)
+        said = text_of(admin.get("/console").text)
+    assert "Drifting no longer gets opt_in" in said
+    assert "nobody is subscribed by silence" in said
 
 
 def test_an_empty_service_teaches_the_next_step(bare):
@@ -193,24 +205,27 @@ def test_bars_follow_the_readers_clock(admin, zone):
         assert int(number) > 5
 
 
-def test_consent_is_counted_by_region_answer_and_status(stage, admin, viewer):
-    """All integrations, or one; as a page and as a file, for viewers too."""
+def test_consent_is_counted_by_region_answer_and_status(admin, viewer):
+    """All integrations, or one; over a span of time; as a page and as a file, for viewers too."""
     for client in (admin, viewer):
-        page = text_of(client.get("/console/consent").text)
+        page = text_of(client.get("/console/consent?integration=spring-quiz").text)
         assert "Outside the EU" in page
-        assert "1 submission subscribes a person who did not answer." in page
-    file = admin.get("/console/consent.csv").text.splitlines()
-    assert "non_eu,null,subscribed,1" in file
-    assert "eu,null,left,1" in file
-    assert "non_eu,unclear,not_sent,1" in file
-    assert "subscribes a person" not in admin.get("/console/consent?integration=strict").text
+        assert "1 submission subscribed a person who did not answer." in page
+    lines = admin.get("/console/consent.csv?integration=spring-quiz").text.splitlines()
+    told = [each.split(",", 2)[2] for each in lines]
+    assert told[0] == "integration,region,opt-in,asked of Cordial,reason,decisions"
+    assert "spring-quiz,non_eu,null,subscribed,,1" in told
+    assert "spring-quiz,eu,null,left,,1" in told
+    assert "spring-quiz,non_eu,unclear,not_sent,opt_in_unclear,1" in told
+    for span in ("7d", "30d", "365d", "none"):
+        assert "Outside the EU" in admin.get(f"/console/consent?span={span}").text
     assert admin.get("/console/consent?integration=nobody").status_code == 404
 
 
 def test_consent_says_when_there_is_nothing(stage, bare, admin):
     """Nothing yet, or nothing of this integration."""
     with bare.visit() as client:
-        assert "Nothing came in yet" in client.get("/console/consent").text
+        assert "Nothing was decided yet" in client.get("/console/consent").text
     quiz = stage.create("Silent")
     assert "Nothing matches" in admin.get(f"/console/consent?integration={quiz}").text
     stage.ops.delete(f"/integrations/{quiz}")

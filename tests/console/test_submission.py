@@ -56,6 +56,18 @@ def test_a_decision_is_told_step_by_step(stage, admin):
     assert "The contact is sent to Cordial." in said
 
 
+def test_what_was_decided_then_stays_beside_what_would_be_now(stage, admin, quiz):  # noqa: F811
+    """Also after the rules were changed; a replay adds another decision."""
+    made = stage.dead(person("ira"), quiz)
+    mend(stage, quiz)
+    stage.ops.post(f"/submissions/{made}/replay")
+    stage.settled(made)
+    said = text_of(admin.get(f"/console/submissions/{made}").text)
+    then, now = said.index("As it was decided then"), said.index("As it would be decided now")
+    assert then < said.index("Dead: rejected by Cordial", then) < now
+    assert then < said.index("Email asked to be subscribed", then) < now
+
+
 def test_a_viewer_sees_no_answer_and_no_address(stage, viewer):
     """Neither in the payload, nor in the decision, the request, or Cordial's words."""
     for query in ("contact=ann@example.com", "reason=rejected", "reason=opt_in_unclear"):
