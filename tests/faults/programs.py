@@ -136,6 +136,10 @@ def slow_line(to: tuple[str, int], seconds: float) -> Iterator[int]:
             ports.append(port)
             ready.set()
             await stop.wait()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in left:  # what is still on its way arrives nowhere
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
