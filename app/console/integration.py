@@ -1,7 +1,7 @@
 """One integration: whether it sends, what is wrong with it, and what a person can do."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Literal
@@ -196,36 +196,27 @@ async def resume(request: Request, integration_id: str) -> Response:
 async def add_secret(request: Request, integration_id: str) -> Response:
     """Add a webhook secret."""
     visit, form = visit_of(request), await read_form(request)
-    try:
-        added = (form.one("secret") or "").strip()
-        await rotating.add_secret(visit.context, visit.who, integration_id, added)
-    except _REFUSALS as error:
-        return await _refused(visit, integration_id, error)
-    return _back(visit, integration_id, "secret_added")
+    added = (form.one("secret") or "").strip()
+    adding = rotating.add_secret(visit.context, visit.who, integration_id, added)
+    return await _done(visit, integration_id, adding, "secret_added")
 
 
 @changes.post("/integrations/{integration_id}/secrets/remove")
 async def remove_secret(request: Request, integration_id: str) -> Response:
     """Remove a webhook secret, named by its fingerprint."""
     visit, form = visit_of(request), await read_form(request)
-    try:
-        await rotating.remove_secret(
-            visit.context, visit.who, integration_id, form.one("named") or ""
-        )
-    except _REFUSALS as error:
-        return await _refused(visit, integration_id, error)
-    return _back(visit, integration_id, "secret_removed")
+    named = form.one("named") or ""
+    removing = rotating.remove_secret(visit.context, visit.who, integration_id, named)
+    return await _done(visit, integration_id, removing, "secret_removed")
 
 
 @changes.post("/integrations/{integration_id}/test")
 async def test(request: Request, integration_id: str) -> Response:
     """Let Jebbit send a test webhook."""
     visit, form = visit_of(request), await read_form(request)
-    try:
-        await registering.ask_for_test(visit.context, visit.who, integration_id, _credentials(form))
-    except _REFUSALS as error:
-        return await _refused(visit, integration_id, error)
-    return _back(visit, integration_id, "test_asked")
+    given = _credentials(form)
+    asking = registering.ask_for_test(visit.context, visit.who, integration_id, given)
+    return await _done(visit, integration_id, asking, "test_asked")
 
 
 @changes.post("/integrations/{integration_id}/backfill")
@@ -235,13 +226,9 @@ async def backfill(request: Request, integration_id: str) -> Response:
     if form.one("sure") != "yes":
         view = replace(await _view(visit, integration_id), backfill_asked=True)
         return _page(visit, view)
-    try:
-        await registering.ask_for_backfill(
-            visit.context, visit.who, integration_id, _credentials(form)
-        )
-    except _REFUSALS as error:
-        return await _refused(visit, integration_id, error)
-    return _back(visit, integration_id, "backfill_asked")
+    given = _credentials(form)
+    asking = registering.ask_for_backfill(visit.context, visit.who, integration_id, given)
+    return await _done(visit, integration_id, asking, "backfill_asked")
 
 
 _DONE = {
@@ -277,6 +264,15 @@ def _page(
 def _back(visit: Visit, integration_id: str, done: str) -> Response:
     link = visit.link(f"/integrations/{integration_id}", urlencode({"done": done}))
     return RedirectResponse(link, HTTPStatus.SEE_OTHER)
+
+
+async def _done(visit: Visit, integration_id: str, doing: Awaitable[object], done: str) -> Response:
+    """Do what was asked and lead back to the page, which says so, or why it was refused."""
+    try:
+        await doing
+    except _REFUSALS as error:
+        return await _refused(visit, integration_id, error)
+    return _back(visit, integration_id, done)
 
 
 async def _refused(visit: Visit, integration_id: str, error: Exception) -> Response:

@@ -274,11 +274,11 @@ class Sender:
             case RateLimited():
                 return Outcome(waits, _held(error, now), cause)
             case Rejected():
-                dead = self._dead(
-                    claim,
-                    DeadReason.REJECTED,
-                    this.attempt(error.http_status, "rejected", reason),
-                    this,
+                dead = replace(
+                    waits,
+                    status=SubmissionStatus.DEAD,
+                    reason=DeadReason.REJECTED,
+                    attempt=this.attempt(error.http_status, "rejected", reason),
                 )
                 return Outcome(dead, gate.succeeded, cause)  # Cordial answers; the gate opens
             case _:
@@ -286,10 +286,6 @@ class Sender:
                 turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
                 retry = replace(self._retry(claim, attempt, now), unspent=this.refused)
                 return Outcome(retry, turn, cause)
-
-    def _dead(self, claim: Claim, reason: DeadReason, attempt: Attempt, this: _Try) -> Settlement:
-        dead = SubmissionStatus.DEAD
-        return Settlement(claim, dead, reason=reason, attempt=attempt, unspent=this.refused)
 
     def refused_again(self, outcome: Outcome, times: int) -> Outcome:
         """Judge anew a refusal of access, where Cordial took others since this one's first refusal.

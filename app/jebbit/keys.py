@@ -61,10 +61,10 @@ def _keys_of(keys: tuple[str, ...]) -> Keys:
     by_name: dict[str, list[str]] = {}
     for key in keys:
         by_name.setdefault(fold(key), []).append(key)
-    of_page = [key for key in keys if speaks_of_page(key)]
-    others = [key for key in keys if not speaks_of_page(key)]
+    of_page = dict.fromkeys(filter(speaks_of_page, keys))
+    others = [key for key in keys if key not in of_page]
     assigning = [key for key in keys if _ASSIGNS.search(key)]
-    return Keys(by_name, sorted(keys), of_page, others, assigning)
+    return Keys(by_name, sorted(keys), list(of_page), others, assigning)
 
 
 _known = lru_cache(maxsize=32)(_keys_of)
