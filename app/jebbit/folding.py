@@ -39,6 +39,11 @@ def fold(name: str) -> str:
     return _known_name(name) if len(name) <= _LONGEST_KEPT else _name(name)
 
 
+def letters_of(name: str) -> str:
+    """Return the letters and digits of a name alone: those of `opt_in`, `optIn` and `opt.in`."""
+    return "".join(filter(str.isalnum, fold(name)))
+
+
 def fold_label(text: str) -> str:
     """Return an answer or a label as it is compared.
 

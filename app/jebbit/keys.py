@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from app.jebbit.folding import fold
+from app.jebbit.folding import fold, letters_of
 
 _MOST_KEPT: Final = (
     200  # keys of which we remember what follows, and characters of each in the mean
@@ -34,6 +34,7 @@ class Keys:
     others: Sequence[str]
     assigning: Sequence[str]
     _found: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    _alike: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
 
     def find(self, name: str) -> Sequence[str]:
         """Return the keys that are spellings of a name, in the order they were sent.
@@ -44,6 +45,23 @@ class Keys:
         if found is None:
             found = self._found[name] = self.by_name.get(fold(name), ())
         return found
+
+    def alike(self, name: str) -> Sequence[str]:
+        """Return the keys that have the letters of a name and are no spelling of it."""
+        alike = self._alike.get(name)
+        if alike is None:
+            alike = self._alike[name] = [
+                key
+                for folded, keys in self.by_name.items()
+                if folded != fold(name) and is_alike(folded, name)
+                for key in keys
+            ]
+        return alike
+
+
+def is_alike(key: str, name: str) -> bool:
+    """Whether a key has the letters and digits of a name, if it has any."""
+    return letters_of(key) == letters_of(name) != ""
 
 
 def keys_of(keys: tuple[str, ...]) -> Keys:

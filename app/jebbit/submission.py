@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
-from app.jebbit.keys import Keys, keys_of
-from app.jebbit.url_parameters import read_parameters
+from app.jebbit.folding import fold
+from app.jebbit.keys import Keys, is_alike, keys_of
+from app.jebbit.url_parameters import UrlParameters, read_parameters
 
 MAX_ITEMS = 1_000
 MAX_KEYS = 2_000
@@ -60,14 +61,17 @@ class Submission:
 
     attributes: Mapping[str, JsonValue]
     _keys: Keys = field(init=False, repr=False, compare=False)
+    _url: UrlParameters = field(init=False, repr=False, compare=False)
     # Why a value may have come from the page's URL, by its key; nearly always none.
     _doubts: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work out what every look-up needs."""
         keys = keys_of(tuple(self.attributes))
+        url = read_parameters(self.attributes, keys)
         object.__setattr__(self, "_keys", keys)
-        object.__setattr__(self, "_doubts", _doubts(self.attributes, keys))
+        object.__setattr__(self, "_url", url)
+        object.__setattr__(self, "_doubts", _doubts(url, keys))
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
@@ -105,6 +109,29 @@ class Submission:
         attributes, doubts = self.attributes, self._doubts
         return [Attribute(key, attributes[key], doubts.get(key)) for key in keys]
 
+    def find_alike(self, name: str) -> Sequence[Attribute]:
+        """Return what stands under keys that are no spelling of this name but plainly mean it.
+
+        They have its letters and digits: `optIn`, `opt.in`; or they stand within an object.
+        """
+        attributes, doubts = self.attributes, self._doubts
+        alike = self._keys.alike(name)
+        found = [Attribute(key, attributes[key], doubts.get(key)) for key in alike]
+        for value in attributes.values():
+            if type(value) is dict or type(value) is list:
+                found += self._within(value, name)
+        return found
+
+    def _within(self, value: JsonValue, name: str) -> Iterator[Attribute]:
+        if isinstance(value, list):
+            for item in value:
+                yield from self._within(item, name)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if is_alike(key, name):
+                    yield Attribute(key, inner, self._url.reading(fold(key)))
+                yield from self._within(inner, name)
+
     def _find(self, name: str) -> str | None:
         if is_present(self.attributes.get(name)):
             return name
@@ -114,9 +141,9 @@ class Submission:
         return None
 
 
-def _doubts(attributes: Mapping[str, JsonValue], keys: Keys) -> Mapping[str, str]:
+def _doubts(parameters: UrlParameters, keys: Keys) -> Mapping[str, str]:
     """Say why a value may have come from the page's URL, by its key."""
-    parameters, by_name = read_parameters(attributes, keys), keys.by_name
+    by_name = keys.by_name
     if parameters.unread is None and by_name.keys().isdisjoint(parameters.readings):
         return {}
     read = {key: parameters.reading(name) for name in by_name for key in by_name[name]}

@@ -192,7 +192,9 @@ class _Explaining:
     def _answer(self, place: Literal["opt_in", "sms_opt_in"], reading: OptInReading) -> Step:
         name = getattr(self._integration.jebbit.attributes, place)
         title = _TITLES[place]
-        read = self._read(name) if name else ()
+        read = [*self._read(name)] if name else []
+        if reading.alike and name:
+            read.append(Read(name, reading.attribute, reading.value, False, "its key is another"))
         said = f"{title}: {_answer_in_words(reading, name, read)}"
         result = reading.answer.value if reading.trusted else "not_believed"
         return Step(place, f"jebbit.attributes.{place}", read, result, said)
@@ -408,6 +410,12 @@ def _answer_in_words(reading: OptInReading, name: str | None, read: Sequence[Rea
     key = reading.attribute
     if not reading.trusted:
         return f"not believed, because {key} may come from the page's URL ({reading.doubt})."
+    if reading.alike:
+        return (
+            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. That key is not "
+            f"{name} but seems to mean it, so it may say no and never yes. Name the attribute as "
+            "Jebbit sends it."
+        )
     if all(each.key is None for each in read):
         return f"none, because the submission has no attribute {name}: nobody was asked there."
     word = _WORDS[reading.answer]

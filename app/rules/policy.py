@@ -92,8 +92,10 @@ class OptInReading(NamedTuple):
 
     An answer under a key of the page's URL is no answer (`null`), and `doubt` says which reading
     found the key there: whatever the box itself said is hidden behind it, so no status may follow
-    from it either. The person answered between `given_from` and `given_until` (unix seconds), which
-    differ only where the submission leaves that in doubt.
+    from it either. `alike` says that it was read under a key that is no spelling of the configured
+    name but plainly means it: such a key can speak against a status, never for one. The person
+    answered between `given_from` and `given_until` (unix seconds), which differ only where the
+    submission leaves that in doubt.
     """
 
     answer: Answer
@@ -102,6 +104,7 @@ class OptInReading(NamedTuple):
     doubt: str | None = None
     given_from: float = 0.0
     given_until: float = 0.0
+    alike: bool = False
 
     @property
     def trusted(self) -> bool:
@@ -227,21 +230,45 @@ def read_opt_in(
     `given` is between which times (unix seconds) the person answered. Every key of the name is
     read, however it is spelled, so that a blank one hides no other.
     """
-    found = submission.find_all(name) if name else ()
-    if not found:
-        return OptInReading(Answer.NULL, name, None, None, *given)
+    if not name:
+        return OptInReading(Answer.NULL, None, None, None, *given)
+    found = submission.find_all(name)
     for each in found:
         if not is_believed(each, source):
             doubt = each.doubt
             return OptInReading(Answer.NULL, each.key, each.value, doubt, *given)
     labels = source.opt_in_labels.labels
-    speaker = found[0]
-    agreed = answer(speaker.value, labels)
-    if len(found) > 1:
-        answers = [answer(each.value, labels) for each in found]
-        agreed = agree(answers)
-        speaker = found[answers.index(agreed)] if agreed in answers else speaker
-    return OptInReading(agreed, speaker.key, speaker.value, None, *given)
+    answers = [answer(each.value, labels) for each in found]
+    agreed = agree(answers)
+    speaker = found[answers.index(agreed)] if found else Attribute(name, None)
+    alike = submission.find_alike(name) if agreed in _MAY_SUBSCRIBE else ()
+    objection = _objection(agreed, alike, source) if alike else None
+    agreed, speaker = objection or (agreed, speaker)
+    return OptInReading(agreed, speaker.key, speaker.value, None, *given, bool(objection))
+
+
+_MAY_SUBSCRIBE = (Answer.YES, Answer.NULL)
+
+
+def _objection(
+    agreed: Answer, alike: Sequence[Attribute], source: JebbitSource
+) -> tuple[Answer, Attribute] | None:
+    """Return what keys that plainly mean an opt-in say against its answer.
+
+    A no beside silence is a no, and beside a yes unclear. Whatever else they say is no yes, as the
+    key is not the one that was agreed on, but no silence either.
+    """
+    labels = source.opt_in_labels.labels
+    noes = [each for each in alike if answer(each.value, labels) is Answer.NO]
+    if agreed is Answer.YES:
+        return (Answer.UNCLEAR, noes[0]) if noes else None
+    for each in noes:
+        if is_believed(each, source):
+            return Answer.NO, each
+    for each in alike:
+        if each.is_present or not is_believed(each, source):
+            return Answer.UNCLEAR, each
+    return None
 
 
 def terms(policy: Policy, region: Region) -> Terms:

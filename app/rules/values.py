@@ -5,7 +5,7 @@ API refuses a whole contact for one value of the wrong type, so what does not co
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -57,7 +57,8 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
     """Read a yes/no value.
 
     Form builders send booleans, numbers, words or the label of the box, and a list where several
-    boxes share an attribute: one ticked box is a yes. Whatever is not understood is `UNCLEAR`.
+    boxes share an attribute: one ticked box is a yes, unless another says no. Whatever is not
+    understood is `UNCLEAR`.
     """
     match value:
         case str():
@@ -70,7 +71,7 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
         case int() | float() if abs(value) < 2**63:
             return _word(f"{value + 0:g}", labels)  # + 0: -0.0 is 0
         case list():
-            return _any_yes([answer(item, labels) for item in value])
+            return _of_boxes(set(_each(value, labels)))
         case _:
             return Answer.UNCLEAR
 
@@ -85,25 +86,32 @@ def _word(text: str, labels: Labels) -> Answer:
     return known or Answer.UNCLEAR
 
 
-def _any_yes(answers: list[Answer]) -> Answer:
-    if Answer.YES in answers:
-        return Answer.YES
-    if answers and all(each is Answer.NO for each in answers):
+def _each(items: list[JsonValue], labels: Labels) -> Iterator[Answer]:
+    """Yield what each item says; a list within says what its own items do."""
+    for item in items:
+        inner = _unlisted(item)
+        if isinstance(inner, list):
+            yield from _each(inner, labels)
+        else:
+            yield answer(item, labels)
+
+
+def _of_boxes(answers: set[Answer]) -> Answer:
+    if answers == {Answer.NO}:
         return Answer.NO
-    return Answer.UNCLEAR
+    return Answer.YES if Answer.YES in answers and Answer.NO not in answers else Answer.UNCLEAR
 
 
 def agree(answers: Sequence[Answer]) -> Answer:
     """Return what several answers to one question come to.
 
-    Null says nothing beside a spoken answer. A no among them is a no; different ones are unclear.
+    A no among them is a no, a yes beside one that is unclear is unclear, and null says nothing
+    beside any other.
     """
-    spoken = set(answers) - {Answer.NULL}
-    if not spoken:
-        return Answer.NULL
-    if Answer.NO in spoken:
-        return Answer.NO
-    return spoken.pop() if len(spoken) == 1 else Answer.UNCLEAR
+    for each in (Answer.NO, Answer.UNCLEAR, Answer.YES):
+        if each in answers:
+            return each
+    return Answer.NULL
 
 
 # What a program writes that has no value, and a template that nobody filled in.

@@ -43,6 +43,7 @@ class Rules:
             refusals=self._refusals(when.email_refused_at, when.sms_refused_at),
             jurisdictions=self._jurisdictions_of(law),
             account_attributes=account,
+            opt_in_missing=when.opt_in_missing,
         )
         return None if isinstance(made, self._skip) else made.body
 

@@ -35,6 +35,7 @@ from tests.rules.situations import (
     URL_FORMS,
     Pairs,
     beside,
+    camel,
     config,
     enveloped,
     flat,
@@ -245,6 +246,53 @@ def spellings() -> Rows:
             yield f'{{"data":{inner},{flat(said[1:])[1:]}', asked
 
 
+ALIKE: tuple[Callable[[str, Any], Pairs], ...] = (
+    lambda name, value: [(camel(name), value)],
+    lambda name, value: [(name.replace("_", "."), value)],
+    lambda name, value: [(f"{name.upper()}?", value)],
+    lambda name, value: [("answers", {name: value})],
+    lambda name, value: [("answers", [{"more": [{camel(name): value}]}])],
+    lambda name, value: [(camel(name), value), ("url_params", f"{camel(name)}=no")],
+    lambda name, value: [("url_params", {"a": {name: value}})],
+    lambda name, value: [(camel(name), value), (name.replace("_", ":"), "hm")],
+)
+
+
+def alike() -> Rows:
+    """What stands under keys that plainly mean an opt-in and are no spelling of its name."""
+    sources = [
+        prepare(jebbit={"attributes": NAMES, "region": own}, policy=policy)
+        for own, policy in (("us", {}), ("us", AS_ASKED), ("eu", NULL_IS_CONSENT))
+    ]
+    sources.append(prepare(jebbit=_trusting("optIn", "smsOptIn")))
+    asked = [Asked(source) for source in sources]
+    said = (*SPELLED[1:], ["yes", "no"])
+    own = (ABSENT, None, "yes", "no", "maybe")
+    for form, name, one, two in product(ALIKE, ("opt_in", "sms_opt_in"), own, said):
+        yield flat(pairs(**{name: one}) + form(name, two)), asked
+
+
+def guarded() -> Rows:
+    """Silence, and answers, where the source stopped sending the opt-in."""
+    deals = {"attribute": "deals", "field": "weekly", "type": "list"}
+    sources = [
+        prepare(
+            jebbit={"attributes": NAMES, "region": own},
+            mapping=[*MAPPING, deals if need == "" else {**deals, "lists_need": need}],
+            policy={**policy, **guard},
+        )
+        for own, need, policy, guard in product(
+            *(("us", "eu"), ("", "yes", None), (NULL_IS_CONSENT, AS_ASKED)),
+            ({}, {"opt_in_guard": True}, {"opt_in_guard": False}),
+        )
+    ]
+    whens = [When(NOW, NOW, stale=stale, opt_in_missing=True) for stale in (False, True)]
+    asked = [Asked(source, when) for source, when in product(sources, whens)]
+    for email, sms, country in product(ANSWERS[:8], (ABSENT, "yes", "no"), (ABSENT, "US", "CA")):
+        person = pairs(opt_in=email, sms_opt_in=sms, country_code=country, deals="yes")
+        yield flat(person), asked
+
+
 COUNTRY_KEYS = (
     *(("country_code", "Country Code"), ("Country-Code", "country_code")),
     *(("country_code", "country_code"), ("country\u00a0code", "COUNTRY CODE")),
@@ -434,7 +482,7 @@ def campaigns() -> Rows:
 
 PLANES: tuple[Callable[[], Rows], ...] = (
     *(places, urls, times, refusals, spellings, country_spellings, words, lists),
-    *(jurisdictions, channels, campaigns),
+    *(jurisdictions, channels, campaigns, alike, guarded),
 )
 
 

@@ -16,7 +16,13 @@ CIRCUMSTANCES = frozenset(
     (
         *("forced", "stale", "stale, unsubscribed", "yes delivered before", "yes older than a day"),
         *("yes after a refusal", "yes before a refusal", "null after a refusal"),
-        *("null taken as consent", "skipped", "list joined", "list not joined"),
+        *(
+            "null taken as consent",
+            "null where the opt-in went missing",
+            "skipped",
+            "list joined",
+            "list not joined",
+        ),
     )
 )
 
@@ -108,6 +114,8 @@ def _circumstances(
             yield "yes delivered before"
         if said_yes and world.given < when.now - DAY:
             yield "yes older than a day"
+    if said_null and when.opt_in_missing and source.opt_in_guard:
+        yield "null where the opt-in went missing"
     if refused is not None and said_yes:
         yield "yes after a refusal" if world.given > refused else "yes before a refusal"
     if refused is not None and said_null:

@@ -63,6 +63,12 @@ def wide(text: str) -> str:
     return "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text)
 
 
+def camel(name: str) -> str:
+    """Return a name as programs write it: `opt_in` is `optIn`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
+
+
 def percent(char: str) -> str:
     return f"%{ord(char):02X}"
 

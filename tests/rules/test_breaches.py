@@ -116,6 +116,9 @@ def plain_spelling(pairs: list[Pair]) -> Iterator[Pair]:
         yield (key if plain == fold_key(key) else f"other {len(key)}"), value
 
 
+KNOWN = ("email", "phone_number", "opt_in", "sms_opt_in", "url_params")
+
+
 def strings(value: Any, change: Callable[[str], Any]) -> Any:
     return change(value) if isinstance(value, str) else value
 
@@ -238,6 +241,13 @@ BREACHES: dict[str, Breach] = {
         grid.words, config=jebbit(opt_in_labels={"true": [], "false": []})
     ),
     "list membership ungated": Breach(grid.lists, config=lists_need_nothing),
+    "keys that plainly mean the opt-in not read": Breach(
+        grid.alike, pairs_changed(lambda pairs: [pair for pair in pairs if pair[0] in KNOWN])
+    ),
+    "an opt-in that went missing is silence": Breach(
+        grid.guarded, when=lambda when: when._replace(opt_in_missing=False)
+    ),
+    "the guard is always on": Breach(grid.guarded, config=policy(opt_in_guard=True)),
     "included campaigns ignored": Breach(grid.campaigns, config=jebbit(campaigns={})),
 }
 
@@ -365,6 +375,24 @@ CHANGED: dict[str, Changed] = {
     ),
     "a hidden attribute joins a list": Changed(
         grid.lists, PLAN, "return believable and not silenced", "return not silenced"
+    ),
+    "a list with a yes and a no is a yes": Changed(
+        grid.words, "app.rules.values", "and Answer.NO not in answers", ""
+    ),
+    "a no under a key that means the opt-in is only unclear": Changed(
+        grid.alike, POLICY, "return Answer.NO, each", "pass"
+    ),
+    "a no of the URL is a no": Changed(
+        grid.alike,
+        POLICY,
+        "        if is_believed(each, source):\n            return Answer.NO",
+        "        if True:\n            return Answer.NO",
+    ),
+    "a no beside a yes is overlooked": Changed(
+        grid.alike, POLICY, "(Answer.UNCLEAR, noes[0]) if noes else None", "None"
+    ),
+    "a list is joined by silence that is none": Changed(
+        grid.guarded, PLAN, "believable and not silenced and", "believable and"
     ),
     "fixed lines get texts": Changed(
         grid.channels, PLAN, "and not takes_sms(identity.phone)", "and False"

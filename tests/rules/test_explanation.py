@@ -170,3 +170,16 @@ def test_steps_can_be_shown_without_answers() -> None:
     assert isinstance(made, Upsert)
     shown = json.dumps([each._asdict() for each in without_answers(told.steps)], default=str)
     assert not any(each in shown for each in (ADA, "Certainly", '"DE"', "Rose"))
+
+
+@pytest.mark.parametrize(("said", "word"), [("no", "no"), ("yes", "neither yes nor no")])
+def test_a_key_that_only_means_the_opt_in_is_told(said: str, word: str) -> None:
+    """Who reads why somebody was not subscribed learns which key to name."""
+    _, told = explained({"email": ADA, "optIn": said})
+    step = next(each for each in told.steps if each.subject == "opt_in")
+    assert step.sentence.startswith(f"Email opt-in: {word}, because optIn is {said}.")
+    assert "not opt_in" in step.sentence
+    assert [(each.key, each.value, each.believed) for each in step.read] == [
+        (None, None, True),
+        ("optIn", said, False),
+    ]

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.rules.code_under_test import Rules
-from tests.rules.grid import ASKED_NOW, COUNTRIES, LAW, WORDS, utc
+from tests.rules.grid import ALIKE, ASKED_NOW, COUNTRIES, LAW, WORDS, utc
 from tests.rules.oracle import (
     DAY,
     EU,
@@ -87,8 +87,8 @@ LIKELY: dict[str, tuple[Any, ...]] = {
 WAYS_IN = list(URL_FORMS.values())
 TWISTS = [
     (),
-    *product(("url", "url", "key", "any"), repeat=1),
-    *product(("url", "key", "any"), repeat=2),
+    *product(("url", "url", "key", "any", "alike"), repeat=1),
+    *product(("url", "key", "any", "alike"), repeat=2),
 ]
 DECIDES = (
     *("opt_in", "opt_in", "sms_opt_in", "sms_opt_in", "email", "country_code", "experience_date"),
@@ -148,6 +148,8 @@ def webhooks(draw: st.DrawFn) -> str:
             pairs += choose(WAYS_IN)(key, str(value))
         elif twist == "key":
             pairs.insert(choose((0, len(pairs))), (choose(SPELLINGS)(key), value))
+        elif twist == "alike":
+            pairs += choose(ALIKE)(key, value)
         else:
             pairs.append((draw(keys), draw(values)))
     return draw(envelopes(pairs))
@@ -182,6 +184,7 @@ POLICIES = tables(
     resubscribe=("never", "explicit_opt_in", "explicit_opt_in"),
     on_opt_out=("leave", "unsubscribe"),
     opt_in_field=("jebbit_opt_in",),
+    opt_in_guard=(True, False),
 )
 EU_POLICIES = tables(
     opt_in=(*RULES, None),
@@ -260,13 +263,14 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 WHENS = [
-    When(NOW, NOW + wait, delivered, stale, email, sms)
-    for wait, delivered, stale, email, sms in product(
+    When(NOW, NOW + wait, delivered, stale, email, sms, missing)
+    for wait, delivered, stale, email, sms, missing in product(
         (0, 0, HOUR, DAY + 1),
         (False, False, False, True),
         (False, False, False, True),
         (None, None, None, NOW - 2 * HOUR, NOW),
         (None, None, None, NOW - 2 * HOUR, NOW),
+        (False, False, False, True),
     )
 ]
 LAWS = [

@@ -177,6 +177,70 @@ def test_opt_in(make_integration: Make, given: Any, name: str | None, reading: A
     assert (made.answer, made.trusted) == reading
 
 
+URL = {"url_params": "optIn=1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "key"),
+    [
+        ({"optIn": "no"}, NO, "optIn"),
+        ({"opt.in": False}, NO, "opt.in"),
+        ({"Opt in?": ["no", "off"]}, NO, "Opt in?"),
+        ({"OPTIN": "No thanks"}, NO, "OPTIN"),
+        ({"\uff2fpt:\u200bIn": 0}, NO, "\uff2fpt:\u200bIn"),
+        ({"answers": {"opt_in": "no"}}, NO, "opt_in"),
+        ({"answers": [[{"more": {"Opt In": "no"}}]]}, NO, "Opt In"),
+        ({"opt_in": {"optIn": "no"}}, UNCLEAR, "opt_in"),  # its own key is there
+        ({"optIn": "hm", "opt.in": "no"}, NO, "opt.in"),
+        *(({"optIn": said}, UNCLEAR, "optIn") for said in ("yes", True, "hm", "none", [], {}, 2)),
+        ({"answers": {"opt_in": "yes"}}, UNCLEAR, "opt_in"),
+        ({"optIn": None, "opt.in": "yes"}, UNCLEAR, "opt.in"),
+        *(({"optIn": said}, NULL, "opt_in") for said in (None, "", " ")),
+        ({"answers": {"opt_in": None}}, NULL, "opt_in"),
+        *(({"opt_in": said, "optIn": "no"}, NO, "optIn") for said in (None, "", "null")),
+        *(({"opt_in": said, "optIn": "yes"}, UNCLEAR, "optIn") for said in (None, "", "null")),
+        ({"opt_in": "yes", "optIn": "no"}, UNCLEAR, "optIn"),
+        ({"opt_in": "yes", "answers": {"opt_in": "no"}}, UNCLEAR, "opt_in"),
+        *(({"opt_in": "yes", "optIn": said}, YES, "opt_in") for said in ("yes", "hm", "", None)),
+        ({"opt_in": "no", "optIn": "yes"}, NO, "opt_in"),
+        ({"opt_in": "hm", "optIn": "no"}, UNCLEAR, "opt_in"),
+        *(({"optIn": said, **URL}, UNCLEAR, "optIn") for said in ("no", "yes", "", None)),
+        ({"optIn": "no", "opt.in": "no", **URL}, NO, "opt.in"),
+        ({"url_params": {"opt_in": "no"}}, UNCLEAR, "opt_in"),
+        ({"url_params": "opt_in=no", "answers": {"opt_in": "no"}}, UNCLEAR, "opt_in"),
+        ({"opt_in": "yes", "optIn": "no", **URL}, UNCLEAR, "optIn"),
+        (
+            {"optInto": "no", "sms_opt_in": "no", "opt": {"in": "no"}, "colors": ["no"]},
+            NULL,
+            "opt_in",
+        ),
+    ],
+)
+def test_keys_that_plainly_mean_the_opt_in(
+    make_integration: Make, given: Any, answer: Answer, key: str
+) -> None:
+    """A key of the same letters, or the name within an object, may say no and never yes. It counts
+    where the opt-in itself is silent, and its no keeps a yes from being one."""
+    source = make_integration(jebbit={"opt_in_labels": {"false": ["no thanks"]}}).jebbit
+    made = read_opt_in(Submission(given), "opt_in", source, (1.0, 2.0))
+    assert (made.answer, made.attribute, made.trusted) == (answer, key, True)
+    assert (made.given_from, made.given_until) == (1.0, 2.0)
+
+
+def test_a_trusted_key_that_means_the_opt_in(make_integration: Make) -> None:
+    """A no under it counts if the integration trusts that parameter."""
+    source = make_integration(jebbit={"trusted_url_params": ["OptIn"]}).jebbit
+    made = read_opt_in(Submission({"optIn": "no", **URL}), "opt_in", source, (0.0, 0.0))
+    assert (made.answer, made.alike) == (NO, True)
+
+
+@pytest.mark.parametrize("name", ["?", "\u2713", ""])
+def test_a_name_without_letters_is_like_no_other(make_integration: Make, name: str) -> None:
+    """Where the opt-in's name has no letter and no digit, no other key is taken for it."""
+    made = read_opt_in(Submission({"!": "no"}), name, make_integration().jebbit, (0.0, 0.0))
+    assert made.answer is NULL
+
+
 @pytest.mark.parametrize("region", Region)
 @pytest.mark.parametrize(
     "named",

@@ -47,9 +47,15 @@ def test_answers(said: str, values: list[Any]) -> None:
     ("value", "said"),
     [
         (["yes"], "yes"),
-        (["no", "yes"], "yes"),
+        (["no", "yes"], "unclear"),
         (["hm", None, 1], "yes"),
-        (["no", ["off", True]], "yes"),
+        (["hm", ["", True]], "yes"),
+        (["no", ["off", True]], "unclear"),
+        (["yes", ["hm", "no"]], "unclear"),
+        (["yes", '["hm", "no"]'], "unclear"),
+        (["yes", [["no"]], "yes"], "unclear"),
+        ([["no"], []], "no"),
+        ([[], []], "unclear"),
         (["no"], "no"),
         ([False, 0, "off"], "no"),
         (["no", "hm"], "unclear"),
@@ -60,7 +66,7 @@ def test_answers(said: str, values: list[Any]) -> None:
     ],
 )
 def test_answers_of_a_list(value: Any, said: str) -> None:
-    """A list is yes if one of its items is, no if all are; anything else is unclear."""
+    """A list is yes if an item is and none is no, at any depth; no if all are; else unclear."""
     assert answer(value, NONE) == said
 
 
@@ -70,7 +76,8 @@ def test_answers_of_a_list(value: Any, said: str) -> None:
         ("Yes, sign me up", "yes"),
         ("  yes,   SIGN me UP", "yes"),
         ("Not now", "no"),
-        (["Not now", "Yes, sign me up"], "yes"),
+        (["Not now", "Yes, sign me up"], "unclear"),
+        (["hm", "Yes, sign me up"], "yes"),
         ("no", "yes"),
         ("Yes", "no"),
         ("none", "no"),
@@ -223,7 +230,8 @@ def test_no_array(value: Any) -> None:
     [
         ("yes", True),
         (1, True),
-        (["no", "on"], True),
+        (["hm", "on"], True),
+        (["off", "no"], False),
         ("Off", False),
         (False, False),
         ("none", None),
@@ -234,7 +242,7 @@ def test_list(value: Any, member: bool | None) -> None:
     assert convert(value, "list") is member
 
 
-@pytest.mark.parametrize("value", ["weekly", 2, {}, []])
+@pytest.mark.parametrize("value", ["weekly", 2, {}, [], ["on", "off"]])
 def test_no_list(value: Any) -> None:
     """An unclear answer is no membership."""
     refused(value, "list")

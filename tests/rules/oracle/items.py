@@ -1,7 +1,7 @@
 """An item of a webhook and all that it says under one name."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tests.rules.oracle.documents import JsonObject
@@ -19,6 +19,26 @@ class Group(NamedTuple):
     hidden: bool = False  # it is there, and a stranger may have written it: a blank hides as well
     doubted: bool = False  # a text may name it, by a reading that nobody knows
     written_twice: bool = False  # one key is there twice, with different values
+
+
+class Alike(NamedTuple):
+    """What stands under a key that plainly means a name, and is none of its spellings."""
+
+    value: Any
+    forbidden: bool  # the page's URL names it
+    doubted: bool  # a text may name it, by a reading that nobody knows
+    written_twice: bool  # the key is there twice, with different values
+
+
+def _within(value: Any) -> Iterator[JsonObject]:
+    """Yield the objects in a value, at any depth."""
+    if isinstance(value, JsonObject):
+        yield value
+        for _, inner in value:
+            yield from _within(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _within(inner)
 
 
 def _group(pairs: Sequence[tuple[str, Any]], forbidden: bool, doubted: bool) -> Group:
@@ -69,6 +89,22 @@ class Item:
     def group(self, name: str | None, trusted: frozenset[str]) -> Group:
         """Return what the item says under a name; `trusted` are names the URL may write."""
         return self.once((name, trusted), lambda: self._read(name, trusted))
+
+    def alike(self, name: str | None, trusted: frozenset[str]) -> list[Alike]:
+        """Return what stands under other keys of the same letters, and under such keys within."""
+        return self.once(("alike", name, trusted), lambda: list(self._alike(name, trusted)))
+
+    def _alike(self, name: str | None, trusted: frozenset[str]) -> Iterator[Alike]:
+        letters = squash(name or "")
+        doubted = letters in self.urls.letters
+        inner = (each for _, value in self.pairs for each in _within(value))
+        for number, pairs in enumerate((self.pairs, *inner)):
+            meant = [pair for pair in pairs if letters and squash(pair[0]) == letters]
+            for key, value in meant:
+                if number or fold_key(key) != fold_key(name or ""):
+                    forbidden = fold_key(key) in self.urls.forbidden - trusted
+                    different = {_as_text(each) for other, each in meant if other == key}
+                    yield Alike(value, forbidden, doubted, len(different) > 1)
 
     def _read(self, name: str | None, trusted: frozenset[str]) -> Group:
         if name is None:

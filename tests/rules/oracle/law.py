@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from tests.rules.oracle.items import Item
-from tests.rules.oracle.readings import DAY, LAW, Law, Place, read_answer, read_given, read_place
+from tests.rules.oracle.readings import DAY, LAW, Law, Place, read_given, read_opt_in, read_place
 from tests.rules.oracle.source import Source
 
 SUB, UNSUB = "subscribed", "unsubscribed"
@@ -20,6 +20,7 @@ class When(NamedTuple):
     stale: bool = False
     email_refused_at: float | None = None
     sms_refused_at: float | None = None
+    opt_in_missing: bool = False  # the source used to send the opt-in and does not any more
 
 
 class World(NamedTuple):
@@ -46,8 +47,8 @@ def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> list[World
             (place, email, sms, one and two and three)
             for (place, one), (email, two), (sms, three) in product(
                 read_place(item, source, law),
-                read_answer(item.group(source.opt_in, trusted), source.labels),
-                read_answer(item.group(source.sms_opt_in, trusted), source.labels),
+                read_opt_in(item, source.opt_in, source),
+                read_opt_in(item, source.sms_opt_in, source),
             )
         ]
 
@@ -74,6 +75,7 @@ def _decide(
     refused_email, refused_sms = when.email_refused_at, when.sms_refused_at
     statuses: list[str | None] = [None, None]
     forceable = [False, False]
+    silenced = email == "null" and when.opt_in_missing and source.opt_in_guard
     fresh = given >= when.now - DAY and not when.delivered_before and not when.stale
     for number, (answer, refused) in enumerate(((email, refused_email), (sms, refused_sms))):
         if answer == "no" and terms.on_opt_out == "unsubscribe":
@@ -84,13 +86,17 @@ def _decide(
                 forceable[number] = terms.resubscribe == "explicit_opt_in" and fresh
         elif answer == "null" and number == 0 and terms.auto_subscribe and not when.stale:
             at_home = place.region == "non_eu" or terms.null_is_consent
-            if at_home and not place.express and not place.doubtful and refused is None:
+            sure = not (place.express or place.doubtful or silenced)
+            if at_home and sure and refused is None:
                 statuses[number] = SUB
     if not source.program:
         statuses[1] = None
     may_join = {
         field: need is None
-        or (field not in hidden and (email == "yes" or (need == "not_no" and email == "null")))
+        or (
+            field not in hidden
+            and (email == "yes" or (need == "not_no" and email == "null" and not silenced))
+        )
         for field, need in source.lists.items()
     }
     skip = (

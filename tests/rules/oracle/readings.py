@@ -1,14 +1,14 @@
 """What was said, from where and when: each by one reading or several, from tables of their own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tests.rules.oracle.documents import JsonObject, load
 from tests.rules.oracle.folding import fold_word
-from tests.rules.oracle.items import Group, Item
+from tests.rules.oracle.items import Alike, Group, Item
 from tests.rules.oracle.source import Source
 
 # --- places
@@ -86,9 +86,21 @@ def answer_of(value: Any, labels: Mapping[str, Any]) -> str:
     if isinstance(value, JsonObject):
         return "unclear"
     if isinstance(value, list):
-        each = {answer_of(item, labels) for item in value}
-        return "yes" if "yes" in each else "no" if each == {"no"} else "unclear"
+        each = {answer_of(item, labels) for item in _leaves(value)}
+        if "yes" in each and "no" not in each:
+            return "yes"
+        return "no" if each == {"no"} else "unclear"
     return "yes" if value == 1 else "no" if value == 0 else "unclear"  # True is 1, False is 0
+
+
+def _leaves(value: list[Any]) -> Iterator[Any]:
+    """Yield the items of a list and of all lists within, those written as text too."""
+    for item in value:
+        inner = _list_in(item) if isinstance(item, str) else item
+        if isinstance(inner, list) and not isinstance(inner, JsonObject):
+            yield from _leaves(inner)
+        else:
+            yield item
 
 
 def _list_in(text: str) -> list[Any] | None:
@@ -113,6 +125,38 @@ def read_answer(group: Group, labels: Mapping[str, Any]) -> Reading:
     if group.doubted:
         readings["hidden"] = False
     return tuple(readings.items())
+
+
+def read_opt_in(item: Item, name: str | None, source: Source) -> Reading:
+    """Return what an opt-in's own keys say, and what those do to it that plainly mean it."""
+    readings: dict[str, bool] = {}
+    for answer, hard in read_answer(item.group(name, source.trusted), source.labels):
+        for said, also_hard in _objected(answer, item.alike(name, source.trusted), source.labels):
+            readings[said] = readings.get(said, False) or (hard and also_hard)
+    return tuple(readings.items())
+
+
+def _objected(answer: str, alike: Sequence[Alike], labels: Mapping[str, Any]) -> Reading:
+    """Return what an answer becomes: a yes or silence does not stand against other keys."""
+    said = [(each, answer_of(each.value, labels)) for each in alike]
+    noes = [each for each, says in said if says == "no"]
+    if answer == "yes":
+        if any(not each.written_twice for each in noes):
+            return certain("unclear")
+        return (("yes", True), ("unclear", False)) if noes else certain("yes")
+    if answer == "null":
+        believable = [each for each in noes if not each.forbidden]
+        sure = [each for each in believable if not each.written_twice]
+        if sure:
+            doubted = all(each.doubted for each in sure)
+            return (("no", True), ("unclear", False)) if doubted else certain("no")
+        if any(each.forbidden or not _is_empty(each.value) for each, _ in said):
+            return (("unclear", True), ("no", False)) if believable else certain("unclear")
+    return certain(answer)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 class Place(NamedTuple):

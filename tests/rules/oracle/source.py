@@ -67,6 +67,7 @@ class Source:
             if rule.get("type") == "list"
         }
         self.collect = policy["collect"]
+        self.opt_in_guard = policy.get("opt_in_guard", True)
         self.opt_in_field = policy.get("opt_in_field")
         eu = policy.get("eu") or {}
         base = {"resubscribe": "never", "on_opt_out": "leave", **policy}
