@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -31,6 +31,7 @@ from app.sandbox.server import create_sandbox
 from app.sandbox.state import Sandbox
 from app.serving import serving
 from app.settings import Settings
+from tests import contract
 from tests.jebbit_api.stand_in import StandIn, running_stand_in
 from tests.postgresql import postgresql_running, trust_the_system
 from tests.processes import Program, start
@@ -54,6 +55,20 @@ API_KEY = "sandbox-key"
 def anyio_backend() -> str:
     """The service runs on asyncio alone."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _requests_compared() -> Iterator[None]:
+    with contract.compared():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Fail a test in which a vendor was sent what its description does not allow."""
+    result = yield
+    assert contract.not_as_described() == set()
+    return result
 
 
 # --- Databases ------------------------------------------------------------------------------

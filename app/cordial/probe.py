@@ -23,7 +23,7 @@ from app.cordial.errors import (
 from app.cordial.findings import Finding
 
 # The second is for an account that takes the first: one that looks at no flag it does not know.
-_IMPOSSIBLE: Sequence[Mapping[str, JsonValue]] = (
+IMPOSSIBLE: Sequence[Mapping[str, JsonValue]] = (
     {"suppressTriggers": "neither true nor false"},
     {"channels": "no object", "suppressTriggers": {}},
 )
@@ -35,7 +35,7 @@ _DID_NOT_ANSWER = "Check that this machine reaches Cordial over HTTPS, then try 
 async def write_access(client: CordialClient) -> Finding:
     """Say whether the key may write contacts, and what Cordial answered to be asked."""
     taken = None
-    for form in _IMPOSSIBLE:
+    for form in IMPOSSIBLE:
         try:
             taken = await client.upsert(form, tries=1)
         except CordialError as error:

@@ -491,11 +491,11 @@ async def test_cookies_are_not_kept():
         seen.append(request.headers.get("cookie"))
         return JSONResponse({}, headers={"set-cookie": "account=one"})
 
-    app = Starlette(routes=[Route("/contacts", answer, methods=["POST"])])
+    app = Starlette(routes=[Route("/v2/contacts", answer, methods=["POST"])])
     async with open_pool(1) as pool:
         with serving(app) as url:
             for key in ("one", "two"):
-                await CordialClient(pool, url, key, timeout=5).upsert(ANN)
+                await CordialClient(pool, f"{url}/v2", key, timeout=5).upsert(ANN)
     assert seen == [None, None]
 
 

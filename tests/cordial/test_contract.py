@@ -1,88 +1,71 @@
-"""Every contact we send is one that Cordial's own description allows.
-
-The description is not ours to keep here: without it, these tests are skipped.
-"""
+"""What the suite cannot know by sending alone: see tests/contract.py for every request it sends."""
 
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import jsonschema_rs
 import pytest
 
-from tests.conftest import SandboxServer, Service
+from app.cordial.client import CordialClient, open_pool
+from app.cordial.errors import Rejected
+from app.cordial.probe import IMPOSSIBLE
+from tests import contract
+from tests.conftest import API_KEY
+from tests.contract import CONTACTS, DEVIATIONS
+from tests.descriptions import CORDIAL, Description, Deviation
 
-ROOT = Path(__file__).parents[2]
-DESCRIPTION = ROOT.parent / "shared" / "specs" / "cordial-v2.swagger.json"
-CASES = sorted((ROOT / "tests" / "fixtures" / "cases").glob("*/plan.json"))
-
-# Where we know better than the description, with the reason.
-DEVIATIONS = {
-    # A contact may have another channel than one of the key `email`; the description's own examples
-    # of SMS contacts have none, and channels have the names that the account gave them.
-    (("channels",), '"email" is a required property'),
-}
+CASES = sorted((Path(__file__).parents[1] / "fixtures" / "cases").glob("*/plan.json"))
 
 pytestmark = pytest.mark.skipif(
-    not DESCRIPTION.exists(), reason="NO DESCRIPTION OF CORDIAL'S API: nothing to compare with"
+    not CORDIAL.exists(), reason="NO DESCRIPTION OF CORDIAL'S API: nothing to compare with"
 )
 
 
-def usable(node: Any) -> Any:
-    """Return a schema without `required: []`, which is no JSON Schema."""
-    if isinstance(node, dict):
-        return {key: usable(each) for key, each in node.items() if (key, each) != ("required", [])}
-    return [usable(each) for each in node] if isinstance(node, list) else node
-
-
 @pytest.fixture(scope="module")
-def contact() -> jsonschema_rs.Draft4Validator:
-    """What the body of POST /contacts may be."""
-    described = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
-    post = described["paths"]["/v2/contacts"]["post"]
-    [body] = [each for each in post["parameters"] if each["in"] == "body"]
-    schema, wanted, definitions = body["schema"], [body["schema"]], {}
-    while wanted:
-        for name in re.findall(r"#/definitions/(\w+)", json.dumps(wanted.pop())):
-            if name not in definitions:
-                definitions[name] = usable(described["definitions"][name])
-                wanted.append(definitions[name])
-    return jsonschema_rs.Draft4Validator({**schema, "definitions": definitions})
+def cordial() -> Description:
+    return Description(CORDIAL)
 
 
-def deviations(contact: jsonschema_rs.Draft4Validator, body: Any) -> Iterator[Any]:
-    for error in contact.iter_errors(body):
-        yield tuple(error.instance_path), error.message
-
-
-def test_every_golden_contact_is_as_described(contact):
+def test_every_golden_contact_is_as_described(cordial):
     """And each deviation that is listed still is one."""
     found = {}
     for file in CASES:
         body = json.loads(file.read_text(encoding="utf-8")).get("upsert")
         if body is not None:
-            found[file.parent.name] = set(deviations(contact, body))
+            found[file.parent.name] = set(cordial.deviations("POST", "/v2/contacts", {}, body))
     assert len(found) > 100
     unknown = {name: each - DEVIATIONS for name, each in found.items() if each - DEVIATIONS}
     assert unknown == {}
     assert set().union(*found.values()) == DEVIATIONS
 
 
-def test_what_is_sent_is_as_described(contact, service, sandbox_server: SandboxServer):
-    """On the wire: the contact itself, and what is left of it after refusals."""
-    running: Service = service()
-    running.create_integration(
-        mapping=[
-            {"attribute": "email", "field": "channels.email.address"},
-            {"attribute": "outcome", "field": "no_such_field"},
-        ]
-    )
-    [sent] = running.post({"email": "ann@example.com", "opt_in": "true", "outcome": "Bold"}).json()[
-        "submissions"
-    ]
-    assert running.wait(sent)["status"] == "delivered"
-    bodies = sandbox_server.bodies("ann@example.com")
-    assert len(bodies) == 2
-    assert [each for body in bodies for each in deviations(contact, body)] == []
+def test_what_the_check_asks_to_be_refused_cannot_be_granted(cordial):
+    for body in IMPOSSIBLE:
+        wrong = {each.place for each in cordial.deviations("POST", "/v2/contacts", {}, body)}
+        assert ("suppressTriggers",) in wrong
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "place"),
+    [
+        ("GET", "/v2/contact", {}, None, ()),
+        ("PUT", "/v2/contacts", {}, None, ()),
+        ("GET", "/v2/accountlists", {"nam": "a"}, None, ("nam",)),
+        ("POST", "/v2/accountlists", {}, {}, ()),
+        ("POST", "/v2/accountlists", {}, {"name": 1}, ("name",)),
+        ("POST", "/v2/contacts", {}, {"channels": {"email": []}}, ("channels", "email")),
+    ],
+)
+def test_what_is_not_described_is_seen(cordial, method, path, query, body, place):
+    assert place in {each.place for each in cordial.deviations(method, path, query, body)}
+
+
+@pytest.mark.anyio
+async def test_a_request_that_is_not_as_described_is_noticed_as_it_is_sent(sandbox_server):
+    """Else nothing of what the suite sends would be compared."""
+    async with open_pool(1) as pool:
+        client = CordialClient(pool, f"{sandbox_server.url}/v2", API_KEY, timeout=5)
+        with pytest.raises(Rejected):
+            await client.upsert({"channels": {"email": {"address": 1}}})
+    assert contract.not_as_described() == {
+        Deviation(CONTACTS, ("channels", "email", "address"), '1 is not of type "string"')
+    }
