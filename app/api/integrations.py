@@ -45,7 +45,7 @@ IntegrationId = Annotated[
 ]
 _NOT_FOUND = documented(HTTPStatus.NOT_FOUND)
 
-_CHECK_FAILED = (
+CHECK_FAILED = (
     "The check finds errors; mend them, or add ?force=true. mapping.1: Cordial has First_Name, the "
     "mapping says first_name; case counts. Write First_Name."
 )
@@ -339,7 +339,7 @@ async def get_account(
         HTTPStatus.PRECONDITION_FAILED,
         HTTPStatus.UNPROCESSABLE_ENTITY,
         details={
-            HTTPStatus.CONFLICT: _CHECK_FAILED,
+            HTTPStatus.CONFLICT: CHECK_FAILED,
             HTTPStatus.PRECONDITION_FAILED: told(VersionChanged(8)),
         },
     ),
@@ -365,7 +365,7 @@ async def change_integration(
     findings, unless `force`. A changed account host wants its key given anew. A changed Cordial
     account opens a blocked gate.
     """
-    wanted = integrations.Change(patch, _versions(if_match), force)
+    wanted = integrations.Change(patch, versions_in(if_match), force)
     changed = await integrations.change(context, who, integration_id, wanted)
     return show(changed)
 
@@ -438,7 +438,7 @@ async def check_integration(
     responses=documented(
         HTTPStatus.NOT_FOUND,
         HTTPStatus.CONFLICT,
-        details={HTTPStatus.CONFLICT: _CHECK_FAILED},
+        details={HTTPStatus.CONFLICT: CHECK_FAILED},
     ),
 )
 async def resume_integration(
@@ -542,7 +542,7 @@ async def remove_webhook_secret(
     return show(removed)
 
 
-def _versions(if_match: str | None) -> frozenset[int] | None:
+def versions_in(if_match: str | None) -> frozenset[int] | None:
     """Return the versions that If-Match names; a tag that is no version matches nothing."""
     tags = [each.strip().removeprefix("W/").strip('"') for each in (if_match or "*").split(",")]
     if "*" in tags:

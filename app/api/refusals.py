@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 
 from app.api.problems import Place, Problem, ProblemResponse, respond
 from app.jebbit.submission import TooManyItems, UnreadableBody
+from app.ledger.changes import UnknownVersion
 from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration, VersionChanged
 from app.ledger.submissions import NotDiscardable, NotReplayable, UnknownSubmission
 from app.operations.checking import CheckFailed
@@ -63,6 +64,10 @@ _TABLE: Mapping[type[Exception], Refusal] = {
     UnknownSubmission: Refusal(
         HTTPStatus.NOT_FOUND,
         lambda error: f"No submission has the id {str(error)!r}; GET /submissions lists them.",
+    ),
+    UnknownVersion: Refusal(
+        HTTPStatus.NOT_FOUND,
+        lambda error: f"It had no version {error}; GET .../changes lists those that are kept.",
     ),
     UnknownSecret: Refusal(
         HTTPStatus.NOT_FOUND,

@@ -9,10 +9,10 @@ from pydantic_core import from_json
 
 from app.ledger.claims import Attempt
 from app.ledger.decisions import Decision
+from app.ledger.documents import masked_document
 from app.ledger.integrations import StoredIntegration
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import Counts, StoredSubmission
-from app.operations.masking import masked_document
 from app.operations.previewing import Explanation
 from app.operations.submissions import Explained
 from app.rules.integration import CordialAccount, JebbitSource, Policy

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from app.console.rendering import render_bare
 from app.jebbit.submission import TooManyItems, UnreadableBody
+from app.ledger.changes import UnknownVersion
 from app.ledger.database import UNAVAILABLE
 from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration, VersionChanged
 from app.ledger.submissions import NotDiscardable, NotReplayable, UnknownSubmission
@@ -66,6 +67,9 @@ _TABLE: Mapping[type[Exception], Refusal] = {
     ),
     UnknownSubmission: Refusal(
         HTTPStatus.NOT_FOUND, lambda _: "There is no such submission. Check the id."
+    ),
+    UnknownVersion: Refusal(
+        HTTPStatus.NOT_FOUND, lambda _: "There was no such version. Look at those that are kept."
     ),
     UnknownSecret: Refusal(
         HTTPStatus.NOT_FOUND,

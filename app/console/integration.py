@@ -16,6 +16,7 @@ from app.console.rendering import render
 from app.console.session import AdminPage, Page
 from app.console.state import Visit, visit_of
 from app.jebbit.credentials import ApiCredentials
+from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration
 from app.ledger.registrations import Registration
 from app.ledger.schema import GateState
@@ -30,7 +31,6 @@ from app.operations import (
 )
 from app.operations.checking import Checked, CheckFailed
 from app.operations.invalid import Invalid
-from app.operations.masking import masked
 from app.operations.overview import Health, health_of
 from app.operations.registering import (
     GoneAtJebbit,

@@ -281,7 +281,7 @@ async def _view(visit: Visit, integration_id: str, form: RulesForm | None) -> Ru
 async def _compared(visit: Visit, view: RulesView) -> RulesView:
     patch = view.form.patch()
     found = await comparing.compare(visit.context, view.id, patch)
-    sample = await drafting.preview_draft(visit.context, visit.who, view.id, patch)
+    sample = await drafting.preview_newest(visit.context, visit.who, view.id, patch)
 
     def line(each: comparing.Change) -> ChangeLine:
         examples = [(one[-8:], visit.link(f"/submissions/{one}")) for one in each.examples]

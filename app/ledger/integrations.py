@@ -15,7 +15,10 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.ledger import changes
+from app.ledger.changes import ChangeKind, Made
 from app.ledger.database import Database
+from app.ledger.documents import document_of
 from app.ledger.notices import NoticeKind, announce
 from app.ledger.schema import (
     DeadReason,
@@ -127,10 +130,11 @@ class Integrations:
         paused_reason: str | None,
         now: float,
         integration_id: str | None = None,
+        by: str | None = None,
     ) -> StoredIntegration:
         """Store a new integration, paused if there is a reason to.
 
-        Its id is made from its name, unless the caller gives one.
+        Its id is made from its name, unless the caller gives one. `by` is the caller's name.
 
         Raises:
             NameTaken: its id is in use.
@@ -151,6 +155,8 @@ class Integrations:
             async with self._database.write() as connection:
                 await connection.execute(insert(integrations), row)
                 await announce(connection, NoticeKind.CREATED, row["id"], now, paused_reason)
+                made = Made(row["version"], now, by, ChangeKind.CREATED)
+                await changes.keep(connection, row["id"], made, integration)
         except IntegrityError:
             raise NameTaken(row["id"]) from None
         return await self.get(row["id"])
@@ -235,10 +241,14 @@ class Integrations:
         *,
         now: float,
         version: int | None = None,
+        by: str | None = None,
+        restores: int | None = None,
     ) -> StoredIntegration:
         """Replace the configuration by what `change` makes of it, whole or not at all.
 
         If the Cordial account changes, the gate opens: the old account had blocked or closed it.
+        The change is kept under the name of the caller (`by`), perhaps as one that `restores` an
+        earlier version.
 
         Raises:
             UnknownIntegration: there is none.
@@ -255,6 +265,11 @@ class Integrations:
                 columns |= _gate_columns(Gate())
                 await _announce_turn(connection, integration_id, before.gate, Gate(), now)
             await _update(connection, integration_id, columns)
+            found = Made(before.version, before.updated_at, None, ChangeKind.FOUND)
+            await changes.keep_missing(connection, integration_id, found, before.integration)
+            kind = ChangeKind.CHANGED if restores is None else ChangeKind.RESTORED
+            made = Made(before.version + 1, now, by, kind, restores)
+            await changes.keep(connection, integration_id, made, after)
         changed = await self.get(integration_id)
         _tell_turn(integration_id, before.gate, changed.gate, "its Cordial account was changed")
         return changed
@@ -376,16 +391,6 @@ async def _soon(reading: Coroutine[None, None, Read]) -> Read:
     """Read while webhooks wait for it: what takes too long is given up, and begun anew."""
     async with asyncio.timeout(_READ_SECONDS):
         return await reading
-
-
-def document_of(integration: Integration) -> dict[str, Any]:
-    """Return an integration as a JSON document with its secrets: never show it."""
-    document = integration.model_dump(mode="json")
-    document["cordial"]["api_key"] = integration.cordial.api_key.get_secret_value()
-    document["jebbit"]["webhook_secrets"] = [
-        secret.get_secret_value() for secret in integration.jebbit.webhook_secrets
-    ]
-    return document
 
 
 async def _row(

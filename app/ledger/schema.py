@@ -308,6 +308,22 @@ notices = Table(
     ),
 )
 
+# Each version of an integration's configuration: how it read, its secrets masked, and who made it.
+# It outlives the integration: decisions name the version that they were made by.
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("integration_id", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("name", String(40)),  # of the caller; null: it was made before versions were kept
+    Column("kind", String(10), nullable=False),
+    Column("restores", Integer),  # the version that it brought back
+    Column("config", JSON, nullable=False),
+    Index("changes_by_integration", "integration_id", "version"),
+)
+
 # Who asked for which change of the service, and which tokens were refused.
 audit = Table(
     "audit",

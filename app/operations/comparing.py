@@ -21,7 +21,10 @@ from app.rules.plan import Plan, Upsert, plan
 from app.rules.policy import Refusals
 
 LAST: Final = 500
-"""So many of the newest submissions are compared."""
+"""So many of the newest submissions are compared, unless the caller says."""
+
+MOST: Final = 5_000
+"""So many are compared at most."""
 
 _AT_ONCE = 50  # planned before deliveries and webhooks have their turn
 _EXAMPLES = 5
@@ -73,17 +76,15 @@ class Comparison:
 
     @property
     def newly_subscribed(self) -> int:
-        """For how many a channel would be subscribed that is left alone today."""
-        return sum(
-            each.count
-            for each in self.changes
-            if _subscribes(each.before.email, each.after.email)
-            or _subscribes(each.before.sms, each.after.sms)
-        )
+        """For how many a channel would be subscribed, or forced to be, that is not today."""
+        return sum(each.count for each in self.changes if _subscribes(each.before, each.after))
 
 
-def _subscribes(before: str | None, after: str | None) -> bool:
-    return after == "subscribed" and before != "subscribed"
+def _subscribes(before: Outcome, after: Outcome) -> bool:
+    return any(
+        asks == "subscribed" and (asked != "subscribed" or after.force > before.force)
+        for asked, asks in ((before.email, after.email), (before.sms, after.sms))
+    )
 
 
 async def compare(

@@ -14,12 +14,12 @@ import yaml
 from pydantic import StringConstraints, ValidationError
 
 from app.cordial.account import BadAccountUrl, api_base
+from app.ledger.documents import masked
 from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegration
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live
 from app.operations.context import Context
 from app.operations.invalid import Invalid
-from app.operations.masking import masked
 from app.operations.resuming import let_send
 from app.operations.strength import refuse_weak
 from app.rules.integration import Integration, slug
@@ -372,26 +372,27 @@ async def apply(context: Context, who: Caller, change: Change, *, force: bool) -
     async with context.auditor.changing(who, "integration.apply", change.wanted.id):
         try:
             if change.before is None:
-                await _create(context, change)
+                await _create(context, who, change)
             else:
-                await _change(context, change, change.before, force=force)
+                await _change(context, who, change, change.before, force=force)
             if change.resumes:
                 await let_send(context, change.wanted.id, force=force)
         except (NameTaken, UnknownIntegration):
             raise ChangedMeanwhile(change.wanted.id) from None
 
 
-async def _create(context: Context, change: Change) -> None:
+async def _create(context: Context, who: Caller, change: Change) -> None:
     await context.integrations.create(
         change.wanted.integration,
         paused_reason=_PAUSED if change.paused else _UNCHECKED,
         now=context.clock(),
         integration_id=change.wanted.id,
+        by=who.name,
     )
 
 
 async def _change(
-    context: Context, change: Change, before: StoredIntegration, *, force: bool
+    context: Context, who: Caller, change: Change, before: StoredIntegration, *, force: bool
 ) -> None:
     integration_id, now = change.wanted.id, context.clock()
     wanted = change.wanted.integration
@@ -403,7 +404,7 @@ async def _change(
         await context.integrations.pause(integration_id, reason=_PAUSED, now=now)
     if wanted != before.integration:
         replace = _replacing(before, change.wanted)
-        await context.integrations.change(integration_id, replace, now=now)
+        await context.integrations.change(integration_id, replace, now=now, by=who.name)
 
 
 def _replacing(before: StoredIntegration, wanted: Wanted) -> Callable[[Integration], Integration]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pydantic import JsonValue, ValidationError
 
 from app.cordial.account import BadAccountUrl
-from app.ledger.integrations import StoredIntegration, VersionChanged, document_of
+from app.ledger.documents import document_of, unmasked
+from app.ledger.integrations import StoredIntegration, VersionChanged
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live, refuse_wrong
 from app.operations.context import Context
 from app.operations.invalid import invalid_at, invalid_by
-from app.operations.masking import unmasked
 from app.operations.strength import refuse_weak
 from app.rules.integration import MASK, Integration, merge_patch, slug
 
@@ -57,7 +57,7 @@ async def create(
             await refuse_wrong(context, slug(integration.name), integration)
         reason = _NEW_REASON if paused else None
         return await context.integrations.create(
-            integration, paused_reason=reason, now=context.clock()
+            integration, paused_reason=reason, now=context.clock(), by=who.name
         )
 
 
@@ -90,19 +90,42 @@ async def change(
         CheckFailed: it is active, and with the patch it would send what is wrong.
     """
     async with context.auditor.changing(who, "integration.change", integration_id):
-        changed = await _change(context, integration_id, wanted)
+        changed = await replace_by(
+            context,
+            who,
+            integration_id,
+            lambda before: patched(context, before, wanted.patch),
+            versions=wanted.versions,
+            force=wanted.force,
+        )
     context.wake()
     return changed
 
 
-async def _change(context: Context, integration_id: str, wanted: Change) -> StoredIntegration:
-    """Change what was looked at, and look again if somebody else changed it meanwhile."""
+async def replace_by(
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    made: Callable[[Integration], Integration],
+    *,
+    versions: Set[int] | None,
+    force: bool,
+    restores: int | None = None,
+) -> StoredIntegration:
+    """Replace what was looked at, and look again if somebody else changed it meanwhile.
+
+    Raises:
+        UnknownIntegration: there is none.
+        VersionChanged: it has another version than `versions`.
+        CheckFailed: it is active, and would send what is wrong.
+        Exception: whatever `made` raises.
+    """
     while True:
         before = await context.integrations.get(integration_id)
-        if wanted.versions is not None and before.version not in wanted.versions:
+        if versions is not None and before.version not in versions:
             raise VersionChanged(before.version)
-        after = patched(context, before.integration, wanted.patch)
-        if not wanted.force:
+        after = made(before.integration)
+        if not force:
             await refuse_live(context, before, after)
         with suppress(VersionChanged):
             return await context.integrations.change(
@@ -110,6 +133,8 @@ async def _change(context: Context, integration_id: str, wanted: Change) -> Stor
                 _replacing_by(after),
                 now=context.clock(),
                 version=before.version,
+                by=who.name,
+                restores=restores,
             )
 
 
@@ -128,11 +153,23 @@ def patched(context: Context, before: Integration, patch: Mapping[str, JsonValue
         after = Integration.model_validate(document)
     except ValidationError as error:
         raise invalid_by(error) from None
+    return accepted(context, before, after, key_given=_gives_key(patch))
+
+
+def accepted(
+    context: Context, before: Integration, after: Integration, *, key_given: bool
+) -> Integration:
+    """Return what an integration is to become, if it may.
+
+    Raises:
+        Invalid: its account URL is none, a webhook secret protects nothing or the last one goes,
+            or the key would go to another host unseen.
+    """
     _check_account(context, after)
     refuse_weak(after, before)
     if before.jebbit.webhook_secrets and not after.jebbit.webhook_secrets:
         raise invalid_at("jebbit.webhook_secrets", _ONE_MUST_STAY)
-    if not _gives_key(patch) and _moves(context, before, after):
+    if not key_given and _moves(context, before, after):
         raise invalid_at("cordial.api_key", _KEY_WANTED)
     return after
 

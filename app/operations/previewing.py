@@ -10,11 +10,12 @@ from app.cordial.account import BadAccountUrl
 from app.cordial.errors import CordialError
 from app.jebbit.submission import Submission, parse, read
 from app.ledger import refusals
+from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
-from app.operations.masking import masked
+from app.operations.integrations import patched
 from app.rules.contact import identify
 from app.rules.explanation import Step, explain_plan, without_answers
 from app.rules.integration import Integration
@@ -76,16 +77,21 @@ def _unsaid(fields: Sequence[MappedField]) -> Sequence[MappedField]:
     return [replace(each, source=None, value=None) for each in fields]
 
 
-async def preview(context: Context, integration_id: str, body: bytes) -> list[Explanation | None]:
+async def preview(
+    context: Context, integration_id: str, body: bytes, patch: Mapping[str, JsonValue] | None = None
+) -> list[Explanation | None]:
     """Explain each submission of a Jebbit body, in order; None for what is unreadable.
 
-    Nothing is stored or sent, and no signature is needed.
+    Nothing is stored or sent, and no signature is needed. With a patch, as it would have it.
 
     Raises:
+        Invalid: with the patch it would be no integration.
         UnknownIntegration: there is none.
         UnreadableBody, TooManyItems: it is no body of Jebbit's.
     """
     stored = await context.integrations.get(integration_id)
+    if patch is not None:
+        stored = replace(stored, integration=patched(context, stored.integration, patch))
     return [
         await _explain(context, each.submission, stored, context.clock(), ask=True)
         if each.submission

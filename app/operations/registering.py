@@ -19,12 +19,12 @@ from app.jebbit_api.client import (
     WrongAddress,
     WrongCredentials,
 )
+from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration
 from app.ledger.registrations import Registration
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import Invalid, invalid_at
-from app.operations.masking import masked
 from app.operations.rotating import keep_secret
 from app.rules.integration import MOST_SECRETS, JebbitRegion
 
@@ -136,11 +136,17 @@ async def register(
         GoneAtJebbit, RefusedByJebbit, JebbitUnreachable: Jebbit did not do it, or perhaps did.
     """
     async with context.auditor.changing(who, "jebbit.register", integration_id):
-        return await _register(context, integration_id, new, base_url, force=force)
+        return await _register(context, who, integration_id, new, base_url, force=force)
 
 
 async def _register(
-    context: Context, integration_id: str, new: NewRegistration, base_url: str, *, force: bool
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    new: NewRegistration,
+    base_url: str,
+    *,
+    force: bool,
 ) -> Done:
     stored = await context.integrations.get(integration_id)
     webhook = Webhook(_endpoint(context, stored, base_url), _region(stored, new), new.options)
@@ -158,7 +164,7 @@ async def _register(
     )
     # The id first: whatever fails after this, it is known what was made.
     await context.registrations.keep(registration)
-    secret, then = await _keep_secret(context, new.credentials, made, stored.id)
+    secret, then = await _keep_secret(context, who, new.credentials, made, stored.id)
     return Done(registration, webhook.endpoint, webhook.region, secret, then)
 
 
@@ -202,7 +208,11 @@ def _same_address(one: str | None, other: str) -> bool:
 
 
 async def _keep_secret(
-    context: Context, credentials: ApiCredentials, made: Registered, integration_id: str
+    context: Context,
+    who: Caller,
+    credentials: ApiCredentials,
+    made: Registered,
+    integration_id: str,
 ) -> tuple[str | None, str]:
     """Store the shared secret; return it masked, and what is to be done next."""
     secret = made.shared_secret
@@ -216,7 +226,7 @@ async def _keep_secret(
             "answered 401. Do not register again."
         )
     try:
-        await keep_secret(context, integration_id, secret.get_secret_value())
+        await keep_secret(context, who, integration_id, secret.get_secret_value())
     except Invalid as error:
         return None, (
             f"Jebbit has made the integration {made.id}, and its shared secret was not stored: "

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from app.ledger.integrations import StoredIntegration, document_of
+from app.ledger.documents import document_of
+from app.ledger.integrations import StoredIntegration
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import invalid_at
@@ -51,10 +52,12 @@ async def add_secret(
         await context.integrations.get(integration_id)
         if detail := weakness(added):
             raise invalid_at("secret", detail)
-        return await keep_secret(context, integration_id, added)
+        return await keep_secret(context, who, integration_id, added)
 
 
-async def keep_secret(context: Context, integration_id: str, added: str) -> StoredIntegration:
+async def keep_secret(
+    context: Context, who: Caller, integration_id: str, added: str
+) -> StoredIntegration:
     """Add a webhook secret, as a part of an operation that is written down already."""
 
     def add(secrets: list[str]) -> list[str]:
@@ -65,7 +68,7 @@ async def keep_secret(context: Context, integration_id: str, added: str) -> Stor
             raise invalid_at("secret", detail)
         return [*secrets, added]
 
-    return await _change_secrets(context, integration_id, add)
+    return await _change_secrets(context, who, integration_id, add)
 
 
 async def secrets_of(context: Context, integration_id: str) -> list[ShownSecret]:
@@ -106,15 +109,17 @@ async def remove_secret(
         return [each for each in secrets if each not in meant]
 
     async with context.auditor.changing(who, "integration.remove_secret", integration_id):
-        return await _change_secrets(context, integration_id, remove)
+        return await _change_secrets(context, who, integration_id, remove)
 
 
 async def _change_secrets(
-    context: Context, integration_id: str, change: Callable[[list[str]], list[str]]
+    context: Context, who: Caller, integration_id: str, change: Callable[[list[str]], list[str]]
 ) -> StoredIntegration:
     def changed(before: Integration) -> Integration:
         document = document_of(before)
         document["jebbit"]["webhook_secrets"] = change(document["jebbit"]["webhook_secrets"])
         return Integration.model_validate(document)
 
-    return await context.integrations.change(integration_id, changed, now=context.clock())
+    return await context.integrations.change(
+        integration_id, changed, now=context.clock(), by=who.name
+    )

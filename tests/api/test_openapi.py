@@ -310,6 +310,7 @@ def test_no_request_breaks_the_api_or_its_description(shared, quiz, mode):
         "submission_id": newest["id"],
         "last4": "cdef",
         "jebbit_id": "x",
+        "version": shared.client.get(f"/integrations/{quiz}").json()["version"],
     }
     headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
 

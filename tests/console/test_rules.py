@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from app.console.rules import RulesForm
-from app.ledger.integrations import document_of
+from app.ledger.documents import document_of
 from app.rules.integration import Integration, merge_patch
 from tests.conftest import integration_body
 from tests.console.test_pages import text_of

@@ -21,7 +21,8 @@ from app.delivery.worker import Worker
 from app.jebbit.submission import parse
 from app.ledger.accepting import Accepted, Arrival, NewSubmission, accept
 from app.ledger.database import Database
-from app.ledger.integrations import Integrations, StoredIntegration, document_of
+from app.ledger.documents import document_of
+from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.retention import Retention
 from app.ledger.schema import contacts, submissions
 from app.ledger.submissions import StoredSubmission, find

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from app.ledger import changes
 from app.ledger.accepting import IntegrationGone, accept
+from app.ledger.documents import document_of
 from app.ledger.integrations import (
     Gate,
     Integrations,
     NameTaken,
     StillPending,
     UnknownIntegration,
-    document_of,
 )
 from app.ledger.schema import GateState
 from app.ledger.vault import Vault, WrongSecretKey
@@ -330,3 +331,19 @@ async def test_the_log_does_not_repeat_what_cordial_says(ledger, gate_lines):
     await ledger.integrations.turn_gate("spring-quiz", lambda _: gate, now=NOW)
     [(_, _, line)] = gate_lines
     assert line["reason"] == "Cordial answered 401"
+
+
+async def test_versions_outlive_the_integration(ledger):
+    """Decisions name the version that they were made by; one of the same name begins anew."""
+    first = await ledger.integrations.get("spring-quiz")
+    await ledger.integrations.change("spring-quiz", patched(unmapped="known"), now=NOW, by="ann")
+    await ledger.integrations.delete("spring-quiz", force=True, now=NOW)
+    await ledger.create("Spring quiz")
+    kept = await changes.newest(ledger.database, "spring-quiz", 10)
+    assert [each.made.kind for each in kept] == ["created", "changed", "created"]
+    assert [each.made.by for each in kept] == [None, "ann", None]
+    assert [each.before is None for each in kept] == [True, False, True]
+    old = await changes.config_of(ledger.database, "spring-quiz", first.version)
+    assert old["unmapped"] == "ignore"
+    with pytest.raises(changes.UnknownVersion):
+        await changes.config_of(ledger.database, "spring-quiz", 1)

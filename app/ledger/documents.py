@@ -1,11 +1,20 @@
-"""How secrets are shown, and how a shown one that comes back is understood."""
+"""An integration as a JSON document: with its secrets, or with what is shown of them."""
 
 from typing import Any
 
-from app.ledger.integrations import document_of
 from app.rules.integration import MASK, Integration
 
 _SHOWN = 4  # characters of a secret
+
+
+def document_of(integration: Integration) -> dict[str, Any]:
+    """Return an integration as a JSON document with its secrets: never show it."""
+    document = integration.model_dump(mode="json")
+    document["cordial"]["api_key"] = integration.cordial.api_key.get_secret_value()
+    document["jebbit"]["webhook_secrets"] = [
+        secret.get_secret_value() for secret in integration.jebbit.webhook_secrets
+    ]
+    return document
 
 
 def masked(secret: str) -> str:
