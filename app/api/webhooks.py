@@ -35,6 +35,7 @@ from app.ledger.database import UNAVAILABLE
 from app.ledger.group_commit import GroupCommit, TooManyWaiting
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.vault import WrongSecretKey
+from app.rules.drift import words_of
 from app.rules.integration import Integration
 from app.rules.plan import facts
 from app.rules.survey import kind_of
@@ -260,6 +261,7 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
         items=items,
         request_id=note.request_id,
         traceparent=webhook.traceparent,
+        version=stored.version,
     )
     del body  # the items hold what is kept of it while they wait
     accepted = note.accepted = await _store(state, arrival, note, _LEDGER_SECONDS - waited)
@@ -425,6 +427,8 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
         ),
         kinds=[(key, kind_of(value)) for key, value in item.submission.attributes.items()],
         asked=opt_in is not None and bool(item.submission.find_all(opt_in)),
+        phone=read.identity.phone_usable,
+        words=words_of(read.answers),
     )
 
 

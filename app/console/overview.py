@@ -17,6 +17,7 @@ from app.console.times import counted, duration
 from app.ledger.listing import HourCount, Latest
 from app.operations import traffic
 from app.operations.overview import Health, Need, look_over
+from app.rules.drift import DriftKind
 
 router = APIRouter(include_in_schema=False, route_class=Page)
 
@@ -235,24 +236,29 @@ def _unset(visit: Visit, need: Need) -> NeedView:
     )
 
 
-def _opt_in_missing(visit: Visit, need: Need) -> NeedView:
-    name = need.reason or "the opt-in"
+def _drift(visit: Visit, need: Need) -> NeedView:
+    integration = f"/integrations/{need.integration_id}"
+    link, label = visit.link(integration), "Look"
+    if need.drift is DriftKind.NEW_ANSWER:
+        link, label = _list(visit, need.integration_id, since="24h"), "Show the newest"
+    elif need.drift is not DriftKind.NOTHING_RECEIVED and visit.who.sees_people:
+        link, label = visit.link(f"{integration}/rules"), "Mend the rules"
+    said = need.said
     return NeedView(
-        "bad",
-        f"{need.name} no longer gets {name}",
-        f"The last {need.number:,} submissions have no such attribute. Contacts are still sent, "
-        "but nobody is subscribed by silence meanwhile. If Jebbit renamed it, name the new one in "
-        "the rules, then replay.",
-        visit.link(f"/integrations/{need.integration_id}"),
-        "Look and mend",
-        None,
+        "bad" if need.drift is DriftKind.OPT_IN_MISSING else "warn",
+        f"{need.name} {said.state}",
+        f"{said.cause} {said.remedy}",
+        link,
+        label,
+        need.since,
     )
 
 
 _NEEDS: Mapping[str, Callable[[Visit, Need], NeedView]] = {
     "blocked": _blocked,
     "dead": _dead,
-    "opt_in_missing": _opt_in_missing,
+    "opt_in_missing": _drift,
+    "drift": _drift,
     "closed": _closed,
     "slow": _slow,
     "paused": _paused,

@@ -99,9 +99,5 @@ def text_of(notice: Notice, ops_url: str) -> str:
                 f"GET {ops_url}/submissions?status=dead&integration={name}"
             )
         case NoticeKind.DRIFT:
-            return (
-                f"Integration {name}: the opt-in attribute used to be there and is in none of the "
-                "last submissions. Nobody is subscribed by silence meanwhile; everything else goes "
-                f"on. Look at GET {ops_url}/integrations/{name}/attributes, name the attribute "
-                "as Jebbit sends it, then replay."
-            )
+            more = f"POST {ops_url}/integrations/{name}/check"
+            return f"Integration {name} {notice.detail} The whole: {more}"

@@ -13,6 +13,7 @@ from functools import partial
 import structlog
 
 from app.delivery import gate
+from app.delivery.drift import watch
 from app.delivery.sending import MOST_REFUSALS, LeaseLost, Outcome, Sender, Turn
 from app.ledger.audit import prune_audit
 from app.ledger.claims import (
@@ -43,6 +44,7 @@ log = structlog.get_logger("delivery")
 POLL_SECONDS = 1.0  # how soon the worker sees what comes due by time
 DRAIN_SECONDS = 20.0
 _PRUNE_SECONDS = 60.0
+_WATCH_SECONDS = 5.0  # how soon drift is told; a look takes a few milliseconds
 _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to the others
 _SETTLE_GROUP = 200
@@ -168,6 +170,7 @@ class Worker:
         keepers = [
             asyncio.create_task(self._every(self._lease_seconds / _RENEWALS, self._renew)),
             asyncio.create_task(self._every(_PRUNE_SECONDS, self._prune)),
+            asyncio.create_task(self._every(_WATCH_SECONDS, self._watch)),
             asyncio.create_task(listen(self._database, self.wake)),
         ]
         try:
@@ -374,6 +377,10 @@ class Worker:
         await wipe_payloads(self._database, self._retention, self._clock())
         await prune_decisions(self._database, self._clock() - self._retention.decisions)
         await prune_tallies(self._database, self._clock())
+
+    async def _watch(self) -> None:
+        if not self._locked_out:
+            await watch(self._database, await self._integrations.list(), self._clock())
 
     async def _every(self, seconds: float, keep: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.ledger import tallies
+from app.ledger import sources, tallies
 from app.ledger.database import Database
 from app.ledger.notices import announce_dead
 from app.ledger.refusals import merge, record
@@ -38,9 +38,11 @@ from app.ledger.schema import (
     submissions,
 )
 from app.ledger.signals import announce_due
-from app.ledger.tallies import Sighting, Tally
+from app.ledger.sources import Sighting
+from app.ledger.tallies import Tally
 from app.ledger.transaction import Row, Transaction, among
 from app.rules.survey import Kind
+from app.rules.values import Answer
 
 _INTEGRATION: BindParameter[str] = bindparam("integration")
 # PostgreSQL locks the integration: nobody deletes it before our commit.
@@ -105,6 +107,7 @@ class NewSubmission:
     The session's key digests the content too, so it alone tells whether the content is a repeat.
     `refused` tells when it says no (unix seconds), by the key of the address. `kinds` tells which
     keys it has, with the kind of each value; `asked` whether the opt-in attribute is among them.
+    `phone` and `words` are of its phone number and answers, see `Sighting`.
     """
 
     payload: bytes
@@ -117,6 +120,8 @@ class NewSubmission:
     refused: Mapping[str, float] = field(default_factory=dict)
     kinds: Sequence[tuple[str, Kind]] = ()
     asked: bool = False
+    phone: bool | None = None
+    words: Sequence[tuple[str, Answer]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class Arrival:
     """One signed webhook.
 
     Equal `fingerprint`s mean that somebody sent the same signature again. After `expires_at` (unix
-    seconds) the signature is too old anyway.
+    seconds) the signature is too old anyway. `version` is that of the integration it was read by.
     """
 
     integration_id: str
@@ -135,6 +140,7 @@ class Arrival:
     items: Sequence[NewSubmission]
     request_id: str | None = None
     traceparent: str | None = None
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +248,7 @@ async def _accept_for(
     taken = [item.refused for each in arrivals if not each.test for item in each.items]
     await record(transaction, merge(*filter(None, taken)))
     await _write(transaction, integration_id, shown, rows, turns)
-    await tallies.see(transaction, database, integration_id, seen_now)
+    await sources.see(transaction, database, integration_id, seen_now)
     if any(turn.became_due for turn in turns.values()):
         await announce_due(transaction, database)
     dead = [row.received_at for row in rows if row.status == SubmissionStatus.DEAD]
@@ -266,7 +272,7 @@ def _take(
         row = _row(arrival, item)
         new.append(row)
         if row.status == SubmissionStatus.PENDING:
-            seen_now.append(Sighting(arrival.received_at, item.kinds, item.asked))
+            seen_now.append(_sighting(arrival, item))
             _queue(row, item, turns)
             if item.session_key:
                 seen.add(item.session_key)
@@ -277,6 +283,11 @@ def _take(
         duplicates=len(arrival.items) - len(new),
         unreadable=sum(row.status == SubmissionStatus.DEAD for row in new),
     )
+
+
+def _sighting(arrival: Arrival, item: NewSubmission) -> Sighting:
+    seen = item.kinds, item.asked, item.phone, item.words
+    return Sighting(arrival.received_at, *seen, arrival.version)
 
 
 def _tallies(

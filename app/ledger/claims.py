@@ -48,6 +48,7 @@ from app.ledger.schema import (
 from app.ledger.tallies import Tally
 from app.ledger.transaction import Transaction, among
 from app.rules.decision import Basis
+from app.rules.drift import opt_in_is_missing
 
 LEASE_SECONDS = 60.0
 
@@ -65,7 +66,7 @@ class Claim:
     `version` is that of the integration as it stands, `probe` whether this one is sent to see if
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
     `email_refused_at` and `sms_refused_at` tell when the person last said no, to any integration.
-    `opt_in_missing`: the source stopped sending the opt-in attribute, see `tallies.is_missing`.
+    `opt_in_missing`: the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
     """
 
     lease: str
@@ -414,7 +415,7 @@ def _claim(
         delivered_before=bool(delivered_before),
         email_refused_at=email_refused_at,
         sms_refused_at=sms_refused_at,
-        opt_in_missing=tallies.is_missing(integration.submissions, integration.asked_last),
+        opt_in_missing=opt_in_is_missing(integration.submissions, integration.asked_last),
     )
 
 

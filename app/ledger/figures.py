@@ -11,6 +11,7 @@ from sqlalchemy import ScalarSelect, func, select
 
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, integrations, submissions
+from app.ledger.sources import lasting_of_all
 from app.telemetry.metrics import IntegrationFigures
 
 _SHARE = 20  # counting takes at most one part in this many of the time
@@ -40,7 +41,10 @@ class LedgerFigures:
 
 
 async def count_waiting(database: Database, now: float) -> list[IntegrationFigures]:
-    """Count pending and dead submissions of each integration; deleted ones are left out."""
+    """Count pending and dead submissions of each integration, and say what was found to drift.
+
+    Deleted integrations are left out.
+    """
     columns = (integrations.c.id, integrations.c.paused, integrations.c.gate)
     query = select(
         *columns,
@@ -50,6 +54,7 @@ async def count_waiting(database: Database, now: float) -> list[IntegrationFigur
     ).order_by(integrations.c.id)
     async with database.read() as connection:
         found = await connection.execute(query)
+    drifting = await lasting_of_all(database)
     return [
         IntegrationFigures(
             integration_id=name,
@@ -58,6 +63,7 @@ async def count_waiting(database: Database, now: float) -> list[IntegrationFigur
             oldest_pending_seconds=max(now - oldest, 0.0) if oldest is not None else 0.0,
             paused=paused,
             gate=gate,
+            drift=drifting.get(name, {}).keys(),
         )
         for name, paused, gate, pending, dead, oldest in found
     ]

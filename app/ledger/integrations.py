@@ -27,6 +27,7 @@ from app.ledger.schema import (
     contacts,
     integrations,
     receipts,
+    sources,
     submissions,
 )
 from app.ledger.vault import Vault
@@ -344,7 +345,7 @@ class Integrations:
                     settled_at=now,
                 )
             )
-            for table in (contacts, receipts):
+            for table in (contacts, receipts, sources):
                 await connection.execute(
                     delete(table).where(table.c.integration_id == integration_id)
                 )

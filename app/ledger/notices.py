@@ -82,24 +82,6 @@ async def announce_dead(
     await transaction.change(_COUNT_DEAD, of=integration_id, more=number)
 
 
-_ADD = insert(notices).inline()
-
-
-async def announce_drift(
-    transaction: Transaction, integration_id: str, now: float, detail: str
-) -> None:
-    """Tell people that what a source sends has changed its meaning; `detail` names the kind."""
-    await transaction.change(
-        _ADD,
-        integration_id=integration_id,
-        kind=NoticeKind.DRIFT.value,
-        detail=detail,
-        events=1,
-        created_at=now,
-        due_at=now,
-    )
-
-
 async def claim_notices(database: Database, now: float, limit: int = 10) -> list[Notice]:
     """Take the notices that are due; one that is not settled is due again after a minute."""
     async with database.read() as connection:

@@ -223,7 +223,9 @@ sources = Table(
     Column("integration_id", String(100), primary_key=True),
     Column("submissions", BigInteger, nullable=False),  # so many were looked at
     Column("asked_last", BigInteger),  # the number of the last one that had the opt-in attribute
-    Column("seen_keys", Text, nullable=False),  # JSON, see `tallies.py`
+    Column("seen_keys", Text, nullable=False),  # JSON, see `sources.py`
+    Column("watched", Text),  # JSON: what else tells whether the meaning of it all has drifted
+    Column("drift", Text),  # JSON: what was found to drift, since when; null: nothing
     sqlite_with_rowid=False,
 )
 

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 from app.cordial.findings import Finding
+from app.delivery.drift import drift_of
 from app.jebbit.submission import read
+from app.ledger import sources
 from app.ledger import submissions as ledger
-from app.ledger import tallies
 from app.ledger.integrations import StoredIntegration
 from app.operations.context import Context
+from app.rules.drift import say
 from app.rules.survey import OTHER_TEXT, SeenAttribute, Survey, survey, used_by
 
 _SEEN = 500  # of the newest submissions whose payload is kept
@@ -24,7 +26,7 @@ async def attributes_seen(context: Context, integration_id: str) -> Survey:
     """
     stored = await context.integrations.get(integration_id)
     seen = await survey_of(context, stored)
-    source = await tallies.source_of(context.database, stored.id)
+    source = await sources.source_of(context.database, stored.id)
     if not source.submissions:
         return seen
     of_all = [
@@ -47,23 +49,25 @@ async def survey_of(context: Context, stored: StoredIntegration) -> Survey:
     return survey(((at, each) for at, each in read_again if each), stored.integration)
 
 
-async def drifted(context: Context, stored: StoredIntegration) -> list[Finding]:
-    """Say where what a source sends has changed its meaning."""
-    source = await tallies.source_of(context.database, stored.id)
-    if not source.opt_in_missing:
-        return []
-    name = stored.integration.jebbit.attributes.opt_in
-    guarded = stored.integration.policy.opt_in_guard
-    stopped = "Silence subscribes nobody meanwhile." if guarded else "Silence goes on subscribing."
+async def findings_of(context: Context, stored: StoredIntegration) -> list[Finding]:
+    """Say where the source does not send what is expected of it, or no longer sends what it did."""
+    drifted = await _drifted(context, stored)
+    told = {each.place for each in drifted}
+    seen = findings(await survey_of(context, stored))
+    return [*drifted, *(each for each in seen if each.place not in told or each.place == _LABELS)]
+
+
+async def _drifted(context: Context, stored: StoredIntegration) -> list[Finding]:
+    found = await drift_of(context.database, stored, context.clock())
+    words = [(each, say([each], stored.integration)) for each in found]
     return [
         Finding(
             "warning",
-            "jebbit.attributes.opt_in",
-            f"The opt-in attribute {name} used to be there and is in none of the last "
-            f"{tallies.MISSING_AFTER} submissions. {stopped}",
-            "Name the attribute as Jebbit sends it (GET /integrations/{id}/attributes lists them), "
-            "then replay; if nobody is asked any more, set policy.opt_in_guard to false.",
+            each.place,
+            f"{stored.integration.name} {said.state}. {said.cause}",
+            said.remedy,
         )
+        for each, said in words
     ]
 
 
@@ -94,7 +98,7 @@ def findings(seen: Survey) -> list[Finding]:
     return found + [
         Finding(
             "warning",
-            "jebbit.opt_in_labels",
+            _LABELS,
             f'{each.attribute} was answered "{each.text}" {each.times} times, which is neither yes '
             "nor no here.",
             "Look at the payloads: this is no label."
@@ -105,6 +109,7 @@ def findings(seen: Survey) -> list[Finding]:
     ]
 
 
+_LABELS = "jebbit.opt_in_labels"
 _COMES_OF_IT = {
     "jebbit.attributes.opt_in": "everybody counts as not asked (null), which policy.opt_in and "
     "policy.auto_subscribe may take for enough.",

@@ -74,9 +74,8 @@ async def check_integration(
     async with context.auditor.changing(who, "integration.check", integration_id):
         stored = await context.integrations.get(integration_id)
         of_account = await look_at(context, stored, Missing(create_missing, index))
-        of_source = attributes.findings(await attributes.survey_of(context, stored))
-        drifted = await attributes.drifted(context, stored)
-        checked = Checked(in_order([*of_account.findings, *of_source, *drifted]))
+        of_source = await attributes.findings_of(context, stored)
+        checked = Checked(in_order([*of_account.findings, *of_source]))
         if checked.ok and stored.gate.state is GateState.BLOCKED:
             await context.integrations.turn_gate(
                 stored.id, succeeded, now=context.clock(), opens="a check found no errors"

@@ -4,18 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from app.ledger import figures, listing, tallies
+from app.delivery.drift import drift_of_all
+from app.ledger import figures, listing
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.listing import Latest
 from app.ledger.schema import GateState, SubmissionStatus
 from app.ledger.submissions import Filter
 from app.operations.context import Context
+from app.rules.drift import DriftKind, Said, by_kind, lasting, say
 from app.telemetry.metrics import IntegrationFigures
 
 LONG_SECONDS: Final = 15 * 60.0
 """A pending submission that is older needs somebody, where nothing says why it waits."""
 
 _NEVER = Latest(None, None)
+_NOTHING_SAID = Said("", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +26,19 @@ class Need:
     """Something that a person must do.
 
     `blocked`: Cordial refuses access, for `reason`. `dead`: so many are given up, for `reason`.
-    `opt_in_missing`: so many submissions came without the opt-in attribute `reason`, which used to
-    be there. `closed`: Cordial fails. `slow`: the oldest pending waits since. `paused`: so many
-    wait for a person. `unset`: there is no webhook secret, so nothing can come in. Times are unix
-    seconds.
+    `opt_in_missing` and `drift`: what comes in has changed its meaning, as `said`. `closed`:
+    Cordial fails. `slow`: the oldest pending waits since. `paused`: so many wait for a person.
+    `unset`: there is no webhook secret, so nothing can come in. Times are unix seconds.
     """
 
-    kind: Literal["blocked", "dead", "opt_in_missing", "closed", "slow", "paused", "unset"]
+    kind: Literal["blocked", "dead", "opt_in_missing", "closed", "slow", "drift", "paused", "unset"]
     integration_id: str
     name: str
     number: int = 0
     reason: str | None = None
     since: float | None = None
+    drift: DriftKind | None = None
+    said: Said = _NOTHING_SAID
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +76,8 @@ async def look_over(context: Context) -> Overview:
         for each in health
         if each.figures.dead
     }
-    missing = await tallies.missing_opt_ins(context.database)
     needs = [need for each in health for need in _needs(each, reasons, now)]
-    needs += [
-        Need(
-            "opt_in_missing",
-            each.stored.id,
-            each.stored.integration.name,
-            missing[each.stored.id],
-            each.stored.integration.jebbit.attributes.opt_in,
-        )
-        for each in health
-        if each.stored.id in missing
-    ]
+    needs += await _drifts(context, [each.stored for each in health], now)
     return Overview(sorted(needs, key=lambda need: _ORDER.index(need.kind)), health)
 
 
@@ -102,7 +95,24 @@ async def health_of(context: Context, integration_id: str) -> Health:
     return Health(stored, counted[stored.id], latest.get(stored.id, _NEVER))
 
 
-_ORDER = ("blocked", "dead", "opt_in_missing", "closed", "slow", "paused", "unset")
+_ORDER = ("blocked", "dead", "opt_in_missing", "closed", "slow", "drift", "paused", "unset")
+
+
+async def _drifts(
+    context: Context, integrations: Sequence[StoredIntegration], now: float
+) -> list[Need]:
+    return [
+        Need(
+            "opt_in_missing" if kind is DriftKind.OPT_IN_MISSING else "drift",
+            stored.id,
+            stored.integration.name,
+            since=lasting(spells).get(kind),
+            drift=kind,
+            said=say(drifts, stored.integration),
+        )
+        for stored, found, spells in await drift_of_all(context.database, integrations, now)
+        for kind, drifts in by_kind(found).items()
+    ]
 
 
 async def _figures(context: Context, now: float) -> Sequence[IntegrationFigures]:

@@ -38,6 +38,12 @@ class Identity(NamedTuple):
         """Whether there is any usable address."""
         return bool(self.email or self.phone)
 
+    @property
+    def phone_usable(self) -> bool | None:
+        """Whether the phone number can be used; None where none is given."""
+        unusable = any(each.code == "phone_not_usable" for each in self.warnings)
+        return not unusable if self.phone or unusable else None
+
 
 class Statuses(NamedTuple):
     """What a contact's channels are asked to become; None leaves one as it is."""

@@ -288,16 +288,20 @@ _STALE_NO = PlanWarning(
 
 
 class Facts(NamedTuple):
-    """What the ledger must know of a submission to keep order, tell repeats and remember a no."""
+    """What the ledger must know of a submission to keep order, tell repeats and remember a no.
+
+    `answers` are those to email and to SMS.
+    """
 
     identity: Identity
     session: str | None
     occurred_at: float | None
     refusals: Refusals = NO_REFUSALS
+    answers: Sequence[OptInReading] = ()
 
 
 def facts(submission: Submission, integration: Integration, received_at: float) -> Facts:
-    """Read who a submission is of, which session it closed, when it happened and who said no.
+    """Read who a submission is of, which session it closed, when it happened and what was answered.
 
     Times are unix seconds. What may come from the page's URL is not believed: a session or a date
     of somebody else's choice would make repeats or stale answers of what is neither.
@@ -305,11 +309,13 @@ def facts(submission: Submission, integration: Integration, received_at: float) 
     source = integration.jebbit
     session = find_believed(submission, source.attributes.session, source)
     dates = _dates(submission, source, received_at)
+    answers = _answers(submission, source, _given(dates, received_at))
     return Facts(
         identity=identify(submission, integration),
         session=str(session.value) if session else None,
         occurred_at=_occurred_at(dates),
-        refusals=refusals_of(*_answers(submission, source, _given(dates, received_at))),
+        refusals=refusals_of(*answers),
+        answers=answers,
     )
 
 

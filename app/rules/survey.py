@@ -85,13 +85,13 @@ def survey(seen: Iterable[tuple[float, Submission]], integration: Integration) -
 
 def used_by(key: str, integration: Integration) -> Sequence[str]:
     """Return the places of the configuration that name this key, however it is spelled."""
-    return [place for place, name in _places(integration) if fold(name) == fold(key)]
+    return [place for place, name in places(integration) if fold(name) == fold(key)]
 
 
 def missing_of(keys: Iterable[str], integration: Integration) -> Mapping[str, str]:
     """Return the attributes that the configuration names and that none of these keys is."""
     folded = {fold(key) for key in keys}
-    return {place: name for place, name in _places(integration) if fold(name) not in folded}
+    return {place: name for place, name in places(integration) if fold(name) not in folded}
 
 
 def kind_of(value: JsonValue) -> Kind:
@@ -111,7 +111,7 @@ def kind_of(value: JsonValue) -> Kind:
             return "object"
 
 
-def _places(integration: Integration) -> Iterator[tuple[str, str]]:
+def places(integration: Integration) -> Iterator[tuple[str, str]]:
     """Yield each place of the configuration that names an attribute, and the name."""
     for place, name in integration.jebbit.attributes:
         if name is not None:

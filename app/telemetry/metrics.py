@@ -5,7 +5,7 @@ the same to each process: take the maximum. No label holds a person's data, and 
 """
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
@@ -19,6 +19,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+from app.rules.drift import DriftKind
 
 # They would double the series, and no alert or panel reads them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
@@ -61,6 +63,7 @@ class IntegrationFigures:
     oldest_pending_seconds: float
     paused: bool
     gate: str
+    drift: Set[str] = frozenset()
 
 
 class Metrics:
@@ -127,6 +130,10 @@ class Metrics:
         self._oldest = self._gauge("oldest_pending_age_seconds", "0 if none waits.", "integration")
         self._paused = self._gauge("integration_paused", "Paused by a person.", "integration")
         self._gate = self._gauge("gate_state", "1 for the state it is in.", "integration", "state")
+        self._drift = self._gauge("drift", "1 while it lasts.", "integration", "kind")
+        self._of_ledger = (
+            *(self._pending, self._dead, self._oldest, self._paused, self._gate, self._drift),
+        )
 
     def webhook(self, integration: str, outcome: WebhookOutcome, seconds: float) -> None:
         """A webhook was answered."""
@@ -179,7 +186,7 @@ class Metrics:
     def expose(self, figures: Sequence[IntegrationFigures] | None) -> bytes:
         """Return everything in Prometheus' text format; `figures` is None if the ledger is away."""
         self._ledger_up.set(figures is not None)
-        for gauge in (self._pending, self._dead, self._oldest, self._paused, self._gate):
+        for gauge in self._of_ledger:
             gauge.clear()  # of integrations that are deleted, and of a ledger that is away
         for each in figures or ():
             self._begin_at_zero(each.integration_id)
@@ -200,6 +207,8 @@ class Metrics:
         self._paused.labels(integration).set(figures.paused)
         for state in _GATES:
             self._gate.labels(integration, state).set(state == figures.gate)
+        for kind in DriftKind:
+            self._drift.labels(integration, kind.value).set(kind in figures.drift)
 
     def _counter(self, name: str, text: str, *labels: str) -> Callable[..., Counter]:
         counter = Counter(f"{_PREFIX}_{name}", text, labels, registry=self._registry)

@@ -9,7 +9,7 @@ from app.ledger.erasure import ERASED
 from app.ledger.schema import DeadReason
 from app.ledger.submissions import DISCARDED
 from app.rules.policy import SkipReason
-from tests.console.stage import staged
+from tests.console.stage import VIEWER, staged
 
 
 def text_of(page: str) -> str:
@@ -36,15 +36,28 @@ def test_the_overview_says_first_what_needs_somebody(admin):
     )
 
 
-def test_the_overview_warns_when_the_opt_in_goes_missing(tmp_path):
-    """It used to be there, and is in none of the last 50: silence is no longer taken for a yes."""
+def test_the_overview_says_what_has_drifted_and_where_it_is_mended(tmp_path):
+    """In words, the opt-in first: silence is no longer taken for a yes."""
     with staged(tmp_path, run_worker=False) as stage, stage.visit() as admin:
         quiz = stage.create("Drifting")
-        asked = {"email": "ono@example.com", "opt_in": "true"}
-        stage.post([asked, *({"email": f"o{n}@example.com"} for n in range(50))], quiz)
-        said = text_of(admin.get("/console").text)
-    assert "Drifting no longer gets opt_in" in said
-    assert "nobody is subscribed by silence" in said
+        asked = {"email": "ono@example.com", "opt_in": "true", "outcome": "Bold"}
+        stage.post([asked, *({"email": f"o{n}@example.com"} for n in range(200))], quiz)
+        page = admin.get("/console").text
+        assert admin.get(f"/console/integrations/{quiz}/rules").status_code == 200
+        said = text_of(page)
+        assert "2 things need somebody" in said
+        assert said.index("Drifting no longer gets opt_in") < said.index("no longer gets outcome")
+        assert "nobody is subscribed by silence" in said
+        assert page.count(f'href="/console/integrations/{quiz}/rules">Mend the rules') == 2
+        with stage.visit(VIEWER) as viewer:
+            page = viewer.get("/console").text
+        assert "Mend the rules" not in page
+        assert page.count(f'href="/console/integrations/{quiz}">Look') == 2
+        found = admin.post(f"/console/integrations/{quiz}/check").text
+        assert 'href="#rule-1"' in found
+        assert "Drifting no longer gets outcome" in text_of(found)
+        stage.ops.post(f"/integrations/{quiz}/pause").raise_for_status()
+        assert "no longer gets" not in admin.get("/console").text
 
 
 def test_an_empty_service_teaches_the_next_step(bare):

@@ -4,10 +4,9 @@ from typing import Any
 
 from app.jebbit.submission import Submission
 from app.ledger import decisions, tallies
-from app.ledger.claims import Claim, Settlement, claim, settle
+from app.ledger.claims import Claim, Settlement, settle
 from app.ledger.decisions import prune_decisions
 from app.ledger.erasure import Person, erase
-from app.ledger.notices import NoticeKind, claim_notices
 from app.ledger.schema import SubmissionStatus
 from app.ledger.tallies import RefusedWebhook, Tally, hour_of
 from app.rules.decision import Basis, basis_of
@@ -114,52 +113,6 @@ async def test_tallies_count_what_came_in_and_what_was_decided(ledger: Ledger) -
     ]
     assert await tallies.hourly(ledger.database, None, NOW + 3600) == [(decided, 2)]
     assert await tallies.hourly(ledger.database, "another", 0) == []
-
-
-async def test_a_source_that_invents_keys_stays_bounded(ledger: Ledger) -> None:
-    """Two hundred keys have their own count, all others share one; usual keys stay counted."""
-    usual = [("opt_in", "yes/no"), ("email", "text")]
-    for number in range(30):
-        invented = [(f"key {number} {each}", "number") for each in range(20)]
-        kinds: Any = [*usual, *invented, ("ann@example.com", "text"), ("k" * 500, "text")]
-        await ledger.accept(item(f"c{number}", "a", kinds=kinds, asked=True))
-    source = await tallies.source_of(ledger.database, "spring-quiz")
-    assert source.submissions == 30
-    assert len(source.keys) <= tallies.MOST_KEYS + 1
-    counted = {each.key: each.times for each in source.keys}
-    assert counted["opt_in"] == 30
-    assert sum(counted.values()) == 30 * 24
-    assert "ann@example.com" not in counted
-
-
-async def test_an_opt_in_that_goes_missing_is_told_once(ledger: Ledger) -> None:
-    """From the fiftieth submission in a row without it, until it is there again."""
-
-    async def missing() -> bool:
-        return (await tallies.source_of(ledger.database, "spring-quiz")).opt_in_missing
-
-    await ledger.accept(item("first", "a", asked=True))
-    await ledger.accept(*(item(f"c{each}", "a") for each in range(49)))
-    assert not await missing()
-    assert not any(each.opt_in_missing for each in await claim(ledger.database, NOW, 1))
-    await ledger.accept(item("c49", "a"))
-    await ledger.accept(item("c50", "a"))
-    assert await missing()
-    assert all(each.opt_in_missing for each in await claim(ledger.database, NOW, 5))
-    told = [
-        each
-        for each in await claim_notices(ledger.database, NOW + 1)
-        if each.kind is NoticeKind.DRIFT
-    ]
-    assert len(told) == 1
-    await ledger.accept(item("back", "a", asked=True))
-    assert not await missing()
-
-
-async def test_an_opt_in_that_never_was_is_not_missing(ledger: Ledger) -> None:
-    """An experience without a box is what it is: the policy says what silence means there."""
-    await ledger.accept(*(item(f"c{each}", "a") for each in range(60)))
-    assert not (await tallies.source_of(ledger.database, "spring-quiz")).opt_in_missing
 
 
 async def test_the_last_refused_webhooks_are_kept(ledger: Ledger) -> None:

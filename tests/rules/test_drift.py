@@ -1,0 +1,340 @@
+"""Drift: when what a source sends is said to have changed its meaning, and when it is not."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from app.rules.drift import (
+    Drift,
+    DriftKind,
+    KeySeen,
+    Numbers,
+    WordSeen,
+    by_kind,
+    follow,
+    hours_to_ask,
+    judge,
+    lasting,
+    say,
+    word_of,
+    words_of,
+)
+from app.rules.integration import Integration
+from app.rules.policy import OptInReading
+from app.rules.values import Answer
+from tests.conftest import integration_body
+
+HOUR, DAY, WEEK = 3600.0, 86_400.0, 7 * 86_400.0
+MONDAY = 1_699_833_600.0  # 2023-11-13, 00:00 UTC
+NOW = MONDAY + 4 * WEEK
+
+
+def integration(**overrides: Any) -> Integration:
+    body = integration_body("https://admin.cordial.io", **overrides)
+    del body["state"]
+    return Integration.model_validate(body)
+
+
+SMS = integration(
+    mapping=[
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "phone_number", "field": "channels.sms.address"},
+    ],
+    cordial={"sms": {"channel": "sms", "program": "main"}},
+)
+QUIZ = integration(
+    mapping=[
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "Quiz Outcome", "field": "quiz_outcome"},
+    ]
+)
+USUAL = {"email": KeySeen(1000, 0), "quiz_outcome": KeySeen(1000, 0), "opt_in": KeySeen(1000, 0)}
+
+
+def found(numbers: Numbers, of: Integration = QUIZ, now: float = NOW) -> list[DriftKind]:
+    return [each.kind for each in judge(numbers, of, now)]
+
+
+# --- Attributes ---------------------------------------------------------------------------------
+
+
+def missing(submissions: int, of: Integration = QUIZ, **more: Any) -> list[str]:
+    """Return which attributes are missing among so many submissions, the usual ones counted."""
+    numbers = Numbers(submissions, 1000, **{"keys": USUAL, **more})
+    return [
+        each.about for each in judge(numbers, of, NOW) if each.kind is DriftKind.ATTRIBUTE_MISSING
+    ]
+
+
+@pytest.mark.parametrize(("away", "names"), [(0, []), (199, []), (200, ["Quiz Outcome"])])
+def test_an_attribute_is_missing_after_200_submissions_without_it(away, names):
+    """However it is spelled; the place is the rule that names it."""
+    keys = {**USUAL, "quiz_outcome": KeySeen(1000 - away, 0)}
+    numbers = Numbers(1000, 1000, keys)
+    assert [each.about for each in judge(numbers, QUIZ, NOW)] == names
+    assert {each.place for each in judge(numbers, QUIZ, NOW)} <= {"mapping.1.attribute"}
+
+
+def test_an_attribute_that_comes_seldom_is_missed_later():
+    """After three times its usual gap: an optional question that few answer wakes nobody."""
+    for away, names in ((200, []), (899, []), (900, ["Quiz Outcome"])):
+        keys = {**USUAL, "quiz_outcome": KeySeen(1000 - away, 300)}
+        assert missing(1000, keys=keys) == names
+
+
+def test_an_attribute_that_never_came_is_missed_if_somebody_meant_it():
+    """A rule of the mapping, an opt-in, a name of one's own; not the defaults that nobody wrote."""
+    named = integration(jebbit={"attributes": {"opt_in": "box", "country": "land"}})
+    keys = {"email": KeySeen(1000, 0), "outcome": KeySeen(1000, 0)}
+    assert missing(1000, keys=keys, of=named) == ["box", "land"]
+    assert missing(1000, keys={"email": KeySeen(1000, 0)}) == ["opt_in", "Quiz Outcome"]
+    assert missing(199, keys={"email": KeySeen(199, 0)}) == []
+
+
+def test_an_attribute_among_too_many_keys_is_not_called_missing():
+    """Where not all keys are counted, it may be one of those that are not."""
+    keys = {"email": KeySeen(1000, 0), "opt_in": KeySeen(1000, 0)}
+    assert missing(1000, keys=keys, crowded_at=900) == []
+    assert missing(1000, keys=keys, crowded_at=700) == ["Quiz Outcome"]
+
+
+def test_the_opt_in_is_missing_after_50_and_told_once():
+    """As the guard has it; at 200 it is not a second kind."""
+    for away, kinds in ((49, []), (50, [DriftKind.OPT_IN_MISSING])):
+        assert found(Numbers(1000, 1000 - away, USUAL)) == kinds
+    keys = {**USUAL, "opt_in": KeySeen(500, 0)}
+    assert found(Numbers(1000, 500, keys)) == [DriftKind.OPT_IN_MISSING]
+    assert found(Numbers(1000, None, USUAL)) == []
+
+
+# --- Phone numbers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bad", "number", "before", "is_drift"),
+    [
+        (19, 19, False, False),  # too few
+        (10, 20, False, False),
+        (11, 20, False, True),
+        (50, 100, False, False),
+        (51, 100, False, True),
+        (41, 100, True, True),  # it does not come and go around half
+        (40, 100, True, False),
+    ],
+)
+def test_more_than_half_of_the_phone_numbers_are_unusable(bad, number, before, is_drift):
+    """Of twenty at least; over at two in five."""
+    phones = [False] * bad + [True] * (number - bad)
+    spells = {DriftKind.PHONES_UNUSABLE} if before else set()
+    keys = {**USUAL, "phone_number": KeySeen(1000, 0)}
+    numbers = Numbers(1000, 1000, keys, phones=phones, lasting=spells)
+    assert found(numbers, SMS) == [DriftKind.PHONES_UNUSABLE] * is_drift
+    assert found(numbers) == []  # no rule names a phone number
+
+
+# --- Answers ------------------------------------------------------------------------------------
+
+
+def answers(*words: WordSeen, of: Integration = QUIZ) -> list[Answer]:
+    """Return as what the new answers are read, of a source known for weeks."""
+    old = WordSeen(word_of("yes"), NOW - 2 * WEEK, 0, Answer.YES)
+    numbers = Numbers(1000, 1000, USUAL, words=[old, *words])
+    drifts = judge(numbers, of, NOW)
+    return [each.read_as for each in drifts if each.kind is DriftKind.NEW_ANSWER]
+
+
+def word(text: str, at: float = NOW - HOUR, before: int = 500, **how: Any) -> WordSeen:
+    return WordSeen(word_of(text), at, before, how.get("read_as", Answer.UNCLEAR))
+
+
+def test_an_answer_is_new_if_it_was_never_seen_before_today():
+    """It is read as neither, or as a yes; after a day it is over."""
+    assert answers() == []
+    assert answers(word("Count me in")) == [Answer.UNCLEAR]
+    assert answers(word("on", read_as=Answer.YES)) == [Answer.YES]
+    assert answers(word("Count me in", at=NOW - DAY)) == []
+
+
+def test_an_answer_is_not_new_if_it_was_to_be_expected():
+    """A no, a label that is listed, a source that was not known for a day and 100 answers."""
+    assert answers(word("no", read_as=Answer.NO)) == []
+    assert answers(word("Count me in", before=99)) == []
+    listed = integration(jebbit={"opt_in_labels": {"true": ["Count me in"], "false": []}})
+    assert answers(word("COUNT me in"), of=listed) == []
+    young = [WordSeen(word_of(each), NOW - HOUR, 200, Answer.YES) for each in ("yes", "on")]
+    assert found(Numbers(1000, 1000, USUAL, words=young)) == []
+
+
+def test_a_word_is_told_by_a_digest_of_what_is_believed():
+    """Each item of a list, a blank is none; what may come from the page's URL is none."""
+    readings = [
+        OptInReading(Answer.YES, "opt_in", ["Yes", "NO "]),
+        OptInReading(Answer.NULL, "sms", "  "),
+        OptInReading(Answer.YES, "sms", True),
+        OptInReading(Answer.NULL, "opt_in", "yes", "url_params"),
+    ]
+    assert words_of(readings) == [
+        (word_of("yes"), Answer.YES),
+        (word_of("no"), Answer.YES),
+        (word_of("true"), Answer.YES),
+    ]
+    assert "yes" not in word_of("yes")
+
+
+# --- Silence ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Traffic:
+    """What was received by hour; `each` adds to every hour of a span that `when` allows."""
+
+    by_hour: dict[int, int] = field(default_factory=dict)
+
+    def each(self, since: float, until: float, number: int, when: Any = None) -> "Traffic":
+        for hour in range(int(since // HOUR), int(until // HOUR)):
+            if when is None or when(hour * HOUR):
+                self.by_hour[hour] = number
+        return self
+
+    def silent_at(self, now: float) -> bool:
+        """Whether silence is found: from the numbers of the hours that are asked for alone."""
+        last_at = (max(self.by_hour) + 1) * HOUR - 1
+        hours = hours_to_ask(last_at, now)
+        received = {each: self.by_hour.get(each, 0) for each in hours}
+        numbers = Numbers(1000, 1000, USUAL, last_at=last_at, received=received)
+        return found(numbers, now=now) == [DriftKind.NOTHING_RECEIVED]
+
+
+def by_day(at: float) -> bool:
+    return 8 <= at % DAY // HOUR < 20
+
+
+def by_day_in_the_week(at: float) -> bool:
+    return by_day(at) and (at - MONDAY) % WEEK < 5 * DAY
+
+
+def test_a_silence_where_there_was_traffic_is_found_after_six_whole_hours():
+    """And lasts, until something comes."""
+    traffic = Traffic().each(MONDAY, NOW, 5)
+    assert not traffic.silent_at(NOW + 6 * HOUR - 1)
+    assert traffic.silent_at(NOW + 6 * HOUR)
+    assert traffic.silent_at(NOW + 10 * WEEK)
+    traffic.each(NOW + 10 * HOUR, NOW + 11 * HOUR, 1)
+    assert not traffic.silent_at(NOW + 11 * HOUR)
+
+
+@pytest.mark.parametrize("when", [by_day, by_day_in_the_week])
+def test_a_shop_that_sleeps_is_not_silent(when):
+    """At night or at the weekend: not in any hour of a week."""
+    traffic = Traffic().each(MONDAY, NOW, 40, when)
+    for hour in range(7 * 24):
+        so_far = Traffic(
+            {
+                each: n
+                for each, n in traffic.by_hour.items()
+                if each * HOUR < NOW - WEEK + hour * HOUR
+            }
+        )
+        assert not so_far.silent_at(NOW - WEEK + hour * HOUR), hour
+
+
+def test_a_shop_that_slept_and_does_not_wake_is_silent():
+    """The hours after the weekend are compared too."""
+    traffic = Traffic().each(MONDAY, NOW, 40, by_day_in_the_week)
+    assert not traffic.silent_at(NOW + 8 * HOUR)
+    assert traffic.silent_at(NOW + 10 * HOUR)
+
+
+def test_a_new_source_is_silent_after_four_days_if_it_was_steady():
+    """Within two weeks nobody knows its weekends; a rehearsal of one day is not steady."""
+    steady = Traffic().each(NOW - 5 * DAY, NOW, 2)
+    assert not steady.silent_at(NOW + 2 * DAY)
+    assert steady.silent_at(NOW + 4 * DAY + HOUR)
+    rehearsal = Traffic().each(NOW - 5 * HOUR, NOW, 1000)
+    assert not rehearsal.silent_at(NOW + 20 * DAY)
+
+
+def test_few_submissions_or_a_trickle_are_never_silent():
+    """A source of two a day; and one that has nearly dried up does not fall silent each time."""
+    few = Traffic().each(MONDAY, NOW, 1, lambda at: at % (12 * HOUR) == 0)
+    assert not any(few.silent_at(NOW + day * DAY) for day in range(20))
+    dried = Traffic().each(MONDAY, NOW, 5).each(NOW + 2 * DAY, NOW + 2 * DAY + HOUR, 1)
+    assert not dried.silent_at(NOW + 3 * DAY)
+
+
+def test_nothing_is_asked_for_where_something_came_lately():
+    """So the usual look costs nothing."""
+    assert not hours_to_ask(NOW - 5 * HOUR, NOW)
+    assert not hours_to_ask(None, NOW)
+    assert len(hours_to_ask(NOW - 30 * DAY, NOW)) <= 3 * 96
+
+
+def test_a_source_that_sent_nothing_drifts_nowhere():
+    """As one that gets test webhooks alone: none of them is among the numbers."""
+    assert judge(Numbers(), SMS, NOW) == []
+
+
+# --- News ---------------------------------------------------------------------------------------
+
+PHONES = Drift(DriftKind.PHONES_UNUSABLE, "mapping.1.attribute", "", 30, 50)
+FIRST = Drift(DriftKind.ATTRIBUTE_MISSING, "mapping.0.attribute", "a", 200, 9)
+SECOND = Drift(DriftKind.ATTRIBUTE_MISSING, "mapping.1.attribute", "b", 250, 0)
+
+
+def test_drift_is_news_when_it_begins_and_when_it_is_over():
+    """Not in between; what is kept says since when."""
+    begun = follow({}, [PHONES], NOW)
+    assert begun.began == [PHONES]
+    assert lasting(begun.spells) == {DriftKind.PHONES_UNUSABLE: NOW}
+    again = follow(begun.spells, [PHONES], NOW + 5)
+    assert (again.spells, again.began, again.over) == (begun.spells, [], [])
+    over = follow(begun.spells, [], NOW + 10)
+    assert over.over == [DriftKind.PHONES_UNUSABLE]
+    assert lasting(over.spells) == {}
+    assert follow(over.spells, [], NOW + 20) == (over.spells, [], [])
+    assert follow(over.spells, [], NOW + 10 + DAY) == ({}, [], [])
+
+
+def test_drift_that_comes_and_goes_is_told_twice_at_most():
+    """Then it is not called over before it has been so for a day."""
+    spells, told = {}, []
+    for step in range(100):
+        news = follow(spells, [PHONES] * (step % 2 == 0), NOW + step * HOUR)
+        spells = news.spells
+        told += [*news.began, *news.over]
+    assert told == [PHONES, DriftKind.PHONES_UNUSABLE, PHONES]
+    assert follow(spells, [], NOW + 98 * HOUR + DAY).over == []
+    assert follow(spells, [], NOW + 99 * HOUR + DAY).over == [DriftKind.PHONES_UNUSABLE]
+
+
+def test_another_attribute_is_news_and_the_kind_is_over_with_the_last():
+    """Each is told when it begins."""
+    spells = follow({}, [FIRST], NOW).spells
+    more = follow(spells, [FIRST, SECOND], NOW + 5)
+    assert more.began == [SECOND]
+    less = follow(more.spells, [SECOND], NOW + 10)
+    assert less.over == []
+    assert follow(less.spells, [], NOW + 15).over == [DriftKind.ATTRIBUTE_MISSING]
+
+
+def test_each_kind_is_said_in_words():
+    """What it does, why, and what to do; several attributes in one."""
+    for kind in DriftKind:
+        said = say([Drift(kind, "mapping.1.attribute", "outcome", 60, 100)], SMS)
+        assert all(said)
+        assert said.cause.endswith(".")
+        assert said.remedy.endswith(".")
+    assert say([FIRST, SECOND], QUIZ).state == "no longer gets a and b"
+    assert say([SECOND], QUIZ).state == "has never got b"
+    assert list(by_kind([PHONES, SECOND, FIRST])) == [
+        DriftKind.ATTRIBUTE_MISSING,
+        DriftKind.PHONES_UNUSABLE,
+    ]
+
+
+@pytest.mark.parametrize("name", [each for each, _ in integration().jebbit.attributes])
+def test_each_place_of_an_attribute_says_what_comes_of_it(name):
+    """So that a person knows how bad it is."""
+    drift = Drift(DriftKind.ATTRIBUTE_MISSING, f"jebbit.attributes.{name}", "x", 200, 1)
+    assert "x" in say([drift], QUIZ).state
