@@ -38,6 +38,7 @@ from app.mounted import BadSettings, Variables
 from app.operations import config_as_code
 from app.operations.callers import Caller, Role
 from app.operations.checking import CheckFailed
+from app.operations.comparing import LAST, MOST, Comparison, Outcome
 from app.operations.context import Context
 from app.sandbox.samples import SAMPLES
 from app.serving import CannotListen, DrainingServer, try_to_listen
@@ -128,11 +129,27 @@ def apply(
     force: Annotated[
         bool, typer.Option("--force", help="Resume also with errors in the check.")
     ] = False,
+    compare: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Compare over so many of the newest submissions; with --dry-run {LAST}.",
+            min=1,
+            max=MOST,
+        ),
+    ] = None,
+    refuse_newly_subscribed: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-newly-subscribed",
+            help="Apply nothing if people would be subscribed who are not today.",
+        ),
+    ] = False,
 ) -> None:
     """Make integrations as a file says; what it does not list stays as it is.
 
     One that is active, or is to be, is checked against its Cordial account first. With errors it
-    stays as it is, or paused; they are shown, and the exit code is 1.
+    stays as it is, or paused; they are shown, and the exit code is 1. It is 1 as well if people
+    would be newly subscribed and you refuse that.
     """
     settings = _settings()
     logs.configure(settings.log_format, "ERROR")  # what is done is told below, and in the ledger
@@ -144,6 +161,15 @@ def apply(
         typer.echo("Nothing to change.")
         return
     typer.echo(config_as_code.diff(changes, file.name))
+    if compare or dry_run or refuse_newly_subscribed:
+        found = _run(
+            settings, lambda context: config_as_code.compare_all(context, changes, compare or LAST)
+        )
+        for integration_id, each in found:
+            _show_comparison(integration_id, each)
+        if refuse_newly_subscribed and any(each.newly_subscribed for _, each in found):
+            typer.echo("Nothing is applied: people would be newly subscribed.", err=True)
+            raise typer.Exit(1)
     if dry_run:
         return
     if not yes:
@@ -155,6 +181,29 @@ def apply(
     if not all(_run(settings, apply_all)):
         typer.echo("Mend them and apply the file again, or add --force.", err=True)
         raise typer.Exit(1)
+
+
+def _show_comparison(integration_id: str, found: Comparison) -> None:
+    """Say what a change would do with what came in, and what is not known."""
+    unread = f", {found.not_compared} more cannot be read" if found.not_compared else ""
+    typer.echo(f"{integration_id}: compared over {found.compared} submissions{unread}")
+    if found.newly_subscribed:
+        typer.echo(f"  NEWLY SUBSCRIBED: {found.newly_subscribed}")
+    for change in found.changes:
+        typer.echo(f"  {change.count:>6}  {_outcome(change.before)} -> {_outcome(change.after)}")
+    for field in found.fields:
+        counts = {"added": field.added, "changed": field.changed, "no longer sent": field.removed}
+        said = ", ".join(f"{word} {number}" for word, number in counts.items() if number)
+        typer.echo(f"  field {field.field}: {said}")
+    if not found.changes and not found.fields:
+        typer.echo("  nothing changes")
+
+
+def _outcome(outcome: Outcome) -> str:
+    if outcome.outcome == "skip":
+        return f"skipped ({outcome.reason})"
+    said = f"sent (email {outcome.email or 'left alone'}, sms {outcome.sms or 'left alone'})"
+    return f"{said}, forced" if outcome.force else said
 
 
 async def _apply(context: Context, change: config_as_code.Change, *, force: bool) -> bool:

@@ -235,6 +235,7 @@ _DONE = {
     "created": "It was created, and is paused.",
     "paused": "It is paused. Webhooks are still accepted; what they bring waits.",
     "resumed": "It sends again.",
+    "restored": "The version was brought back. It holds for everything that is sent from now on.",
     "rules_saved": "The rules were saved. They hold for everything that is sent from now on.",
     "secret_added": "The secret was added. Change it at Jebbit, then remove the old one.",
     "secret_removed": "The secret was removed.",

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from app.console import (
+    changes,
     changing,
     consent,
     creating,
@@ -65,6 +66,8 @@ for each in (
     integration.router,
     integration.changes,
     rules.router,
+    changes.router,
+    changes.admins,
     erasures.router,
     consent.router,
     _rest,

@@ -11,16 +11,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import JsonValue
 
+from app.console.comparison import ChangeLine, change_lines
 from app.console.decision import DecisionView, decision_of
 from app.console.forms import Form, read_form
 from app.console.rendering import render
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
-from app.console.words import reason_in_words
 from app.ledger.integrations import VersionChanged
 from app.operations import attributes, comparing, drafting, integrations
 from app.operations.checking import CheckFailed
-from app.operations.comparing import Comparison, Outcome
+from app.operations.comparing import Comparison
 from app.operations.integrations import Change
 from app.operations.invalid import Invalid, WrongPlace
 from app.rules.integration import AttributeNames, Integration
@@ -174,16 +174,6 @@ _VALUES = (
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeLine:
-    """So many submissions would have another outcome."""
-
-    number: int
-    before: str
-    after: str
-    examples: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
 class RulesView:
     """The editor."""
 
@@ -282,28 +272,13 @@ async def _compared(visit: Visit, view: RulesView) -> RulesView:
     patch = view.form.patch()
     found = await comparing.compare(visit.context, view.id, patch)
     sample = await drafting.preview_newest(visit.context, visit.who, view.id, patch)
-
-    def line(each: comparing.Change) -> ChangeLine:
-        examples = [(one[-8:], visit.link(f"/submissions/{one}")) for one in each.examples]
-        return ChangeLine(each.count, told(each.before), told(each.after), examples)
-
     return replace(
         view,
         comparison=found,
-        changes=[line(each) for each in found.changes],
+        changes=change_lines(visit, found),
         sample=(sample[0][-8:], visit.link(f"/submissions/{sample[0]}")) if sample else None,
         decision=decision_of(sample[1]) if sample else None,
     )
-
-
-def told(outcome: Outcome) -> str:
-    """Return what a plan comes to in a few words."""
-    if outcome.outcome == "skip":
-        return f"not sent: {reason_in_words(outcome.reason or '')}"
-    said = f"sent, email {outcome.email or 'left as it is'}"
-    if outcome.sms:
-        said += f", SMS {outcome.sms}"
-    return said + (", forced" if outcome.force else "")
 
 
 def _text(form: Form, name: str) -> str:

@@ -11,6 +11,7 @@ from app.ledger.changes import ChangeKind, Made
 from app.ledger.documents import document_of, masked_document
 from app.ledger.integrations import StoredIntegration
 from app.operations.callers import Caller
+from app.operations.comparing import Comparison, compare_rules
 from app.operations.context import Context
 from app.operations.integrations import accepted, replace_by
 from app.operations.invalid import invalid_by
@@ -103,8 +104,8 @@ async def _config(
     return await ledger.config_of(context.database, stored.id, version)
 
 
-async def draft_of(context: Context, integration_id: str, version: int) -> Integration:
-    """Return an integration as it would be with a version brought back.
+async def compare_restored(context: Context, integration_id: str, version: int) -> Comparison:
+    """Plan the newest submissions by the rules of today, and with a version brought back.
 
     Raises:
         UnknownIntegration: there is none.
@@ -112,7 +113,8 @@ async def draft_of(context: Context, integration_id: str, version: int) -> Integ
         Invalid: today it would be no integration.
     """
     stored = await context.integrations.get(integration_id)
-    return _restored(context, stored.integration, await _config(context, stored, version))
+    after = _restored(context, stored.integration, await _config(context, stored, version))
+    return await compare_rules(context, stored.id, stored.integration, after)
 
 
 async def restore(

@@ -103,8 +103,15 @@ async def compare(
         Invalid: with the patch it would be no integration.
     """
     stored = await context.integrations.get(integration_id)
-    before, after = stored.integration, patched(context, stored.integration, patch)
-    kept = await ledger.newest_kept(context.database, stored.id, limit=last)
+    after = patched(context, stored.integration, patch)
+    return await compare_rules(context, stored.id, stored.integration, after, last)
+
+
+async def compare_rules(
+    context: Context, integration_id: str, before: Integration, after: Integration, last: int = LAST
+) -> Comparison:
+    """Plan the newest submissions of an integration by its rules before and after a change."""
+    kept = await ledger.newest_kept(context.database, integration_id, limit=last)
     readable = [(each, found) for each in kept if (found := _read(each))]
     counted = Counter[tuple[Outcome, Outcome]]()
     examples = defaultdict[tuple[Outcome, Outcome], list[str]](list)

@@ -18,6 +18,7 @@ from app.ledger.documents import masked
 from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegration
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live
+from app.operations.comparing import Comparison, compare_rules
 from app.operations.context import Context
 from app.operations.invalid import Invalid
 from app.operations.resuming import let_send
@@ -357,6 +358,25 @@ def _weak(change: Change) -> Iterator[str]:
     except Invalid as error:
         for each in error.places:
             yield f"{change.wanted.id}.{each.place}: {each.detail}"
+
+
+async def compare_all(
+    context: Context, planned: Sequence[Change], last: int
+) -> list[tuple[str, Comparison]]:
+    """Return what the changes would do with the newest submissions, by the integration's id.
+
+    A new integration has none, and is left out.
+    """
+    return [
+        (
+            each.wanted.id,
+            await compare_rules(
+                context, each.wanted.id, each.before.integration, each.wanted.integration, last
+            ),
+        )
+        for each in planned
+        if each.before is not None
+    ]
 
 
 async def apply(context: Context, who: Caller, change: Change, *, force: bool) -> None:

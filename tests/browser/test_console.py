@@ -161,6 +161,7 @@ def addresses(stage):
         name: stage.ops.get(f"/submissions?limit=1&{query}").json()["submissions"][0]["id"]
         for name, query in QUERIES.items()
     }
+    first = stage.ops.get("/integrations/paused/changes").json()["changes"][-1]["version"]
     return [
         "/console",
         "/console/submissions",
@@ -176,6 +177,8 @@ def addresses(stage):
         "/console/integrations/strict",
         "/console/integrations/strict/rules",
         "/console/integrations/paused",
+        "/console/integrations/paused/changes",
+        f"/console/integrations/paused/changes/{first}",
         "/console?range=30d",
         "/console/consent",
         "/console/consent?integration=strict",

@@ -120,6 +120,7 @@ def furnish(stage: Stage) -> None:
         ],
     )
     stage.create("Paused", state="paused")
+    stage.ops.patch("/integrations/paused", json={"policy": {"opt_in": "opted_in_only"}})
     made = [each for name in SITUATIONS for each in stage.post(SAMPLES[name])]
     made += stage.post({**REFUSED, "email": "test@example.com"}, headers={"x-jebbit-test": "true"})
     made += stage.post(REFUSED, "strict")

@@ -1,0 +1,160 @@
+"""A comparison of rules says what delivery then does, and a script can refuse a change by it."""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import SECRET_KEY, SandboxServer, Service
+from tests.waiting import wait_for
+
+_numbers = count(1)
+
+answers = st.sampled_from(["true", "no", None, "perhaps"])
+people = st.fixed_dictionaries(
+    {"country_code": st.sampled_from(["US", "DE", "CA", None])},
+    optional={
+        "opt_in": answers,
+        "sms": answers,
+        "phone": st.sampled_from(["+1 555 555 0123", "12"]),
+        "url_params": st.just("opt_in=true"),
+        "is_valid": st.booleans(),
+    },
+)
+policies = st.fixed_dictionaries(
+    {
+        "collect": st.sampled_from(["both", "eu", "non_eu"]),
+        "opt_in": st.sampled_from(["opted_in_only", "opted_in_or_null"]),
+        "auto_subscribe": st.booleans(),
+        "resubscribe": st.sampled_from(["never", "explicit_opt_in"]),
+        "on_opt_out": st.sampled_from(["leave", "unsubscribe"]),
+    }
+)
+MAPPING = [
+    {"attribute": "email", "field": "channels.email.address"},
+    {"attribute": "phone", "field": "channels.sms.address"},
+]
+
+
+@pytest.fixture
+def running(service: Callable[..., Service]) -> Service:
+    return service()
+
+
+@given(st.lists(people, min_size=1, max_size=8), policies, policies)
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_compared_is_what_a_replay_then_does(running, came_in, before, after):
+    """Each outcome and status as often as it was said, after the change is made."""
+    quiz = running.create_integration(
+        name=f"Compared {next(_numbers)}",
+        cordial={"sms": {}},
+        jebbit={"attributes": {"sms_opt_in": "sms"}},
+        mapping=MAPPING,
+        policy={**before, "opt_in_guard": False},
+    )["id"]
+    bodies = [{**each, "email": f"p{next(_numbers)}@example.com"} for each in came_in]
+    ids = running.post(bodies, quiz).json()["submissions"]
+    settled(running, quiz)
+    patch = {"policy": after}
+    said = running.client.post(
+        f"/integrations/{quiz}/drafts/comparison", json={"patch": patch}
+    ).json()
+    assert (said["compared"], said["not_compared"]) == (len(ids), 0)
+
+    changed = running.client.patch(f"/integrations/{quiz}?force=true", json=patch)
+    assert changed.status_code == 200, changed.text
+    was = outcomes(running, ids)
+    running.client.post(
+        "/submissions/replay?confirm=true&force=true", json={"integration": quiz}
+    ).raise_for_status()
+    settled(running, quiz)
+    is_ = outcomes(running, ids)
+    expected = Counter(was.values())
+    for change in said["changes"]:
+        expected[told(change["before"])] -= change["count"]
+        expected[told(change["after"])] += change["count"]
+    assert +expected == +Counter(is_.values())
+
+
+def told(outcome: dict[str, Any]) -> tuple[Any, ...]:
+    return outcome["reason"], outcome["email"], outcome["sms"]
+
+
+def outcomes(running: Service, ids: list[str]) -> dict[str, tuple[Any, ...]]:
+    """What was decided of each when it settled: why it was skipped, or the statuses asked."""
+    found = {}
+    for each in ids:
+        decision = running.submission(each)["decision"]
+        asked = decision["basis"] if decision["outcome"] == "delivered" else {}
+        found[each] = decision["reason"], asked.get("email_status"), asked.get("sms_status")
+    return found
+
+
+def settled(running: Service, quiz: str) -> None:
+    """Wait until nothing of an integration is pending."""
+
+    def nothing() -> bool:
+        query = {"integration": quiz, "status": "pending"}
+        return not running.client.get("/submissions", params=query).json()["submissions"]
+
+    wait_for(nothing, 10, "all to settle")
+
+
+@pytest.fixture
+def exported(
+    running: Service, command: Callable[..., Any], sandbox_server: SandboxServer, tmp_path: Any
+) -> Callable[..., Any]:
+    """Change the exported file by `old` and `new`, and run `apply` on it."""
+    environment = {
+        "DATABASE_URL": running.settings.database_url,
+        "SECRET_KEY": SECRET_KEY,
+        "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
+        "SPRING_QUIZ_CORDIAL_API_KEY": "sandbox-key",
+        "SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET": "whsec-0123456789abcdef",
+    }
+
+    def apply(old: str, new: str, *arguments: str) -> Any:
+        assert command("export", "--file", "file.yaml", **environment).code == 0
+        text = (tmp_path / "file.yaml").read_text()
+        assert old in text
+        (tmp_path / "file.yaml").write_text(text.replace(old, new))
+        return command("apply", "file.yaml", *arguments, **environment)
+
+    return apply
+
+
+def test_a_script_refuses_a_change_that_would_subscribe_people(running, exported):
+    """Exit 1, nothing applied; what subscribes nobody is applied."""
+    running.create_integration(policy={"opt_in": "opted_in_only"})
+    running.post([{"email": f"{n}@example.com", "country_code": "US"} for n in range(3)])
+    settled(running, "spring-quiz")
+    flags = ("--yes", "--compare", "2", "--refuse-newly-subscribed")
+    refused = exported("opted_in_only", "opted_in_or_null", *flags)
+    assert refused.code == 1
+    assert "Nothing is applied: people would be newly subscribed." in refused.err
+    assert "spring-quiz: compared over 2 submissions\n  NEWLY SUBSCRIBED: 2\n" in refused.out
+    line = "       2  skipped (not_opted_in) -> sent (email subscribed, sms left alone)\n"
+    assert line in refused.out
+    policy = running.client.get("/integrations/spring-quiz").json()["policy"]
+    assert policy["opt_in"] == "opted_in_only"
+    done = exported("name: Spring quiz", "name: Other", *flags)
+    assert (done.code, "  nothing changes\n" in done.out) == (0, True)
+    assert running.client.get("/integrations/spring-quiz").json()["name"] == "Other"
+
+
+def test_a_dry_run_compares_with_what_came_in(running, exported):
+    running.create_integration(policy={"opt_in": "opted_in_only"})
+    running.post([{"email": "ann@example.com", "country_code": "US", "outcome": "Bold"}])
+    settled(running, "spring-quiz")
+    shown = exported("opted_in_only", "opted_in_or_null", "--dry-run")
+    assert shown.code == 0
+    assert "spring-quiz: compared over 1 submissions\n" in shown.out
+    assert "  field quiz_outcome: added 1\n" in shown.out
+    policy = running.client.get("/integrations/spring-quiz").json()["policy"]
+    assert policy["opt_in"] == "opted_in_only"
