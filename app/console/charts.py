@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from app.console import words
 from app.console.state import Visit
-from app.ledger.listing import HourCount
+from app.ledger.counts import HourCount
 from app.ledger.schema import SubmissionStatus
 
 _HOUR: Final = 3_600.0

@@ -24,6 +24,7 @@ router = APIRouter(include_in_schema=False, route_class=Page)
 
 _DAY: Final = 86_400.0
 _POINTS: Final = 30  # of a line over time
+_BY: Final = 3_600.0 * _POINTS
 SPANS: Final[Mapping[str, tuple[str, float]]] = {
     "7d": ("7 days", 7 * _DAY),
     "30d": ("30 days", 30 * _DAY),
@@ -119,8 +120,11 @@ class _Chosen:
 async def show(request: Request) -> Response:
     """Show who agreed to what, and what followed."""
     visit, chosen = visit_of(request), _read(request)
-    found = await _decided(visit, chosen)
     since = visit.times.now - chosen.seconds
+    await _refuse_unknown(visit, chosen)
+    found = await tallying.decided(
+        visit.context, chosen.integration_id, since, hours=max(1, int(chosen.seconds / _BY))
+    )
     only = {"integration": chosen.integration_id} if chosen.integration_id else {}
     view = ConsentView(
         sum(number for _, number in found),
@@ -149,7 +153,11 @@ async def download(request: Request) -> Response:
     visit, chosen = visit_of(request), _read(request)
     head = ["hour (UTC)", f"hour ({visit.times.zone_name})", "integration", "region", "opt-in"]
     lines = [csv.MARK + csv.line([*head, "asked of Cordial", "reason", "decisions"])]
-    for each, number in await _decided(visit, chosen):
+    await _refuse_unknown(visit, chosen)
+    since = visit.times.now - chosen.seconds
+    for each, number in await tallying.hourly(visit.context, chosen.integration_id, since):
+        if each.outcome not in _DECIDED or not each.region:  # of what was only received
+            continue
         told = (each.integration_id, each.region, each.answer, _asked(each), each.reason, number)
         lines.append(csv.line([*csv.both(visit, each.hour * 3_600.0), *told]))
     return Response(
@@ -166,13 +174,9 @@ def _read(request: Request) -> _Chosen:
     )
 
 
-async def _decided(visit: Visit, chosen: _Chosen) -> list[tuple[Tally, int]]:
-    """Return what was decided of people: of what was only received nothing is known."""
+async def _refuse_unknown(visit: Visit, chosen: _Chosen) -> None:
     if chosen.integration_id is not None:
         await integrations.get(visit.context, chosen.integration_id)
-    since = visit.times.now - chosen.seconds
-    found = await tallying.hourly(visit.context, chosen.integration_id, since)
-    return [(each, number) for each, number in found if each.outcome in _DECIDED and each.region]
 
 
 def _asked(tally: Tally) -> str:

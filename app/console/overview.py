@@ -14,7 +14,8 @@ from app.console.rendering import render
 from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted, duration
-from app.ledger.listing import HourCount, Latest
+from app.ledger.counts import HourCount
+from app.ledger.listing import Latest
 from app.operations import traffic
 from app.operations.overview import Health, Need, look_over
 from app.rules.drift import DriftKind

@@ -77,7 +77,6 @@ class ListView:
     choices: Sequence[Choices] = ()
     rows: Sequence[Row] = ()
     total: int = 0
-    partial: bool = False
     older: str | None = None
     newest: str | None = None
     csv: str = ""
@@ -169,7 +168,6 @@ async def _list(visit: Visit, filters: Filters, before: int | None) -> ListView:
         choices=_choices(visit, filters, found),
         rows=await rows_of(visit, page.submissions),
         total=found.total,
-        partial=found.is_partial,
         older=older,
         newest=_link(visit, filters) if before is not None else None,
         csv=visit.link("/submissions.csv", filters.query),

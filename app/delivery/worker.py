@@ -25,6 +25,7 @@ from app.ledger.claims import (
     renew,
     settle,
 )
+from app.ledger.counts import add_up
 from app.ledger.database import UNAVAILABLE, Database, failure_event
 from app.ledger.decisions import prune_decisions
 from app.ledger.group_commit import GroupCommit
@@ -377,6 +378,7 @@ class Worker:
         await wipe_payloads(self._database, self._retention, self._clock())
         await prune_decisions(self._database, self._clock() - self._retention.decisions)
         await prune_tallies(self._database, self._clock())
+        await add_up(self._database, self._clock())
 
     async def _watch(self) -> None:
         if not self._locked_out:

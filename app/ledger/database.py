@@ -122,7 +122,7 @@ class Database:
         else:
             await fitness.try_sessions(self.address)
         # This version can work on a newer form too: see the template of the migrations.
-        if await self.migrations() == "not_current":
+        while await self.migrations() == "not_current":
             await self._upgrade()
         if not self.is_sqlite:
             async with self.read() as connection:
@@ -136,7 +136,8 @@ class Database:
                         await connection.execute(text(f"SET LOCAL {limit} = 0"))
                     lock = text("SELECT pg_advisory_xact_lock(:key)")
                     await connection.execute(lock, {"key": _MIGRATION_LOCK})
-                await connection.run_sync(versions.upgrade)
+                if await connection.run_sync(versions.current) < versions.head():
+                    await connection.run_sync(versions.upgrade)
 
     async def _use_wal(self) -> None:
         """Let readers and a writer work at the same time; SQLite stores this in the file.

@@ -1,17 +1,15 @@
-"""The ledger's figures for monitoring, cheap at any size.
-
-We count pending and dead submissions only, never delivered ones. The index `submissions_by_status`
-finds them without reading the rest, and its first pending entry is the oldest.
-"""
+"""The ledger's figures for monitoring, cheap at any size."""
 
 import time
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import ScalarSelect, func, select
+from sqlalchemy import select
 
+from app.ledger import counts
 from app.ledger.database import Database
-from app.ledger.schema import SubmissionStatus, integrations, submissions
+from app.ledger.schema import SubmissionStatus, integrations
 from app.ledger.sources import lasting_of_all
+from app.ledger.submissions import received_first
 from app.telemetry.metrics import IntegrationFigures
 
 _SHARE = 20  # counting takes at most one part in this many of the time
@@ -45,43 +43,22 @@ async def count_waiting(database: Database, now: float) -> list[IntegrationFigur
 
     Deleted integrations are left out.
     """
-    columns = (integrations.c.id, integrations.c.paused, integrations.c.gate)
-    query = select(
-        *columns,
-        _count(SubmissionStatus.PENDING),
-        _count(SubmissionStatus.DEAD),
-        _oldest_pending(),
-    ).order_by(integrations.c.id)
+    column = integrations.c
+    oldest = received_first(column.id).label("oldest")
+    query = select(column.id, column.paused, column.gate, oldest).order_by(column.id)
     async with database.read() as connection:
-        found = await connection.execute(query)
+        standing = await counts.by_place(connection)
+        found = (await connection.execute(query)).all()
     drifting = await lasting_of_all(database)
     return [
         IntegrationFigures(
-            integration_id=name,
-            pending=pending,
-            dead=dead,
-            oldest_pending_seconds=max(now - oldest, 0.0) if oldest is not None else 0.0,
-            paused=paused,
-            gate=gate,
-            drift=drifting.get(name, {}).keys(),
+            integration_id=each.id,
+            pending=standing.get((each.id, SubmissionStatus.PENDING), 0),
+            dead=standing.get((each.id, SubmissionStatus.DEAD), 0),
+            oldest_pending_seconds=0.0 if each.oldest is None else max(now - each.oldest, 0.0),
+            paused=each.paused,
+            gate=each.gate,
+            drift=drifting.get(each.id, {}).keys(),
         )
-        for name, paused, gate, pending, dead, oldest in found
+        for each in found
     ]
-
-
-def _count(status: SubmissionStatus) -> ScalarSelect[int]:
-    mine = submissions.c.integration_id == integrations.c.id
-    counted = select(func.count()).where(mine, submissions.c.status == status)
-    return counted.correlate(integrations).scalar_subquery()
-
-
-def _oldest_pending() -> ScalarSelect[float]:
-    mine = submissions.c.integration_id == integrations.c.id
-    return (
-        select(submissions.c.received_at)
-        .where(mine, submissions.c.status == SubmissionStatus.PENDING)
-        .order_by(submissions.c.seq)
-        .limit(1)
-        .correlate(integrations)
-        .scalar_subquery()
-    )

@@ -123,7 +123,35 @@ submissions = Table(
         postgresql_where=text("payload IS NOT NULL"),
     ),
     Index("submissions_by_status", "integration_id", "status", "seq"),
-    Index("submissions_by_receipt", "received_at"),
+    # What was delivered has no reason, and no entry here.
+    Index(
+        "submissions_by_reason",
+        "integration_id",
+        "status",
+        "reason",
+        "seq",
+        sqlite_where=text("reason IS NOT NULL"),
+        postgresql_where=text("reason IS NOT NULL"),
+    ),
+)
+
+# How many submissions stand where, by the hour of their receipt; long past hours are added up by
+# day. Triggers on `submissions` keep it (migration 0007), so it is exact whoever writes there: also
+# a version that does not know of it.
+submission_counts = Table(
+    "submission_counts",
+    metadata,
+    Column("integration_id", String(100), primary_key=True),
+    Column("status", String(10), primary_key=True),
+    Column("reason", String(40), primary_key=True),  # a blank stands for none
+    Column("hour", Integer, primary_key=True, autoincrement=False),  # since 1970
+    # On PostgreSQL each transaction counts in a part of its own, so none waits for another. The
+    # worker adds them to part 0.
+    Column("part", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),  # of a part: may be negative
+    Column("first_seq", BigInteger, nullable=False),  # all that are counted lie from here
+    Column("last_seq", BigInteger, nullable=False),  # to here
+    sqlite_with_rowid=False,
 )
 
 # One row for each contact of an integration: whose turn it is. A worker leases the contact, not the

@@ -6,10 +6,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.ledger import counts
 from app.ledger.claims import Attempt
+from app.ledger.counts import Span
 from app.ledger.database import Database
 from app.ledger.schema import (
     SubmissionStatus,
@@ -68,7 +81,7 @@ class Filter:
     ids: Sequence[str] | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the filter as conditions on the table of submissions."""
+        """Return all of the filter but its time as conditions on the table of submissions."""
         column = submissions.c
         equal = {
             column.integration_id: self.integration_id,
@@ -76,16 +89,20 @@ class Filter:
             column.reason: self.reason,
         }
         conditions = [each == value for each, value in equal.items() if value is not None]
-        if self.since is not None:
-            conditions.append(column.received_at >= self.since)
-        if self.until is not None:
-            conditions.append(column.received_at < self.until)
         if self.contact_keys is not None:
             keys = self.contact_keys
             conditions.append(or_(column.contact_key.in_(keys), column.phone_key.in_(keys)))
         if self.ids is not None:
             conditions.append(column.id.in_(self.ids))
         return conditions
+
+
+async def span_of(connection: AsyncConnection, wanted: Filter) -> list[ColumnElement[bool]]:
+    """Return the time of a filter as conditions on the table of submissions."""
+    span = Span(wanted.since, wanted.until)
+    if wanted.contact_keys is not None or wanted.ids is not None:
+        return span.conditions()  # the order of receipt would only mislead the planner
+    return await counts.within(connection, span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +287,10 @@ async def _oldest_first(
     after = 0
     while True:
         async with database.read() as connection:
+            span = await span_of(connection, wanted)
             found = await connection.execute(
                 select(submissions.c.seq, submissions.c.id)
-                .where(*wanted.conditions(), submissions.c.seq > after, also)
+                .where(*wanted.conditions(), *span, submissions.c.seq > after, also)
                 .order_by(submissions.c.seq)
                 .limit(_AT_ONCE)
             )
@@ -371,26 +389,29 @@ async def _lock_contact(
 async def count(database: Database, now: float) -> list[Counts]:
     """Count submissions by integration and status."""
     by_integration: dict[str, dict[str, int]] = {}
+    since: dict[str, float] = {}
     async with database.read() as connection:
-        rows = await connection.execute(
-            select(submissions.c.integration_id, submissions.c.status, func.count()).group_by(
-                submissions.c.integration_id, submissions.c.status
-            )
-        )
-        for integration_id, status, number in rows:
+        for (integration_id, status), number in (await counts.by_place(connection)).items():
             by_integration.setdefault(integration_id, {})[status] = number
-        since: dict[str, float] = {}
-        for integration_id, statuses in by_integration.items():
-            if SubmissionStatus.PENDING in statuses:  # of each by the index, which begins with it
-                oldest = select(func.min(submissions.c.received_at)).where(
-                    submissions.c.integration_id == integration_id,
-                    submissions.c.status == SubmissionStatus.PENDING,
-                )
+            if status is SubmissionStatus.PENDING:
+                oldest = select(received_first(literal(integration_id)))
                 since[integration_id] = await connection.scalar(oldest) or now
     return [
         Counts(each, statuses, now - since[each] if each in since else None)
         for each, statuses in sorted(by_integration.items())
     ]
+
+
+def received_first(integration_id: ColumnElement[str]) -> ScalarSelect[float]:
+    """Return a query: when the first of an integration's pending submissions was received."""
+    column = submissions.c
+    return (
+        select(column.received_at)
+        .where(column.integration_id == integration_id, column.status == SubmissionStatus.PENDING)
+        .order_by(column.seq)
+        .limit(1)
+        .scalar_subquery()
+    )
 
 
 async def _row(connection: AsyncConnection, submission_id: str) -> Row[tuple[Any, ...]]:

@@ -41,7 +41,10 @@ def _known() -> tuple[str, ...]:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables to the newest form, in the transaction that is open."""
+    """Bring the tables to the next form, in the transaction that is open; new ones to the newest.
+
+    One step is one transaction: what a step locks, others wait for no longer than it takes.
+    """
     from alembic import (
         command,
     )  # takes a quarter of the start to load, and most starts do not need it
@@ -51,7 +54,8 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if (found := current(connection)) < head():
+        command.upgrade(config, "+1" if found else "head")
     if before is not None:
         # A replica of the version before reads its name still: the tables are newer now, and well.
         newer = update(_FORMER).where(_FORMER.c.version_num == before)

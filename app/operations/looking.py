@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from app.jebbit.submission import read
 from app.ledger import listing
 from app.ledger.integrations import UnknownIntegration
-from app.ledger.listing import MOST_REASONS, Wait
+from app.ledger.listing import Wait
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations.callers import Caller
@@ -25,14 +25,13 @@ _NEIGHBOURS = 20
 class Facets:
     """How many submissions each choice of a filter would show, the other choices staying.
 
-    `total` is how many match. `reasons` may be of the newest `MOST_REASONS` alone (`is_partial`).
+    `total` is how many match.
     """
 
     total: int
     statuses: Mapping[SubmissionStatus, int]
     integrations: Mapping[str, int]
     reasons: Mapping[str, int]
-    is_partial: bool
 
 
 async def facets(context: Context, wanted: Wanted) -> Facets:
@@ -42,21 +41,24 @@ async def facets(context: Context, wanted: Wanted) -> Facets:
         NoAddress: `contact` is neither an email address nor a phone number.
     """
     matching = await filter_of(context, wanted)
-    counted = await listing.count_by_status(context.database, matching)
-    reasons = await listing.count_by_reason(context.database, matching)
+    counted = await listing.count(context.database, matching)
     statuses, integrations = Counter[SubmissionStatus](), Counter[str]()
-    for (integration_id, status), number in counted.items():
-        if wanted.integration_id in (None, integration_id):
+    reasons = Counter[str]()
+    for ((integration_id, status), reason), number in counted.items():
+        of_integration = wanted.integration_id in (None, integration_id)
+        of_status = wanted.status in (None, status)
+        if of_integration:
             statuses[status] += number
-        if wanted.status in (None, status):
+        if of_status:
             integrations[integration_id] += number
+        if of_integration and of_status and reason:
+            reasons[reason] += number
     chosen = statuses[wanted.status] if wanted.status else statuses.total()
     if wanted.reason:
         chosen = reasons[wanted.reason]
     if wanted.ids is not None:
         chosen = len(wanted.ids)
-    partial = max(reasons.values(), default=0) >= MOST_REASONS
-    return Facets(chosen, statuses, integrations, reasons, partial)
+    return Facets(chosen, statuses, integrations, reasons)
 
 
 async def waits(context: Context, submissions: Sequence[StoredSubmission]) -> Mapping[str, Wait]:

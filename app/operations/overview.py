@@ -68,15 +68,13 @@ async def look_over(context: Context) -> Overview:
         for each in await context.integrations.list()
         if each.id in counted
     ]
-    reasons = {
-        each.stored.id: await listing.count_by_reason(
-            context.database,
-            Filter(integration_id=each.stored.id, status=SubmissionStatus.DEAD),
-        )
-        for each in health
-        if each.figures.dead
-    }
-    needs = [need for each in health for need in _needs(each, reasons, now)]
+    dead: dict[str, dict[str, int]] = {}
+    for ((integration_id, status), reason), number in (
+        await listing.count(context.database, Filter())
+    ).items():
+        if status is SubmissionStatus.DEAD:
+            dead.setdefault(integration_id, {})[reason] = number
+    needs = [need for each in health for need in _needs(each, dead, now)]
     needs += await _drifts(context, [each.stored for each in health], now)
     return Overview(sorted(needs, key=lambda need: _ORDER.index(need.kind)), health)
 

@@ -50,6 +50,13 @@ async def hourly(
     return await tallies.hourly(context.database, integration_id, since)
 
 
+async def decided(
+    context: Context, integration_id: str | None, since: float, *, hours: int
+) -> Sequence[tuple[Tally, int]]:
+    """Return what was decided of people, so many hours taken together: see `tallies.decided`."""
+    return await tallies.decided(context.database, integration_id, since, hours=hours)
+
+
 async def refused_webhooks(context: Context, integration_id: str) -> Sequence[RefusedWebhook]:
     """Return the last refused webhooks of an integration, the newest first.
 

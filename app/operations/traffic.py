@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from app.ledger import listing
-from app.ledger.listing import HourCount
+from app.ledger import counts
+from app.ledger.counts import HourCount
 from app.operations.context import Context
 
 
 async def by_hour(context: Context, since: float) -> Sequence[HourCount]:
-    """Count what was received since a time (unix seconds), by hour, integration and status."""
-    return await listing.by_hour(context.database, since)
+    """Count what was received from the hour of a time (unix seconds), by integration and status."""
+    return await counts.by_hour(context.database, since)

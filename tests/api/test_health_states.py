@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic_core import to_json
 
 from app.cordial.client import open_pool
 from app.delivery.accounts import Accounts
@@ -21,6 +22,7 @@ from app.ledger.database import Database
 from app.ledger.integrations import Integrations
 from app.ledger.retention import Retention
 from app.ledger.rotation import rotate
+from app.ledger.submissions import StoredSubmission, find
 from app.ledger.vault import Pseudonyms, Vault
 from app.main import create_app, create_worker_app
 from app.rules.integration import Integration
@@ -61,6 +63,15 @@ def settings(tmp_path: Path, sqlite_url: str) -> Callable[..., Settings]:
 async def until(holds: Callable[[], Any]) -> None:
     """Return once it holds; the loop goes on meanwhile."""
     await asyncio.to_thread(wait_for, holds)
+
+
+async def comes(ready: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what it gives, as soon as that is true."""
+    async with asyncio.timeout(30):
+        while True:
+            if found := await ready():
+                return found
+            await asyncio.sleep(0.02)
 
 
 def execute(url: str, *statements: str) -> None:
@@ -229,6 +240,48 @@ async def test_a_key_that_is_out_of_date_is_not_ready_and_says_so(settings, sqli
         assert "add the old one to it, after a comma" in answer.json()["detail"]
     assert (refused.headers["retry-after"], webhook.headers["retry-after"]) == ("5", "5")
     assert again.status_code == 202
+
+
+async def test_a_worker_whose_key_is_out_of_date_waits(settings, sqlite_url, sandbox_server):
+    """It gives back what it took, spends no attempt, is not ready; it sends with its key again."""
+    database, other = Database(sqlite_url), "another-secret-key-of-the-tests-0123456789"
+    await database.migrate()
+    body = integration_body(sandbox_server.url)
+    del body["state"]
+    stored = Integrations(database, Vault([SECRET_KEY]))
+    await stored.create(Integration.model_validate(body), paused_reason=None, now=time.time())
+    app = create_worker_app(settings(cordial_extra_hosts=sandbox_server.host))
+    headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
+    async with running(app) as client:
+
+        async def given_back() -> bool:
+            told = (await client.get("/metrics", headers=headers)).text
+            return 'group_commit_items_count{kind="settlements"} 1.0' in told
+
+        async def settled() -> StoredSubmission | None:
+            found = await find(database, accepted.ids[0])
+            return None if found.status == "pending" else found
+
+        await rotate(database, Vault([other, SECRET_KEY]))
+        new = NewSubmission(
+            to_json({"email": "ann@example.com", "opt_in": "true"}), True, contact_key="c" * 32
+        )
+        now = time.time()
+        [accepted] = await accept(
+            database, [Arrival("spring-quiz", "f", now + 300, now, False, [new])]
+        )
+        await comes(given_back)
+        waiting = await find(database, accepted.ids[0])
+        alive, ready = await client.get("/healthz"), await client.get("/readyz")
+        bodies_then = len(sandbox_server.bodies())
+        await rotate(database, Vault([SECRET_KEY, other]))
+        done = await comes(settled)
+    await database.close()
+    assert (waiting.status, waiting.attempts, bodies_then) == ("pending", [], 0)
+    assert (alive.status_code, ready.status_code) == (200, 503)
+    assert ready.json()["checks"]["ledger"] == "other_key"
+    assert "add the old one to it, after a comma" in ready.json()["detail"]
+    assert (done.status, len(done.attempts)) == ("delivered", 1)
 
 
 async def test_a_process_that_is_going_is_alive_and_not_ready(settings):
