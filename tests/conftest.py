@@ -316,7 +316,8 @@ def service(
         running = serving(create_app(chosen, clock))
         url = running.__enter__()
         token = chosen.ops_token.get_secret_value() if chosen.ops_token else ""
-        client = httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"})
+        headers = {"authorization": f"Bearer {token}"}
+        client = httpx.Client(base_url=url, headers=headers, timeout=30)  # a busy machine's too
         stopped = threading.Event()
 
         def stop() -> None:

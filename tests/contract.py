@@ -3,7 +3,7 @@
 A test in which one is sent that is not as described fails, whatever else it asserts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -58,3 +58,16 @@ def not_as_described() -> set[Deviation]:
     found = _found - DEVIATIONS
     _found.clear()
     return found
+
+
+def not_as_cordial_describes(journal: Iterable[Mapping[str, Any]]) -> list[Deviation]:
+    """Return what is not as described in the requests that a sandbox elsewhere noted."""
+    if not CORDIAL.exists():
+        return []
+    cordial = Description(CORDIAL)
+    found = {
+        deviation
+        for each in journal
+        for deviation in cordial.deviations(each["method"], each["path"], {}, each["body"])
+    }
+    return sorted(found - DEVIATIONS, key=str)

@@ -153,9 +153,9 @@ async def test_cordials_status_stands_though_its_answer_cannot_be_read(
 ) -> None:
     """A refusal is one whatever its page weighs; a success must be read."""
     async with open_pool(1) as pool, answering(whole(status, BOMB, Content_Encoding="gzip")) as url:
-        client = CordialClient(pool, url, "key", timeout=SECONDS)
+        client = CordialClient(pool, f"{url}/v2", "key", timeout=SECONDS)
         with pytest.raises(error):
-            await client.upsert({}, tries=1)
+            await client.upsert({"channels": {"email": {"address": "ann@example.com"}}}, tries=1)
 
 
 @pytest.mark.parametrize("reply", [whole(200, BOMB, Content_Encoding="gzip"), head(200, 10)])

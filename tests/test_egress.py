@@ -40,7 +40,7 @@ async def cordial(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
 async def upserted(routes: Routes, url: str) -> str | None:
     """Send a contact by these routes; return the id that Cordial gives it."""
     async with open_pool(1, routes) as pool:
-        client = CordialClient(pool, url, "key-of-cordial", timeout=5)
+        client = CordialClient(pool, f"{url}/v2", "key-of-cordial", timeout=5)
         return (await client.upsert(CONTACT, tries=1)).contact_id
 
 
@@ -67,7 +67,7 @@ async def test_plain_http_goes_through_too():
     async with cordial() as url, recording_proxy(user="ann:word") as proxy:
         routes = Routes(http=Proxy.read("HTTP_PROXY", proxy.url))
         assert await upserted(routes, url) == "1"
-        assert proxy.asked == [f"POST {url}/contacts"]
+        assert proxy.asked == [f"POST {url}/v2/contacts"]
         wrong = Routes(http=Proxy.read("HTTP_PROXY", proxy.url.replace("word", "other")))
         with pytest.raises(AccessRefused, match="answered 407"):
             await upserted(wrong, url)
@@ -112,8 +112,8 @@ async def test_others_do_not_go_by_cordials_proxy():
         )
         async with open_pool(2, routes) as pool, client_on(pool) as http:
             assert (await http.post(f"{url}/x", content=b"x")).status_code == 200
-            await CordialClient(pool, url, "key", timeout=5).upsert(CONTACT)
-    assert (own.asked, common.asked) == ([f"POST {url}/contacts"], [f"POST {url}/x"])
+            await CordialClient(pool, f"{url}/v2", "key", timeout=5).upsert(CONTACT)
+    assert (own.asked, common.asked) == ([f"POST {url}/v2/contacts"], [f"POST {url}/x"])
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,10 @@ def test_behind_a_proxy_the_callers_own_address_is_written_down(
 
 
 LOOKING = {
-    "POST /integrations/{integration_id}/preview",  # it wants a body, and changes nothing
+    *(  # they want a body, and change nothing
+        f"POST /integrations/{{integration_id}}/{each}"
+        for each in ("preview", "drafts/preview", "drafts/comparison")
+    ),
     "POST /webhooks/jebbit/{integration_id}",  # Jebbit's, by signature
 }
 
@@ -241,6 +244,7 @@ def test_every_call_that_changes_something_is_written_down(running, capsys, logg
             "submission_id": "0" * 32,
             "last4": "zzzz",
             "jebbit_id": "x",
+            "version": 1,
         }
         capsys.readouterr()
         answer = running.client.request(

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from app.serving import free_port
+from tests.contract import not_as_cordial_describes
 from tests.faults.judge import TIMEOUT_SECONDS, is_upsert, judged, number_of, was_taken
 from tests.faults.load import SECRET, Load, Number, post, submission
 from tests.faults.processes import Process, until
@@ -230,6 +231,8 @@ class Stage:
         out_of_order, overlapping = judged(journal)
         made.out_of_order, made.overlapping = len(out_of_order), len(overlapping)
         made.notes += [*out_of_order, *overlapping][:5]
+        if wrong := not_as_cordial_describes(journal):
+            made.failure = f"not as described: {wrong[:3]}"
         defects = [
             line
             for each in self.replicas
