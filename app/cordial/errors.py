@@ -216,12 +216,17 @@ _PAGE_OR_CUT = (b"<", b"{", b"[")  # a page of HTML (a maintenance notice), or J
 
 def _speaks_against(body: Mapping[str, JsonValue]) -> bool:
     """Whether a 2xx says, in any of the forms seen, that the contact was not taken."""
-    for key in ("success", "accepted"):
-        if key in body and _is_no(body[key]):
-            return True
+    if any(key in body and _is_no(body[key]) for key in _FLAGS):
+        return True
     for key in ("error", "errors", "errorKey", "validationErrors", "fieldErrors"):
         if body.get(key) and not _is_no(body[key]):
             return True
+    status = body.get("status")
+    if isinstance(status, str) and status.strip().lower() in _FAILED:
+        return True
+    inner = body.get("data")  # an envelope
+    if isinstance(inner, dict) and any(key in inner and _is_no(inner[key]) for key in _FLAGS):
+        return True
     told = body.get("messages")
     if isinstance(told, dict) and any(told.get(key) for key in _ERRORS_OF_FIELDS):
         return True
@@ -229,6 +234,10 @@ def _speaks_against(body: Mapping[str, JsonValue]) -> bool:
     return isinstance(parts, list) and any(
         isinstance(each, dict) and "accepted" in each and _is_no(each["accepted"]) for each in parts
     )
+
+
+_FLAGS = ("success", "accepted")
+_FAILED = ("error", "fail", "failed", "failure")
 
 
 def said_against(body: Mapping[str, JsonValue]) -> str | None:
@@ -392,7 +401,8 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def _seconds(value: str, now: float) -> float | None:
     """Read seconds, whole or not, or a date in any of HTTP's forms; without a zone it is UTC."""
     if value.isascii() and _NUMBER.fullmatch(value):
-        return float(value)
+        seconds = float(value)
+        return seconds - now if seconds >= _A_TIME else seconds
     try:
         at = parsedate_to_datetime(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
@@ -400,4 +410,5 @@ def _seconds(value: str, now: float) -> float | None:
         return None
 
 
+_A_TIME = 1e9  # more seconds than anybody waits: unix time, as other APIs give a reset
 _NUMBER = re.compile(r"[0-9]{1,100}(?:\.[0-9]{0,30})?")
