@@ -1,23 +1,26 @@
 """Consent: region by answer by status asked, over time, as a page and as a file."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 from markupsafe import Markup
 
 from app.console import csv
 from app.console.charts import sparkline
+from app.console.errors import UnreadableAddress
 from app.console.rendering import render
 from app.console.session import Page
 from app.console.state import Visit, visit_of
+from app.ledger.decisions import Alike
 from app.ledger.schema import SubmissionStatus
 from app.ledger.tallies import Tally
-from app.operations import integrations, tallying
-from app.rules.policy import Region
+from app.operations import deciding, integrations, tallying
+from app.rules.policy import Region, Status
 from app.rules.values import Answer
 
 router = APIRouter(include_in_schema=False, route_class=Page)
@@ -25,6 +28,8 @@ router = APIRouter(include_in_schema=False, route_class=Page)
 _DAY: Final = 86_400.0
 _POINTS: Final = 30  # of a line over time
 _BY: Final = 3_600.0 * _POINTS
+_MOST_SHOWN: Final = 50
+_OF_CELL: Final = ("region", "answer", "asked")
 SPANS: Final[Mapping[str, tuple[str, float]]] = {
     "7d": ("7 days", 7 * _DAY),
     "30d": ("30 days", 30 * _DAY),
@@ -57,13 +62,22 @@ class Line:
     """People of a region who gave an answer, by the status asked for them, and over time."""
 
     answer: str
-    numbers: Sequence[int]
+    cells: Sequence["Cell"]
     over_time: Markup
 
     @property
     def total(self) -> int:
         """All of them."""
-        return sum(self.numbers)
+        return sum(each.number for each in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How many decisions there were of a kind, in words, and the way to the newest."""
+
+    number: int
+    words: str
+    link: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +142,7 @@ async def show(request: Request) -> Response:
     only = {"integration": chosen.integration_id} if chosen.integration_id else {}
     view = ConsentView(
         sum(number for _, number in found),
-        _tables(found, since, chosen.seconds),
+        _tables(visit, chosen, found),
         list(ASKED.values()),
         await _sources(visit, chosen),
         [
@@ -145,6 +159,25 @@ async def show(request: Request) -> Response:
         ),
     )
     return render(visit, "consent.html", "Consent", view, section="consent")
+
+
+@router.get("/consent/newest")
+async def show_newest(request: Request) -> Response:
+    """Lead to the list of the newest submissions of which the same was decided."""
+    visit, chosen = visit_of(request), _read(request)
+    region, answer, asked = (request.query_params.get(each, "") for each in _OF_CELL)
+    if region not in REGIONS or answer not in ANSWERS or asked not in ASKED:
+        raise UnreadableAddress("There is no such answer, region or status.")
+    alike = Alike(region, answer, asked != "not_sent", asked if asked in set(Status) else None)
+    since = visit.times.now - chosen.seconds
+    found = await deciding.newest_alike(
+        visit.context, chosen.integration_id, since, alike, _MOST_SHOWN
+    )
+    if not found:
+        raise UnreadableAddress("None of the newest decisions is of this kind.")
+    return RedirectResponse(
+        visit.link("/submissions", urlencode([("id", each) for each in found])), 303
+    )
 
 
 @router.get("/consent.csv")
@@ -185,27 +218,45 @@ def _asked(tally: Tally) -> str:
     return tally.email or "left"
 
 
-def _tables(found: Sequence[tuple[Tally, int]], since: float, seconds: float) -> list[RegionTable]:
+def _tables(visit: Visit, chosen: _Chosen, found: Sequence[tuple[Tally, int]]) -> list[RegionTable]:
+    by_line = defaultdict[tuple[str, str], list[tuple[Tally, int]]](list)
+    for tally, number in found:
+        by_line[tally.region, tally.answer].append((tally, number))
     tables = []
     for region, name in REGIONS.items():
-        of_region = [pair for pair in found if pair[0].region == region]
         lines = [
-            _line(words, [pair for pair in of_region if pair[0].answer == answer], since, seconds)
-            for answer, words in ANSWERS.items()
+            _line(visit, chosen, (region, answer), by_line[region, answer]) for answer in ANSWERS
         ]
-        total = sum(number for _, number in of_region)
+        total = sum(each.total for each in lines)
         if total or region != Region.UNKNOWN:
             tables.append(RegionTable(name, lines, total))
     return tables
 
 
-def _line(words: str, found: Sequence[tuple[Tally, int]], since: float, seconds: float) -> Line:
+def _line(
+    visit: Visit, chosen: _Chosen, of: tuple[str, str], found: Sequence[tuple[Tally, int]]
+) -> Line:
     asked, over_time = Counter[str](), [0] * _POINTS
+    since = visit.times.now - chosen.seconds
     for each, number in found:
         asked[_asked(each)] += number
-        place = int((each.hour * 3_600.0 - since) / seconds * _POINTS)
+        place = int((each.hour * 3_600.0 - since) / chosen.seconds * _POINTS)
         over_time[min(max(place, 0), _POINTS - 1)] += number
-    return Line(words, [asked[name] for name in ASKED], sparkline(over_time))
+    region, answer = of
+    cells = [
+        Cell(
+            asked[name],
+            f"{REGIONS[region]}, {ANSWERS[answer].lower()}, {words.lower()}",
+            _link_to_newest(visit, chosen, region, answer, name),
+        )
+        for name, words in ASKED.items()
+    ]
+    return Line(ANSWERS[answer], cells, sparkline(over_time))
+
+
+def _link_to_newest(visit: Visit, chosen: _Chosen, *of_cell: str) -> str:
+    cell = urlencode(list(zip(_OF_CELL, of_cell, strict=True)))
+    return visit.link("/consent/newest", f"{chosen.query}&{cell}")
 
 
 async def _sources(visit: Visit, chosen: _Chosen) -> list[Link]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,6 +16,7 @@ from app.ledger.transaction import Transaction
 
 _BATCH = 500  # rows in one transaction: other writers do not wait long
 _PAUSE_SECONDS = 0.05
+_LOOKED_AT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,50 @@ async def of_keys(database: Database, keys: Collection[str], limit: int) -> list
 async def of_submission(database: Database, seq: int) -> list[Decision]:
     """Return the decisions about a submission, the newest first: a replay makes another one."""
     return await _find(database, decisions.c.submission_seq == seq, _BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Decisions of one kind: people of a region who gave an answer, and what followed from it.
+
+    `sent` is false of those that were skipped. `asked` is the status asked for their email.
+    """
+
+    region: str
+    answer: str
+    sent: bool
+    asked: str | None
+
+
+async def newest_alike(
+    database: Database, integration_id: str | None, since: float, alike: Alike, limit: int
+) -> list[str]:
+    """Return the submissions of the newest decisions of a kind, as ids, the newest first.
+
+    The newest 20,000 of all integrations are looked at, and taken from a time on (unix seconds);
+    `integration_id` None: of any.
+    """
+    # Narrowed only afterwards: to find few among millions, no index would help.
+    newest = select(decisions).order_by(decisions.c.id.desc()).limit(_LOOKED_AT).subquery()
+    found = newest.c
+    skipped = found.outcome == "skipped"
+    parts = [("region", alike.region), ("email_status", alike.asked)]
+    written = [*starmap(_written, parts), _written("opt_in", {"answer": alike.answer}).rstrip("}")]
+    query = select(found.submission_id).where(
+        found.decided_at >= since,
+        ~skipped if alike.sent else skipped,
+        *(found.basis.contains(each, autoescape=True) for each in written),
+    )
+    if integration_id is not None:
+        query = query.where(found.integration_id == integration_id)
+    async with database.read() as connection:
+        ids = await connection.scalars(query.order_by(found.id.desc()).limit(limit))
+        return list(dict.fromkeys(ids))
+
+
+def _written(name: str, value: JsonValue) -> str:
+    """Return a part of a basis as it is written: what a person wrote never looks like it."""
+    return to_json({name: value}).decode()[1:-1]
 
 
 async def _find(database: Database, mine: Any, limit: int) -> list[Decision]:

@@ -1,5 +1,6 @@
 """Every page in every state; a name that a template misses would be an error."""
 
+import html
 import re
 
 import pytest
@@ -233,6 +234,25 @@ def test_consent_is_counted_by_region_answer_and_status(admin, viewer):
     for span in ("7d", "30d", "365d", "none"):
         assert "Outside the EU" in admin.get(f"/console/consent?span={span}").text
     assert admin.get("/console/consent?integration=nobody").status_code == 404
+
+
+def test_each_number_of_the_consent_page_leads_to_the_newest_of_its_kind(stage, admin, viewer):
+    """To those submissions and no others; for viewers too."""
+    page = html.unescape(viewer.get("/console/consent?integration=spring-quiz").text)
+    links = re.findall(r'href="(/console/consent/newest[^"]+)" aria-label="(\d+)', page)
+    assert len(links) > 5
+    for link, number in links:
+        answer = viewer.get(link)
+        assert answer.status_code == 303
+        assert answer.headers["location"].count("id=") == int(number)
+        assert len(rows(viewer.get(answer.headers["location"]).text)) == int(number)
+    (silent,) = [each for each, _ in links if "non_eu&answer=null&asked=subscribed" in each]
+    (found,) = rows(admin.get(silent, follow_redirects=True).text)
+    basis = stage.ops.get(f"/submissions/{found}").json()["decision"]["basis"]
+    assert (basis["region"], basis["opt_in"]["answer"]) == ("non_eu", "null")
+    assert basis["email_status"] == "subscribed"
+    assert admin.get(silent.replace("null", "perhaps")).status_code == 422
+    assert admin.get(silent.replace("null", "no")).status_code == 422
 
 
 def test_consent_says_when_there_is_nothing(stage, bare, admin):

@@ -90,6 +90,28 @@ async def test_old_decisions_are_deleted(ledger: Ledger) -> None:
     assert [each.decided_at for each in kept] == [NOW + 1]
 
 
+async def test_the_newest_of_whom_the_same_was_decided_are_found(ledger: Ledger) -> None:
+    """By region, answer and status asked, since a time; words that look like it change nothing."""
+    await ledger.accept(*(item(name, "a") for name in ("ann", "bob", "cid")))
+    ann, bob, cid = await ledger.claim()
+    sly = basis(opt_in='"region":"eu","opt_in":{"answer":"yes"', country_code="US")
+    await settle(ledger.database, [settled(ann), settled(bob)], NOW + 1)
+    await settle(ledger.database, [Settlement(cid, DELIVERED, basis=sly)], NOW + 2)
+
+    async def newest(since: float = NOW, of: str | None = None, **how: Any) -> list[str]:
+        kind = decisions.Alike(**{"region": "eu", "answer": "yes", "sent": True, **how})
+        return await decisions.newest_alike(ledger.database, of, since, kind, 9)
+
+    assert set(await newest(asked="subscribed")) == {ann.id, bob.id}
+    assert set(await newest(asked="subscribed", of="spring-quiz")) == {ann.id, bob.id}
+    assert await newest(asked="subscribed", of="another") == []
+    assert await newest(asked="subscribed", since=NOW + 2) == []
+    assert await newest(asked=None) == []
+    assert await newest(asked="subscribed", sent=False) == []
+    found = await newest(asked=sly.email_status, answer=sly.opt_in.answer, region=sly.region)
+    assert found == [cid.id]
+
+
 def test_what_may_be_an_address_is_not_kept_as_a_label() -> None:
     """An opt-in attribute that by mistake names the email's or phone's keeps neither."""
     for value in ("ann@example.com", "+1 6175550123", "x" * 200):
