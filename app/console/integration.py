@@ -40,6 +40,7 @@ from app.operations.registering import (
 )
 from app.operations.rotating import AmbiguousSecret, LastSecret, ShownSecret, UnknownSecret
 from app.operations.whom import REGIONS, treated
+from app.rules.drift import DriftKind, Said
 from app.rules.integration import Integration
 from app.rules.policy import Region, Status
 from app.rules.survey import Survey
@@ -139,6 +140,7 @@ class IntegrationView:
     unclear: Sequence[tuple[str, str, int]]
     is_new: bool
     refused: Sequence[tuple[float, str]]
+    drifts: Sequence[tuple[DriftKind, Said]]
     findings: Sequence[FindingView] | None = None
     can_insist: bool = False
     problem: str | None = None
@@ -340,6 +342,7 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
             (each.at, _REFUSED.get(each.reason, each.reason.replace("_", " ")))
             for each in await tallying.refused_webhooks(context, stored.id)
         ],
+        drifts=[] if found else await attributes.drift_in_words(context, stored),
         is_new=stored.paused and health.latest.delivered_at is None,
         findings=_findings(found) if found else None,
     )
@@ -387,7 +390,14 @@ _REFUSED = {
 }
 _MISSED = ("mapping.", "jebbit.attributes.opt_in", "jebbit.attributes.sms_opt_in")
 _RULE = re.compile(r"mapping\.(\d+)")
-_SECTIONS = {"policy": "policy", "cordial": "account", "jebbit.webhook_secrets": "secrets"}
+_SECTIONS = {
+    "policy": "policy",
+    "cordial": "account",
+    "jebbit.webhook_secrets": "secrets",
+    "webhook_url": "secrets",
+    "jebbit.attributes": "source",
+    "jebbit.opt_in_labels": "source",
+}
 
 
 def _anchor(place: str) -> str | None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from app.console import charts, words
 from app.console.charts import Chart, chart, range_named, sparkline
 from app.console.rendering import render
+from app.console.rules import input_of
 from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted, duration
@@ -243,7 +244,8 @@ def _drift(visit: Visit, need: Need) -> NeedView:
     if need.drift is DriftKind.NEW_ANSWER:
         link, label = _list(visit, need.integration_id, since="24h"), "Show the newest"
     elif need.drift is not DriftKind.NOTHING_RECEIVED and visit.who.sees_people:
-        link, label = visit.link(f"{integration}/rules"), "Mend the rules"
+        link = f"{visit.link(f'{integration}/rules')}#{input_of(need.place)}"
+        label = "Mend the rules"
     said = need.said
     return NeedView(
         "bad" if need.drift is DriftKind.OPT_IN_MISSING else "warn",

@@ -299,6 +299,19 @@ def _lines(text: str) -> list[JsonValue]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def input_of(place: str) -> str:
+    """Return the id of the form's input that mends a place of the configuration; blank: none."""
+    match place.split("."):
+        case ["mapping", number, *_]:
+            return f"row{number}_attribute"
+        case ["jebbit", "attributes", name]:
+            return f"name_{name}"
+        case ["jebbit", "opt_in_labels", *_]:
+            return "labels_true"
+        case _:
+            return ""
+
+
 def _yes(value: bool | None) -> str:
     return {True: "yes", False: "no", None: ""}[value]
 

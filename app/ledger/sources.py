@@ -150,9 +150,9 @@ class _Watched:
 
     def note(self, seen: Sighting) -> None:
         """Note a submission's phone number and answers."""
-        if seen.version > self.version:  # other rules may read other numbers
+        if seen.version != self.version:  # other rules may read other numbers
             self.version, self.phones = seen.version, ""
-        if seen.phone is not None and seen.version == self.version:
+        if seen.phone is not None:
             self.phones = (self.phones + "01"[seen.phone])[-drift.PHONES_KEPT :]
         for word, read_as in seen.words:
             self.answers += 1
@@ -269,7 +269,8 @@ def _numbers(row: Any) -> Numbers:
         submissions=row.submissions,
         asked_last=row.asked_last,
         keys={
-            key: drift.KeySeen(last, kept.gaps.get(key, 0)) for key, (_, _, last, _) in keys.items()
+            key: drift.KeySeen(last, kept.gaps.get(key, 0), times)
+            for key, (times, _, last, _) in keys.items()
         },
         crowded_at=others[2] if others else None,
         phones=[each == "1" for each in kept.phones],

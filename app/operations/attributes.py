@@ -9,7 +9,7 @@ from app.ledger import sources
 from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration
 from app.operations.context import Context
-from app.rules.drift import say
+from app.rules.drift import DriftKind, Said, by_kind, say
 from app.rules.survey import OTHER_TEXT, SeenAttribute, Survey, survey, used_by
 
 _SEEN = 500  # of the newest submissions whose payload is kept
@@ -55,6 +55,14 @@ async def findings_of(context: Context, stored: StoredIntegration) -> list[Findi
     told = {each.place for each in drifted}
     seen = findings(await survey_of(context, stored))
     return [*drifted, *(each for each in seen if each.place not in told or each.place == _LABELS)]
+
+
+async def drift_in_words(
+    context: Context, stored: StoredIntegration
+) -> list[tuple[DriftKind, Said]]:
+    """Say what has changed its meaning, kind by kind, the worst first."""
+    found = await drift_of(context.database, stored, context.clock())
+    return [(kind, say(each, stored.integration)) for kind, each in by_kind(found).items()]
 
 
 async def _drifted(context: Context, stored: StoredIntegration) -> list[Finding]:

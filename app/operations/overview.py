@@ -26,9 +26,10 @@ class Need:
     """Something that a person must do.
 
     `blocked`: Cordial refuses access, for `reason`. `dead`: so many are given up, for `reason`.
-    `opt_in_missing` and `drift`: what comes in has changed its meaning, as `said`. `closed`:
-    Cordial fails. `slow`: the oldest pending waits since. `paused`: so many wait for a person.
-    `unset`: there is no webhook secret, so nothing can come in. Times are unix seconds.
+    `opt_in_missing` and `drift`: what comes in has changed its meaning, as `said`, to be mended at
+    a `place` of the configuration. `closed`: Cordial fails. `slow`: the oldest pending waits since.
+    `paused`: so many wait for a person. `unset`: there is no webhook secret, so nothing can come
+    in. Times are unix seconds.
     """
 
     kind: Literal["blocked", "dead", "opt_in_missing", "closed", "slow", "drift", "paused", "unset"]
@@ -39,6 +40,7 @@ class Need:
     since: float | None = None
     drift: DriftKind | None = None
     said: Said = _NOTHING_SAID
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ async def _drifts(
             since=lasting(spells).get(kind),
             drift=kind,
             said=say(drifts, stored.integration),
+            place=drifts[0].place,
         )
         for stored, found, spells in await drift_of_all(context.database, integrations, now)
         for kind, drifts in by_kind(found).items()

@@ -28,13 +28,14 @@ class DriftKind(StrEnum):
 
 
 class KeySeen(NamedTuple):
-    """A key: the number of the last submission that had it, and its usual gap.
+    """A key: the number of the last submission that had it, its usual gap, and how often it came.
 
     The gap is the longest of late between two submissions that had it; long ago counts less.
     """
 
     last: int
     gap: int
+    times: int
 
 
 class WordSeen(NamedTuple):
@@ -137,14 +138,16 @@ def _opt_in(numbers: Numbers, integration: Integration) -> Iterator[Drift]:
 
 MISSING_AFTER: Final = 200
 _GAPS: Final = 3
+_OFTEN: Final = 20  # times
 
 
 def _attributes(numbers: Numbers, integration: Integration) -> Iterator[Drift]:
     """Find attributes that the configuration names and that none of the last 200 submissions had.
 
     One that comes seldom must be away for three times its usual gap, so an optional question that
-    few answer wakes nobody. One that never came counts only if somebody must have meant it: a rule
-    of the mapping, an opt-in, a name other than the default. The first submission with it ends it.
+    few answer wakes nobody. One that never came, or less than 20 times, counts only if somebody
+    must have meant it: a rule of the mapping, an opt-in, a name other than the default. The first
+    submission with it ends it.
     """
     seen: dict[str, KeySeen] = {}
     for key, each in numbers.keys.items():
@@ -154,9 +157,9 @@ def _attributes(numbers: Numbers, integration: Integration) -> Iterator[Drift]:
     told = {fold(each.about) for each in _opt_in(numbers, integration)}
     for place, name in places(integration):
         known = seen.get(fold(name))
-        if known is None and (crowded or not _is_meant(place, name)):
+        last, gap, times = known or KeySeen(0, 0, 0)
+        if (crowded and not known) or (times < _OFTEN and not _is_meant(place, name)):
             continue
-        last, gap = known or KeySeen(0, 0)
         if number - last >= max(MISSING_AFTER, _GAPS * gap) and fold(name) not in told:
             told.add(fold(name))
             yield Drift(DriftKind.ATTRIBUTE_MISSING, place, name, number - last, last)
@@ -361,13 +364,18 @@ def say(drifts: Sequence[Drift], integration: Integration) -> Said:
     if len(drifts) == 1:
         return said
     *names, last = [each.about for each in drifts]
+    named = f"{', '.join(names)} and {last}"
+    few = len(drifts) <= _MOST_NAMED
     verb = "no longer gets" if any(each.of for each in drifts) else "has never got"
     least = min(each.number for each in drifts)
     return Said(
-        f"{verb} {', '.join(names)} and {last}",
-        f"None of the last {least:,} submissions has one of these attributes.",
+        f"{verb} {named if few else f'{len(drifts)} of its attributes'}",
+        f"None of the last {least:,} submissions has {'any of these' if few else named}.",
         "Name them in the rules as Jebbit sends them, or name none where the experience has none.",
     )
+
+
+_MOST_NAMED: Final = 3  # attributes in a headline
 
 
 def by_kind(drifts: Iterable[Drift]) -> Mapping[DriftKind, Sequence[Drift]]:

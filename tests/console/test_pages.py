@@ -44,12 +44,16 @@ def test_the_overview_says_what_has_drifted_and_where_it_is_mended(tmp_path):
         asked = {"email": "ono@example.com", "opt_in": "true", "outcome": "Bold"}
         stage.post([asked, *({"email": f"o{n}@example.com"} for n in range(200))], quiz)
         page = admin.get("/console").text
-        assert admin.get(f"/console/integrations/{quiz}/rules").status_code == 200
         said = text_of(page)
         assert "2 things need somebody" in said
         assert said.index("Drifting no longer gets opt_in") < said.index("no longer gets outcome")
         assert "nobody is subscribed by silence" in said
-        assert page.count(f'href="/console/integrations/{quiz}/rules">Mend the rules') == 2
+        editor = admin.get(f"/console/integrations/{quiz}/rules").text
+        mend = rf'href="/console/integrations/{quiz}/rules#(\w+)">Mend the rules'
+        inputs = re.findall(mend, page)
+        assert inputs == ["name_opt_in", "row1_attribute"]
+        assert all(f'name="{each}"' in editor and f'id="{each}"' in editor for each in inputs)
+        assert "It no longer gets outcome" in admin.get(f"/console/integrations/{quiz}").text
         with stage.visit(VIEWER) as viewer:
             page = viewer.get("/console").text
         assert "Mend the rules" not in page

@@ -49,7 +49,11 @@ QUIZ = integration(
         {"attribute": "Quiz Outcome", "field": "quiz_outcome"},
     ]
 )
-USUAL = {"email": KeySeen(1000, 0), "quiz_outcome": KeySeen(1000, 0), "opt_in": KeySeen(1000, 0)}
+USUAL = {
+    "email": KeySeen(1000, 0, 99),
+    "quiz_outcome": KeySeen(1000, 0, 99),
+    "opt_in": KeySeen(1000, 0, 99),
+}
 
 
 def found(numbers: Numbers, of: Integration = QUIZ, now: float = NOW) -> list[DriftKind]:
@@ -70,7 +74,7 @@ def missing(submissions: int, of: Integration = QUIZ, **more: Any) -> list[str]:
 @pytest.mark.parametrize(("away", "names"), [(0, []), (199, []), (200, ["Quiz Outcome"])])
 def test_an_attribute_is_missing_after_200_submissions_without_it(away, names):
     """However it is spelled; the place is the rule that names it."""
-    keys = {**USUAL, "quiz_outcome": KeySeen(1000 - away, 0)}
+    keys = {**USUAL, "quiz_outcome": KeySeen(1000 - away, 0, 99)}
     numbers = Numbers(1000, 1000, keys)
     assert [each.about for each in judge(numbers, QUIZ, NOW)] == names
     assert {each.place for each in judge(numbers, QUIZ, NOW)} <= {"mapping.1.attribute"}
@@ -79,22 +83,24 @@ def test_an_attribute_is_missing_after_200_submissions_without_it(away, names):
 def test_an_attribute_that_comes_seldom_is_missed_later():
     """After three times its usual gap: an optional question that few answer wakes nobody."""
     for away, names in ((200, []), (899, []), (900, ["Quiz Outcome"])):
-        keys = {**USUAL, "quiz_outcome": KeySeen(1000 - away, 300)}
+        keys = {**USUAL, "quiz_outcome": KeySeen(1000 - away, 300, 99)}
         assert missing(1000, keys=keys) == names
 
 
 def test_an_attribute_that_never_came_is_missed_if_somebody_meant_it():
     """A rule of the mapping, an opt-in, a name of one's own; not the defaults that nobody wrote."""
     named = integration(jebbit={"attributes": {"opt_in": "box", "country": "land"}})
-    keys = {"email": KeySeen(1000, 0), "outcome": KeySeen(1000, 0)}
+    keys = {"email": KeySeen(1000, 0, 99), "outcome": KeySeen(1000, 0, 99)}
     assert missing(1000, keys=keys, of=named) == ["box", "land"]
-    assert missing(1000, keys={"email": KeySeen(1000, 0)}) == ["opt_in", "Quiz Outcome"]
-    assert missing(199, keys={"email": KeySeen(199, 0)}) == []
+    assert missing(1000, keys={"email": KeySeen(1000, 0, 99)}) == ["opt_in", "Quiz Outcome"]
+    assert missing(199, keys={"email": KeySeen(199, 0, 99)}) == []
+    for times, names in ((19, []), (20, ["country_code"])):
+        assert missing(1000, keys={**USUAL, "country_code": KeySeen(9, 0, times)}) == names
 
 
 def test_an_attribute_among_too_many_keys_is_not_called_missing():
     """Where not all keys are counted, it may be one of those that are not."""
-    keys = {"email": KeySeen(1000, 0), "opt_in": KeySeen(1000, 0)}
+    keys = {"email": KeySeen(1000, 0, 99), "opt_in": KeySeen(1000, 0, 99)}
     assert missing(1000, keys=keys, crowded_at=900) == []
     assert missing(1000, keys=keys, crowded_at=700) == ["Quiz Outcome"]
 
@@ -103,7 +109,7 @@ def test_the_opt_in_is_missing_after_50_and_told_once():
     """As the guard has it; at 200 it is not a second kind."""
     for away, kinds in ((49, []), (50, [DriftKind.OPT_IN_MISSING])):
         assert found(Numbers(1000, 1000 - away, USUAL)) == kinds
-    keys = {**USUAL, "opt_in": KeySeen(500, 0)}
+    keys = {**USUAL, "opt_in": KeySeen(500, 0, 99)}
     assert found(Numbers(1000, 500, keys)) == [DriftKind.OPT_IN_MISSING]
     assert found(Numbers(1000, None, USUAL)) == []
 
@@ -127,7 +133,7 @@ def test_more_than_half_of_the_phone_numbers_are_unusable(bad, number, before, i
     """Of twenty at least; over at two in five."""
     phones = [False] * bad + [True] * (number - bad)
     spells = {DriftKind.PHONES_UNUSABLE} if before else set()
-    keys = {**USUAL, "phone_number": KeySeen(1000, 0)}
+    keys = {**USUAL, "phone_number": KeySeen(1000, 0, 99)}
     numbers = Numbers(1000, 1000, keys, phones=phones, lasting=spells)
     assert found(numbers, SMS) == [DriftKind.PHONES_UNUSABLE] * is_drift
     assert found(numbers) == []  # no rule names a phone number
@@ -327,6 +333,8 @@ def test_each_kind_is_said_in_words():
         assert said.remedy.endswith(".")
     assert say([FIRST, SECOND], QUIZ).state == "no longer gets a and b"
     assert say([SECOND], QUIZ).state == "has never got b"
+    assert say([FIRST, SECOND] * 2, QUIZ).state == "no longer gets 4 of its attributes"
+    assert "has a, b, a and b." in say([FIRST, SECOND] * 2, QUIZ).cause
     assert list(by_kind([PHONES, SECOND, FIRST])) == [
         DriftKind.ATTRIBUTE_MISSING,
         DriftKind.PHONES_UNUSABLE,
