@@ -20,6 +20,7 @@ ALONE = (
     *("--disable-background-networking", "--disable-component-update"),
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+TELEPHONE = {"width": 360, "height": 740}
 _STATUS = "Failed to load resource: the server responded with a status of"
 
 
@@ -112,7 +113,9 @@ class Examiner:
 
     async def violations(self, *rules: str) -> list[str]:
         """Return what axe finds on the page, each with where; `rules` alone, if any are given."""
-        chosen = {"runOnly": list(rules)} if rules else {}
+        chosen: dict[str, Any] = {"resultTypes": ["violations"]}
+        if rules:
+            chosen["runOnly"] = list(rules)
         found = await self.evaluate(
             f"axe.run(document, {json.dumps(chosen)}).then(found => found.violations.map(each => "
             "each.id + ': ' + each.nodes.map(node => node.target.join(' ')).join(', ')))",
@@ -121,9 +124,13 @@ class Examiner:
         return list(found)
 
     async def overflow(self) -> int:
-        """Return by how many pixels the page is wider than its window."""
+        """Return by how many pixels the page is wider than a telephone's window."""
+        before = self._page.viewport_size
+        await self._page.set_viewport_size(TELEPHONE)
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        return int(await self.evaluate(wide))
+        found = int(await self.evaluate(wide))
+        await self._page.set_viewport_size(before)
+        return found
 
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")

@@ -91,7 +91,10 @@ histories = st.lists(events, min_size=3, max_size=8) | st.builds(
     lambda first, rest: [first, *rest], no, st.lists(answers | events, min_size=2, max_size=6)
 )
 each_history = settings(
-    max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=16 if settings.default.max_examples <= 100 else 300,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )
 
 # --- the model: what was said, and what may follow from it
@@ -318,7 +321,7 @@ LEAVES = {"opt_in": "opted_in_or_null", "resubscribe": "explicit_opt_in"}
 
 
 REACHED = {"subscribed": 10, "forced": 5, "yes before a no": 10}
-ROUNDS = 4  # at most, until all is reached
+ROUNDS = 8  # at most, until all is reached
 
 
 @pytest.mark.parametrize("policy", [OBEYS, LEAVES], ids=["unsubscribing", "leaving"])
