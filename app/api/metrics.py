@@ -39,8 +39,8 @@ async def get_metrics(state: CurrentState) -> Response:
     """Counters and histograms of this process, and gauges of the ledger, in the text format.
 
     Sum counters over processes; take the maximum of what the ledger says (pending, dead, oldest,
-    paused, gate): every process says the same. When the ledger cannot be reached they are missing
-    and `jebbit_sync_ledger_up` is 0.
+    paused, gate, drift): every process says the same. When the ledger cannot be reached they are
+    missing and `jebbit_sync_ledger_up` is 0.
     """
     try:
         async with asyncio.timeout(_READ_SECONDS):

@@ -87,8 +87,10 @@ class ListView:
 
     @property
     def heading(self) -> str:
-        """How many there are."""
-        return counted(self.total, "submission")
+        """How many there are, and of which kind."""
+        status, reason = self.filters.status, self.filters.reason
+        kind = f"{words.STATUSES[status].brief.lower()} submission" if status else "submission"
+        return counted(self.total, kind) + (f": {words.reason_in_words(reason)}" if reason else "")
 
 
 @router.get("/submissions")

@@ -199,6 +199,16 @@ def test_the_file_has_what_the_list_shows(stage, admin):
     assert [each.split(",")[0] for each in lines] == [each["id"] for each in shown]
 
 
+def test_a_list_says_what_it_holds(admin):
+    """How many, of which status, for which reason."""
+    for query, heading in (
+        ("status=dead&reason=rejected", "1 dead submission: rejected by Cordial"),
+        ("status=pending", "2 waiting submissions"),
+    ):
+        page = admin.get(f"/console/submissions?{query}").text
+        assert f'<h1 data-live id="heading">{heading}</h1>' in page
+
+
 def test_the_bars_are_of_the_span_that_is_chosen(admin):
     """A span that is none counts as the shortest; each bar leads to what it counts."""
     total = int(re.findall(r"([0-9]+) submissions</h1>", admin.get("/console/submissions").text)[0])
