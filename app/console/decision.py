@@ -75,10 +75,14 @@ def decision_of(explanation: Explanation) -> DecisionView:
 
 @dataclass(frozen=True, slots=True)
 class DecidedView:
-    """What was decided when a submission settled: when (unix seconds), and line by line."""
+    """What was decided when a submission settled: when (unix seconds), and line by line.
+
+    `version` is that of the rules that decided it.
+    """
 
     at: float
     outcome: str
+    version: int
     lines: Sequence[tuple[str, str]]
 
 
@@ -87,9 +91,7 @@ def decided_then(decision: Decision) -> DecidedView:
     reason = decision.reason
     outcome = decision.outcome.capitalize() + (f": {reason_in_words(reason)}" if reason else "")
     lines = list(_basis(decision.basis)) if decision.basis else []
-    return DecidedView(
-        decision.decided_at, outcome, [*lines, ("Rules", f"version {decision.version}")]
-    )
+    return DecidedView(decision.decided_at, outcome, decision.version, lines)
 
 
 def _basis(basis: Mapping[str, JsonValue]) -> Iterator[tuple[str, str]]:

@@ -71,6 +71,7 @@ class SubmissionView:
     waiting: Waiting | None
     decision: DecisionView | None
     decided: Sequence[DecidedView]
+    versions: str | None
     undecided: str
     payload: PayloadView
     others: Sequence[Row]
@@ -159,6 +160,7 @@ async def _view(
         waiting=await _waiting(visit, stored, source),
         decision=decision_of(explained.explanation) if explained.explanation else None,
         decided=[decided_then(each) for each in explained.decisions],
+        versions=visit.link(f"/integrations/{source.id}/changes") if source else None,
         undecided=_undecided(source),
         payload=await _payload(visit, stored, source),
         others=await rows_of(visit, await looking.others_of_contact(context, stored)),

@@ -1,6 +1,7 @@
 """One submission's page: what became of it, why, and what can be done."""
 
 import json
+import re
 
 import pytest
 
@@ -62,10 +63,14 @@ def test_what_was_decided_then_stays_beside_what_would_be_now(stage, admin, quiz
     mend(stage, quiz)
     stage.ops.post(f"/submissions/{made}/replay")
     stage.settled(made)
-    said = text_of(admin.get(f"/console/submissions/{made}").text)
+    page = admin.get(f"/console/submissions/{made}").text
+    said = text_of(page)
     then, now = said.index("As it was decided then"), said.index("As it would be decided now")
     assert then < said.index("Dead: rejected by Cordial", then) < now
     assert then < said.index("Email asked to be subscribed", then) < now
+    versions = re.findall(r'href="(/console/integrations/[^"]+/changes)#(version-[0-9]+)"', page)
+    assert len(set(versions)) == 2
+    assert all(f'id="{anchor}"' in admin.get(changes).text for changes, anchor in versions)
 
 
 def test_a_viewer_sees_no_answer_and_no_address(stage, viewer):
