@@ -115,11 +115,24 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: Any) -> str:
+    """A database with the tables and no row, of which others are made."""
+    postgresql_server.psql("CREATE DATABASE pristine;")
+    migrate(postgresql_server.get_uri(database="pristine"))
+    return "pristine"
+
+
+def wants_tables(request: pytest.FixtureRequest) -> bool:
+    """Whether a test starts where another start has made the tables: that is quicker."""
+    return not {"database", "service", "command"}.isdisjoint(request.fixturenames)
+
+
 @pytest.fixture
 def postgresql_url(request: pytest.FixtureRequest, postgresql_server: Any) -> Iterator[str]:
     """A PostgreSQL database of the test's own, as `DATABASE_URL` names it.
 
-    Empty; for tests that ask for `database` it has the tables, without rows.
+    Empty; for tests that ask for `database`, a service or a command it has the tables, no rows.
     """
     if "database" in request.fixturenames:
         name = request.getfixturevalue("postgresql_migrated")
@@ -127,8 +140,10 @@ def postgresql_url(request: pytest.FixtureRequest, postgresql_server: Any) -> It
         delete = "".join(f"DELETE FROM {each.name};" for each in reversed(metadata.sorted_tables))
         postgresql_server.psql(f"\\c {name}\n{CUT_OFF} {delete}")
         return
-    name = f"test_{next(_numbers)}"
-    postgresql_server.psql(f"CREATE DATABASE {name};")
+    name, template = f"test_{next(_numbers)}", ""
+    if wants_tables(request):
+        template = f" TEMPLATE {request.getfixturevalue('postgresql_template')}"
+    postgresql_server.psql(f"CREATE DATABASE {name}{template};")
     yield postgresql_server.get_uri(database=name)
     postgresql_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
@@ -137,9 +152,9 @@ def postgresql_url(request: pytest.FixtureRequest, postgresql_server: Any) -> It
 def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A SQLite file that is not there yet, as `DATABASE_URL` names it.
 
-    But for tests that ask for `database`: those get a copy that has the tables.
+    But for tests that ask for `database`, a service or a command: they get one with the tables.
     """
-    if "database" in request.fixturenames:
+    if wants_tables(request):
         shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "ledger.db")
     return f"sqlite:///{tmp_path / 'ledger.db'}"
 
