@@ -327,14 +327,13 @@ def test_no_request_breaks_the_api_or_its_description(shared, quiz, mode):
 
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
-@pytest.mark.parametrize("token", [None, "wrong-token"])
-def test_strangers_are_told_nothing(shared, mode, token):
-    """Whatever they send to a protected route, well formed or not: 401."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def test_strangers_are_told_nothing(shared, mode):
+    """Whatever they send to a protected route, well formed or not, with or without a token: 401."""
     statuses: dict[str, set[int]] = {}
 
-    def call(case: Any, _: int) -> None:
+    def call(case: Any, chance: int) -> None:
         if case.operation.path not in OPEN:
+            headers = {"Authorization": "Bearer wrong-token"} if chance % 2 else {}
             answer = case.call(headers=headers)
             statuses.setdefault(case.operation.label, set()).add(answer.status_code)
 
