@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from app.rules.integration import MASK, Integration
+from pydantic import BaseModel
+
+from app.rules.integration import MASK, Integration, Policy
+from app.rules.mapping import Rule
 
 _SHOWN = 4  # characters of a secret
 
@@ -15,6 +18,24 @@ def document_of(integration: Integration) -> dict[str, Any]:
         secret.get_secret_value() for secret in integration.jebbit.webhook_secrets
     ]
     return document
+
+
+def readable_by_0_1_0(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is newer than version 0.1.0, wherever it is as by default.
+
+    A replica of that version refuses words that it does not know, and each webhook with them. So
+    these defaults stay as they are.
+    """
+    parts: list[tuple[dict[str, Any], type[BaseModel], str]]
+    parts = [(document["policy"], Policy, "opt_in_guard")]
+    parts += [(each, Rule, name) for each in document["mapping"] for name in _NEWER_OF_RULES]
+    for part, model, name in parts:
+        if part[name] == model.model_fields[name].default:
+            del part[name]
+    return document
+
+
+_NEWER_OF_RULES = ("lists_need", "too_long")
 
 
 def masked(secret: str) -> str:

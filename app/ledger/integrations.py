@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.ledger import changes
 from app.ledger.changes import ChangeKind, Made
 from app.ledger.database import Database
-from app.ledger.documents import document_of
+from app.ledger.documents import document_of, readable_by_0_1_0
 from app.ledger.notices import NoticeKind, announce
 from app.ledger.schema import (
     DeadReason,
@@ -364,7 +364,7 @@ class Integrations:
         return await self.get(integration_id)
 
     def _columns(self, integration: Integration) -> dict[str, Any]:
-        document = document_of(integration)
+        document = readable_by_0_1_0(document_of(integration))
         secrets = {
             "api_key": document["cordial"].pop("api_key"),
             "webhook_secrets": document["jebbit"].pop("webhook_secrets"),

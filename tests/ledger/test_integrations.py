@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.ledger import changes
 from app.ledger.accepting import IntegrationGone, accept
@@ -19,7 +19,7 @@ from app.ledger.integrations import (
     StillPending,
     UnknownIntegration,
 )
-from app.ledger.schema import GateState
+from app.ledger.schema import GateState, integrations
 from app.ledger.vault import Vault, WrongSecretKey
 from app.rules.integration import Integration, merge_patch
 from tests.conftest import SECRET_KEY
@@ -42,6 +42,46 @@ async def test_an_integration_comes_back_as_it_was_stored(ledger):
     assert document_of(made.integration) == document_of(new)
     assert (made.state, made.state_reason) == ("paused", "look first")
     assert (made.created_at, made.updated_at, made.gate) == (NOW, NOW, Gate())
+
+
+WORDS_OF_0_1_0 = set(
+    """
+    account_url address_format attribute attributes auto_subscribe campaign_id campaign_name
+    campaigns channel collect cordial country default default_phone_country email_channel eu exclude
+    false field identify_by include jebbit keyword mapping name null_is_consent occurred_at
+    on_opt_out on_rejected_field opt_in opt_in_field opt_in_labels policy program region
+    requests_per_second resubscribe separator session sms sms_opt_in suppress_doi suppress_triggers
+    true trusted_url_params type unmapped
+    """.split()
+)
+
+
+def words(document):
+    """Yield every key of a document."""
+    for each in document if isinstance(document, list) else ():
+        yield from words(each)
+    for key, value in document.items() if isinstance(document, dict) else ():
+        yield key
+        yield from words(value)
+
+
+async def test_a_replica_of_the_version_before_can_read_what_we_store(ledger):
+    """It refuses words that it does not know: they are stored if a person chose them, only."""
+    mapping = [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "news", "field": "News", "type": "list"},
+    ]
+    usual = await ledger.create("Usual", mapping=mapping)
+    mapping[1]["lists_need"], policy = "yes", {"opt_in_guard": False}
+    chosen = await ledger.create("Chosen", mapping=mapping, policy=policy)
+    async with ledger.database.read() as connection:
+        found = await connection.execute(select(integrations.c.id, integrations.c.config))
+        stored = {name: set(words(config)) - WORDS_OF_0_1_0 for name, config in found}
+    assert stored["usual"] == set()
+    assert stored["chosen"] == {"lists_need", "opt_in_guard"}
+    assert usual.integration.policy.opt_in_guard
+    assert not chosen.integration.policy.opt_in_guard
+    assert [each.lists_need for each in chosen.integration.mapping] == ["not_no", "yes"]
 
 
 async def test_all_are_listed_by_id(ledger):
