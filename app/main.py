@@ -43,6 +43,7 @@ from app.delivery.worker import SteadyClock, Worker
 from app.egress import Pool
 from app.ending import on_signals
 from app.jebbit_api.client import JebbitApi
+from app.ledger import holders
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone, accept
 from app.ledger.clock import zero_at
 from app.ledger.database import Database
@@ -129,6 +130,7 @@ async def open_parts(
         async with (
             open_pool(settings.delivery_concurrency, settings.routes) as pool,
             client_on(pool) as http,
+            holders.alive(database) as holder,
         ):
             accounts = _accounts(settings, pool, counted)
             sender = Sender(
@@ -153,6 +155,7 @@ async def open_parts(
                 traces=traces,
                 lease_seconds=settings.lease_seconds,
                 longest_send=settings.cordial_timeout_seconds,
+                holder=holder,
             )
             context = Context(
                 database,

@@ -29,6 +29,7 @@ from app.ledger.counts import add_up
 from app.ledger.database import UNAVAILABLE, Database, failure_event
 from app.ledger.decisions import prune_decisions
 from app.ledger.group_commit import GroupCommit
+from app.ledger.holders import Holder
 from app.ledger.integrations import Integrations, StoredIntegration, UnknownIntegration
 from app.ledger.notices import prune_notices
 from app.ledger.retention import Retention, prune_receipts, wipe_payloads
@@ -45,6 +46,7 @@ log = structlog.get_logger("delivery")
 POLL_SECONDS = 1.0  # how soon the worker sees what comes due by time
 DRAIN_SECONDS = 20.0
 _PRUNE_SECONDS = 60.0
+_DEAD_SECONDS = 2.0  # how soon what a dead worker held is taken over
 _WATCH_SECONDS = 5.0  # how soon drift is told; a look takes a few milliseconds
 _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to the others
@@ -112,11 +114,12 @@ class Worker:
         traces: Traces | None = None,
         lease_seconds: float = LEASE_SECONDS,
         longest_send: float = 10.0,
+        holder: Holder | None = None,
     ) -> None:
         """Take the ledger, the sender, how many to send at once, and how long to keep payloads.
 
         A claim is ours for `lease_seconds`, unless we renew it. One request may take `longest_send`
-        seconds: with less than that left, we begin none.
+        seconds: with less than that left, we begin none. By `holder` others see that we live.
         """
         self._database = database
         self._integrations = integrations
@@ -130,6 +133,7 @@ class Worker:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._longest_send = longest_send
+        self._holder = holder
         self._known: dict[str, StoredIntegration] = {}
         self._troubled: set[str] = set()  # integrations whose gate may have failures on record
         self._shut_in: dict[str, int] = {}  # in which round we last shut an integration's gate
@@ -172,6 +176,7 @@ class Worker:
             asyncio.create_task(self._every(self._lease_seconds / _RENEWALS, self._renew)),
             asyncio.create_task(self._every(_PRUNE_SECONDS, self._prune)),
             asyncio.create_task(self._every(_WATCH_SECONDS, self._watch)),
+            asyncio.create_task(self._every(_DEAD_SECONDS, self._take_over, first=0.0)),
             asyncio.create_task(listen(self._database, self.wake)),
         ]
         try:
@@ -216,6 +221,7 @@ class Worker:
                     flying=Counter(each.claim.integration_id for each in unsent),
                     most=_most_of_one(most),
                     lease_seconds=self._lease_seconds,
+                    holder=self._holder.name if self._holder else "",
                 )
         except Exception as error:  # the loop must survive every error of one round
             log.warning(failure_event(error), error=place_of(error))
@@ -380,13 +386,25 @@ class Worker:
         await prune_tallies(self._database, self._clock())
         await add_up(self._database, self._clock())
 
+    async def _take_over(self) -> None:
+        """Send at once what a worker that died on this machine had under way."""
+        if self._holder is not None:
+            taken = await self._holder.take_over(self._database, self._clock())
+            if taken:
+                log.info("taken_over", contacts=taken)
+                self.wake()
+
     async def _watch(self) -> None:
         if not self._locked_out:
             await watch(self._database, await self._integrations.list(), self._clock())
 
-    async def _every(self, seconds: float, keep: Callable[[], Awaitable[None]]) -> None:
+    async def _every(
+        self, seconds: float, keep: Callable[[], Awaitable[None]], *, first: float | None = None
+    ) -> None:
+        wait = seconds if first is None else first
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(wait)
+            wait = seconds
             try:
                 await keep()
             except Exception as error:  # without renewals, others would send the same again

@@ -1,7 +1,8 @@
 """Claims: which submission may be sent next, which worker holds it, and what became of it.
 
 A claim leases a contact, so a contact's submissions go out one at a time, in the order of receipt.
-The lease is a random token: a worker that no longer holds the contact's token settles nothing.
+The lease is a random token behind the holder's name: a worker that no longer holds the contact's
+token settles nothing.
 """
 
 import random
@@ -161,6 +162,7 @@ async def claim(
     flying: Mapping[str, int] | None = None,
     most: int | None = None,
     lease_seconds: float = LEASE_SECONDS,
+    holder: str = "",
 ) -> list[Claim]:
     """Take up to `limit` contacts that are due and lease the first pending submission of each.
 
@@ -174,6 +176,7 @@ async def claim(
         flying: how many of each integration the caller has under way.
         most: how many of one integration may be under way; None: no bound of its own.
         lease_seconds: how long we hold them, unless we renew.
+        holder: who holds them, see `holders`.
     """
 
     async def take(transaction: Transaction) -> list[Claim]:
@@ -183,7 +186,7 @@ async def claim(
         claims: list[Claim] = []
         for each in sorted(due, key=lambda each: each.id):  # all replicas lock in this order
             if share := shares[each.id]:
-                claims += await _claim_of(transaction, each, now, share, lease_seconds)
+                claims += await _claim_of(transaction, each, now, share, lease_seconds, holder)
         return claims
 
     return await database.transact(take)
@@ -210,12 +213,17 @@ def share_out(
 
 
 async def _claim_of(
-    transaction: Transaction, integration: _Due, now: float, share: int, lease_seconds: float
+    transaction: Transaction,
+    integration: _Due,
+    now: float,
+    share: int,
+    lease_seconds: float,
+    holder: str,
 ) -> list[Claim]:
     until = now + lease_seconds
     if not await _pass_gate(transaction, integration, until):
         return []
-    claims = await _lease(transaction, integration, now, until, share)
+    claims = await _lease(transaction, integration, now, until, share, holder)
     if integration.probes and not claims:  # there was nothing to probe with
         await transaction.change(
             _PROBE_GATE, of=integration.id, until=integration.gate_until, seen=until
@@ -339,7 +347,7 @@ _IDLE = (
 
 
 async def _lease(
-    transaction: Transaction, integration: _Due, now: float, until: float, share: int
+    transaction: Transaction, integration: _Due, now: float, until: float, share: int, holder: str
 ) -> list[Claim]:
     of = integration.id
     share = _PROBE_AMONG if integration.probes else share
@@ -348,7 +356,7 @@ async def _lease(
         keys = [await _probe_of(transaction, of, keys)]
     if not keys:
         return []
-    lease = secrets.token_hex(8)
+    lease = holder + secrets.token_hex(8)
     await transaction.change(_LEASE, of=of, keys=keys, until=until, token=lease)
     firsts = {
         seq: contact for seq, *contact in await transaction.rows(_FIRST_PENDING, of=of, keys=keys)

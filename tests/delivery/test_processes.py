@@ -91,8 +91,11 @@ def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
     process = deploy("serve")
     process.until_ready()
     url = process.url
-    assert statuses(url, waiting + under_way) == {"pending"}
-    in_ledger(database_url, update(contacts).values(due_at=0))  # a minute goes by
+    assert statuses(url, waiting) == {"pending"}
+    if not database_url.startswith("sqlite"):
+        assert statuses(url, under_way) == {"pending"}
+        in_ledger(database_url, update(contacts).values(due_at=0))  # a minute goes by
+    wait_for(lambda: statuses(url, under_way) == {"delivered"})  # SQLite: nobody else holds them
     httpx.post(
         f"{url}/integrations/paused-quiz/resume?force=true", headers=WITH_TOKEN
     ).raise_for_status()
