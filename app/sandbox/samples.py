@@ -18,12 +18,14 @@ SAMPLES: dict[str, JsonValue] = {
     ],
     "null_opt_in": {
         "email": "bob@example.com",
+        "opt_in": None,
         "outcome": "Calm",
         "country_code": "US",
         "user_session_id": "session-bob",
     },
     "eu_null_opt_in": {
         "email": "carla@example.com",
+        "opt_in": None,
         "outcome": "Calm",
         "country_code": "DE",
         "user_session_id": "session-carla",
