@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ColumnElement, Select, cast, false, func, select, text
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -21,6 +21,8 @@ _HOUR: Final = 3_600.0
 _DAY: Final = 24
 _BY_HOUR: Final = 40 * _DAY
 """So many of the last hours are counted one by one; what came before them, by day."""
+
+LAST_PLACE: Final = 2**63 - 1
 
 _counts = submission_counts.c
 _number = cast(func.sum(_counts.number), BigInteger).label("number")
@@ -88,18 +90,24 @@ async def by_hour(database: Database, since: float) -> list[HourCount]:
 
 
 async def within(connection: AsyncConnection, span: Span) -> list[ColumnElement[bool]]:
-    """Return a span as conditions on submissions that an index in the order of receipt can use.
+    """Return a span as conditions on submissions that an index in the order of receipt can use."""
+    if span == Span():
+        return []
+    first, last = await places(connection, span)
+    return [*span.conditions(), submissions.c.seq >= first, submissions.c.seq <= last]
+
+
+async def places(connection: AsyncConnection, span: Span) -> tuple[int, int]:
+    """Return between which places in the order of receipt, both included, a span lies.
 
     Whatever order they came in, nothing of the span is left out.
     """
     if span == Span():
-        return []
+        return 0, LAST_PLACE
     bounds = select(func.min(_counts.first_seq), func.max(_counts.last_seq))
     hours = await _around(connection, span)
     first, last = (await connection.execute(bounds.where(*hours))).one()
-    if first is None:
-        return [false()]
-    return [*span.conditions(), submissions.c.seq >= first, submissions.c.seq <= last]
+    return (first, last) if first is not None else (LAST_PLACE, 0)
 
 
 async def _counted(

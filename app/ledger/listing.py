@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import func, null, select
+from sqlalchemy import Select, func, literal, null, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger import counts
-from app.ledger.counts import Place, Span
+from app.ledger.counts import LAST_PLACE, Place, Span
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, contacts, submissions
-from app.ledger.submissions import Filter, StoredSubmission, span_of, stored_of
+from app.ledger.submissions import Filter, StoredSubmission, stored_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,41 @@ async def newest(
     database: Database, wanted: Filter, *, limit: int, before: int | None
 ) -> list[StoredSubmission]:
     """Return submissions, newest first, without attempts and payloads; `before` is a seq."""
+    span, found = Span(wanted.since, wanted.until), list[Any]()
+    any_place = wanted.contact_keys is not None or wanted.ids is not None
     async with database.read() as connection:
-        before_that = [] if before is None else [submissions.c.seq < before]
-        found: list[Any] = []
-        span = await span_of(connection, wanted)
+        # Of a person's few submissions the order of receipt would only mislead the planner.
+        first, last = await counts.places(connection, Span() if any_place else span)
+        if before is not None:
+            last = min(last, before - 1)
         for each in await _indexed(connection, wanted):
-            query = select(*_WITHOUT_PAYLOAD).where(*each.conditions(), *span, *before_that)
-            query = query.order_by(submissions.c.seq.desc()).limit(limit)
+            query = select(*_WITHOUT_PAYLOAD).where(*span.conditions()).limit(limit)
+            query = _newest_first(query, each, first, last, is_sqlite=database.is_sqlite)
             found += (await connection.execute(query)).all()
     found.sort(key=lambda row: -row.seq)
     return [stored_of(row, ()) for row in found[:limit]]
+
+
+def _newest_first(
+    query: Select[Any], wanted: Filter, first: int, last: int, *, is_sqlite: bool
+) -> Select[Any]:
+    """Take what is wanted between two places, the newest first, by the index that has it.
+
+    PostgreSQL would go back through all that came in if it guesses that it soon finds enough. What
+    is asked as a range of the index's columns is in the order of that index alone.
+    """
+    column, place = submissions.c, [wanted.integration_id, wanted.status]
+    if is_sqlite or wanted.contact_keys is not None or None in place:
+        among = [] if (first, last) == (0, LAST_PLACE) else [column.seq.between(first, last)]
+        return query.where(*wanted.conditions(), *among).order_by(column.seq.desc())
+    key = [column.integration_id, column.status, column.seq]
+    if wanted.reason is not None:
+        key.insert(2, column.reason)
+        place.append(wanted.reason)
+    lowest, highest = ([*map(literal, place), literal(end)] for end in (first, last))
+    others = replace(wanted, integration_id=None, status=None).conditions()
+    within = tuple_(*key).between(tuple_(*lowest), tuple_(*highest))
+    return query.where(within, *others).order_by(*(each.desc() for each in key))
 
 
 async def has_any(database: Database, integration_id: str) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from sqlalchemy import and_, delete, or_, select, tuple_, update
+from sqlalchemy import Select, delete, select, tuple_, update
 
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, attempts, receipts, submissions
@@ -43,32 +43,39 @@ async def wipe_payloads(database: Database, retention: Retention, now: float) ->
 
     The rows stay. Cordial's words and our warnings may repeat an answer, so they go with it.
     """
-    column = submissions.c
-    past = or_(
-        and_(
-            column.status == SubmissionStatus.DELIVERED,
-            column.settled_at < now - retention.delivered,
-        ),
-        and_(
-            column.status.in_((SubmissionStatus.SKIPPED, SubmissionStatus.TEST)),
-            column.settled_at < now - retention.skipped,
-        ),
-    )
-    wiped = 0
-    while True:
-        batch = select(column.seq).where(column.payload.is_not(None), past).limit(_BATCH)
-        async with database.write() as connection:
-            seqs = list(await connection.scalars(batch))
+    column, wiped = submissions.c, 0
+    for status, kept in (
+        (SubmissionStatus.DELIVERED, retention.delivered),
+        (SubmissionStatus.SKIPPED, retention.skipped),
+        (SubmissionStatus.TEST, retention.skipped),
+    ):
+        past = (
+            select(column.seq)
+            .where(column.payload.is_not(None), column.status == status)
+            .where(column.settled_at < now - kept)
+            .order_by(column.settled_at)  # as the index has it: nothing else is read
+            .limit(_BATCH)
+        )
+        while seqs := await _wipe(database, past):
+            wiped += seqs
+            if seqs < _BATCH:
+                break
+            await asyncio.sleep(_PAUSE_SECONDS)
+    if wiped:
+        await database.forget_deleted()
+    return wiped
+
+
+async def _wipe(database: Database, past: Select[tuple[int]]) -> int:
+    async with database.write() as connection:
+        seqs = list(await connection.scalars(past))
+        if seqs:
             await connection.execute(
-                update(submissions).where(column.seq.in_(seqs)).values(payload=None, warnings=None)
+                update(submissions)
+                .where(submissions.c.seq.in_(seqs))
+                .values(payload=None, warnings=None)
             )
             await connection.execute(
                 update(attempts).where(attempts.c.submission_seq.in_(seqs)).values(error=None)
             )
-        wiped += len(seqs)
-        if len(seqs) < _BATCH:
-            break
-        await asyncio.sleep(_PAUSE_SECONDS)
-    if wiped:
-        await database.forget_deleted()
-    return wiped
+    return len(seqs)

@@ -97,14 +97,6 @@ class Filter:
         return conditions
 
 
-async def span_of(connection: AsyncConnection, wanted: Filter) -> list[ColumnElement[bool]]:
-    """Return the time of a filter as conditions on the table of submissions."""
-    span = Span(wanted.since, wanted.until)
-    if wanted.contact_keys is not None or wanted.ids is not None:
-        return span.conditions()  # the order of receipt would only mislead the planner
-    return await counts.within(connection, span)
-
-
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """How many matching submissions were put back in line, and how many were refused."""
@@ -287,7 +279,7 @@ async def _oldest_first(
     after = 0
     while True:
         async with database.read() as connection:
-            span = await span_of(connection, wanted)
+            span = await counts.within(connection, Span(wanted.since, wanted.until))
             found = await connection.execute(
                 select(submissions.c.seq, submissions.c.id)
                 .where(*wanted.conditions(), *span, submissions.c.seq > after, also)

@@ -363,7 +363,7 @@ def used(plan):
         r"(?:SEARCH|SCAN) (\w+)(?: USING (?:[^'(]*?(PRIMARY KEY)|[^'(]*?INDEX (\w+)))?", plan
     ):
         yield table, index or (f"{table}_pkey" if primary else "every row")
-    for index, table in re.findall(r"Scan using (\w+) on (\w+)", plan):
+    for index, table in re.findall(r"Scan (?:Backward )?using (\w+) on (\w+)", plan):
         yield table, index
     for table in re.findall(r"Seq Scan on (\w+)", plan):
         yield table, "every row"
