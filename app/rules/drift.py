@@ -280,7 +280,7 @@ def _silence(numbers: Numbers, now: float) -> Iterator[Drift]:
         for end in range(silent.start, silent.start - _LONG_QUIET, -24)
     ]
     usual = len(silent) >= _FIRST_QUIET and min(weeks) >= _TRAFFIC and days[0] >= _TRICKLE
-    steady = len(silent) >= _LONG_QUIET - 1 and min(days) >= _TRAFFIC
+    steady = len(silent) == _LONG_QUIET and min(days) >= _TRAFFIC
     if numbers.last_at is not None and (usual or steady):
         hours = int((now - numbers.last_at) // _HOUR)
         before = weeks[0] if usual else days[0]

@@ -114,6 +114,32 @@ def test_the_opt_in_is_missing_after_50_and_told_once():
     assert found(Numbers(1000, None, USUAL)) == []
 
 
+def test_what_is_missing_is_told_with_its_numbers():
+    """Since how many submissions, and the last that had it; once, though two rules name it."""
+    twice = integration(
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "outcome", "field": "first"},
+            {"attribute": "Outcome", "field": "second"},
+        ]
+    )
+    kind, place = DriftKind.ATTRIBUTE_MISSING, "mapping.1.attribute"
+    keys = {**USUAL, "outcome": KeySeen(300, 0, 5)}
+    known = Numbers(1000, 1000, keys, crowded_at=1000)
+    assert judge(known, twice, NOW) == [Drift(kind, place, "outcome", 700, 300)]
+    never = Numbers(1000, 1000, USUAL)
+    assert judge(never, twice, NOW) == [Drift(kind, place, "outcome", 1000, 0)]
+    assert judge(never._replace(crowded_at=801), twice, NOW) == []
+    assert len(judge(never._replace(crowded_at=800), twice, NOW)) == 1
+
+
+def test_an_attribute_in_several_spellings_is_there_if_one_is():
+    """The newest counts, in whichever order they came."""
+    old, new = KeySeen(9, 0, 99), KeySeen(1000, 0, 99)
+    for first, second in ((old, new), (new, old)):
+        assert missing(1000, keys={**USUAL, "Quiz-Outcome": first, "quiz_outcome": second}) == []
+
+
 # --- Phone numbers ------------------------------------------------------------------------------
 
 
@@ -135,7 +161,8 @@ def test_more_than_half_of_the_phone_numbers_are_unusable(bad, number, before, i
     spells = {DriftKind.PHONES_UNUSABLE} if before else set()
     keys = {**USUAL, "phone_number": KeySeen(1000, 0, 99)}
     numbers = Numbers(1000, 1000, keys, phones=phones, lasting=spells)
-    assert found(numbers, SMS) == [DriftKind.PHONES_UNUSABLE] * is_drift
+    drift = Drift(DriftKind.PHONES_UNUSABLE, "mapping.1.attribute", "", bad, number)
+    assert judge(numbers, SMS, NOW) == [drift] * is_drift
     assert found(numbers) == []  # no rule names a phone number
 
 
@@ -160,6 +187,20 @@ def test_an_answer_is_new_if_it_was_never_seen_before_today():
     assert answers(word("Count me in")) == [Answer.UNCLEAR]
     assert answers(word("on", read_as=Answer.YES)) == [Answer.YES]
     assert answers(word("Count me in", at=NOW - DAY)) == []
+
+
+def test_of_new_answers_the_newest_is_told():
+    """With how many answers there were before; known for a day, to the second, is known."""
+    old = WordSeen(word_of("yes"), NOW - DAY - HOUR, 0, Answer.YES)
+    words = [
+        old,
+        word("on", at=NOW - 1, before=200, read_as=Answer.YES),
+        word("perhaps", before=100),
+    ]
+    (told,) = judge(Numbers(1000, 1000, USUAL, words=words), QUIZ, NOW)
+    assert told == Drift(
+        DriftKind.NEW_ANSWER, "jebbit.opt_in_labels", "", 2, 200, read_as=Answer.YES
+    )
 
 
 def test_an_answer_is_not_new_if_it_was_to_be_expected():
@@ -205,11 +246,14 @@ class Traffic:
 
     def silent_at(self, now: float) -> bool:
         """Whether silence is found: from the numbers of the hours that are asked for alone."""
+        return bool(self.told_at(now))
+
+    def told_at(self, now: float) -> list[Drift]:
         last_at = (max(self.by_hour) + 1) * HOUR - 1
         hours = hours_to_ask(last_at, now)
-        received = {each: self.by_hour.get(each, 0) for each in hours}
+        received = {each: self.by_hour[each] for each in hours if each in self.by_hour}
         numbers = Numbers(1000, 1000, USUAL, last_at=last_at, received=received)
-        return found(numbers, now=now) == [DriftKind.NOTHING_RECEIVED]
+        return judge(numbers, QUIZ, now)
 
 
 def by_day(at: float) -> bool:
@@ -252,6 +296,52 @@ def test_a_shop_that_slept_and_does_not_wake_is_silent():
     assert traffic.silent_at(NOW + 10 * HOUR)
 
 
+def silence(hours: int, before: int) -> list[Drift]:
+    return [Drift(DriftKind.NOTHING_RECEIVED, "webhook_url", "", hours, before)]
+
+
+def test_a_silence_is_told_with_what_came_in_a_span_like_it():
+    """In the same hours of the week before, 20 at least; or on the last day."""
+    traffic = Traffic().each(MONDAY, NOW, 2).each(NOW - 7 * DAY, NOW - 6 * DAY, 3)
+    assert traffic.told_at(NOW + 9 * HOUR) == []
+    assert traffic.told_at(NOW + 10 * HOUR) == silence(10, 30)
+    steady = Traffic().each(NOW - 5 * DAY, NOW, 2).each(NOW - DAY, NOW, 3)
+    assert steady.told_at(NOW + 4 * DAY - 1) == []
+    assert steady.told_at(NOW + 4 * DAY) == silence(96, 72)
+    everything = Numbers(
+        1000, 1000, USUAL, last_at=NOW - 1, received=Traffic().each(MONDAY, NOW, 99).by_hour
+    )
+    assert judge(everything, QUIZ, NOW + 6 * HOUR - 1) == []
+
+
+def test_both_weeks_before_must_have_had_traffic():
+    """One alone may have been a campaign; hours in which nothing came count as none."""
+    only_last = Traffic().each(NOW - 8 * DAY, NOW, 5)
+    assert not only_last.silent_at(NOW + 20 * HOUR)
+    only_before = Traffic().each(NOW - 15 * DAY, NOW - 13 * DAY, 5).each(NOW - DAY, NOW, 5)
+    assert not only_before.silent_at(NOW + 20 * HOUR)
+    four_hours = Traffic().each(MONDAY, NOW, 4, lambda at: at % DAY < 4 * HOUR)
+    four_hours.each(NOW - HOUR, NOW, 10)
+    assert not four_hours.silent_at(NOW + 20 * HOUR)
+    two_hours = Traffic().each(MONDAY, NOW, 10, by_day_in_the_week)
+    assert two_hours.silent_at(NOW + 10 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("hours", "is_silent"),
+    [
+        ({-1: 20, -25: 20, -49: 20, -73: 20}, True),
+        ({-1: 20, -25: 20, -49: 20, -73: 19}, False),
+        ({-1: 1, -24: 19, -48: 20, -72: 20, -96: 20}, True),
+        ({-1: 1, -25: 20, -48: 20, -72: 20, -96: 20}, False),
+    ],
+)
+def test_a_steady_source_had_20_on_each_of_four_days(hours, is_silent):
+    """Days of 24 hours, back from when it fell silent."""
+    traffic = Traffic({int(NOW // HOUR) + hour: number for hour, number in hours.items()})
+    assert traffic.silent_at(NOW + 5 * DAY) is is_silent
+
+
 def test_a_new_source_is_silent_after_four_days_if_it_was_steady():
     """Within two weeks nobody knows its weekends; a rehearsal of one day is not steady."""
     steady = Traffic().each(NOW - 5 * DAY, NOW, 2)
@@ -265,8 +355,9 @@ def test_few_submissions_or_a_trickle_are_never_silent():
     """A source of two a day; and one that has nearly dried up does not fall silent each time."""
     few = Traffic().each(MONDAY, NOW, 1, lambda at: at % (12 * HOUR) == 0)
     assert not any(few.silent_at(NOW + day * DAY) for day in range(20))
-    dried = Traffic().each(MONDAY, NOW, 5).each(NOW + 2 * DAY, NOW + 2 * DAY + HOUR, 1)
-    assert not dried.silent_at(NOW + 3 * DAY)
+    for number, is_silent in ((4, False), (5, True)):
+        dried = Traffic().each(MONDAY, NOW, 5).each(NOW + 2 * DAY, NOW + 2 * DAY + HOUR, number)
+        assert dried.silent_at(NOW + 3 * DAY) is is_silent
 
 
 def test_nothing_is_asked_for_where_something_came_lately():
@@ -319,6 +410,7 @@ def test_another_attribute_is_news_and_the_kind_is_over_with_the_last():
     spells = follow({}, [FIRST], NOW).spells
     more = follow(spells, [FIRST, SECOND], NOW + 5)
     assert more.began == [SECOND]
+    assert follow(more.spells, [FIRST], NOW + 10).spells["attribute_missing"]["b"].over_at
     less = follow(more.spells, [SECOND], NOW + 10)
     assert less.over == []
     assert follow(less.spells, [], NOW + 15).over == [DriftKind.ATTRIBUTE_MISSING]
@@ -331,6 +423,10 @@ def test_each_kind_is_said_in_words():
         assert all(said)
         assert said.cause.endswith(".")
         assert said.remedy.endswith(".")
+    assert "30 of the last 50" in say([PHONES], SMS).cause
+    assert "default_phone_country (US)" in say([PHONES], SMS).remedy
+    (told,) = silence(7, 1234)
+    assert "for 7 hours; 1,234 submissions" in say([told], QUIZ).cause
     assert say([FIRST, SECOND], QUIZ).state == "no longer gets a and b"
     assert say([SECOND], QUIZ).state == "has never got b"
     assert say([FIRST, SECOND] * 2, QUIZ).state == "no longer gets 4 of its attributes"
