@@ -1,5 +1,6 @@
 """Counts over time as pictures: bars by outcome, and a line for each integration."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -143,11 +144,7 @@ def _place(edges: Sequence[float], at: float) -> int | None:
     """Return in which bar an hour lies; in zones off by half an hour, where the hour begins."""
     if not edges[0] - _HOUR < at < edges[-1]:
         return None
-    found = 0
-    for number, edge in enumerate(edges[:-1]):
-        if edge <= at:
-            found = number
-    return found
+    return max(bisect_right(edges, at) - 1, 0)
 
 
 def _label(start: datetime, chosen: Range) -> str:
