@@ -47,7 +47,8 @@ POLL_SECONDS = 1.0  # how soon the worker sees what comes due by time
 DRAIN_SECONDS = 20.0
 _PRUNE_SECONDS = 60.0
 _DEAD_SECONDS = 2.0  # how soon what a dead worker held is taken over
-_WATCH_SECONDS = 5.0  # how soon drift is told; a look takes a few milliseconds
+_WATCH_SECONDS = 5.0  # how soon drift is told
+_WATCH_SHARE = 20  # looking for it takes at most one part in this many of the time
 _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to the others
 _SETTLE_GROUP = 200
@@ -395,8 +396,11 @@ class Worker:
                 self.wake()
 
     async def _watch(self) -> None:
-        if not self._locked_out:
-            await watch(self._database, await self._integrations.list(), self._clock())
+        if self._locked_out:
+            return
+        started = time.monotonic()
+        await watch(self._database, await self._integrations.list(), self._clock())
+        await asyncio.sleep(_WATCH_SHARE * (time.monotonic() - started))
 
     async def _every(
         self, seconds: float, keep: Callable[[], Awaitable[None]], *, first: float | None = None

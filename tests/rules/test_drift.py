@@ -16,6 +16,7 @@ from app.rules.drift import (
     hours_to_ask,
     judge,
     lasting,
+    opt_in_is_missing,
     say,
     word_of,
     words_of,
@@ -112,6 +113,8 @@ def test_the_opt_in_is_missing_after_50_and_told_once():
     keys = {**USUAL, "opt_in": KeySeen(500, 0, 99)}
     assert found(Numbers(1000, 500, keys)) == [DriftKind.OPT_IN_MISSING]
     assert found(Numbers(1000, None, USUAL)) == []
+    for nothing in ((None, None), (None, 5), (60, None)):
+        assert opt_in_is_missing(*nothing) is False
 
 
 def test_what_is_missing_is_told_with_its_numbers():
@@ -410,6 +413,7 @@ def test_another_attribute_is_news_and_the_kind_is_over_with_the_last():
     spells = follow({}, [FIRST], NOW).spells
     more = follow(spells, [FIRST, SECOND], NOW + 5)
     assert more.began == [SECOND]
+    assert lasting(more.spells) == {DriftKind.ATTRIBUTE_MISSING: NOW}
     assert follow(more.spells, [FIRST], NOW + 10).spells["attribute_missing"]["b"].over_at
     less = follow(more.spells, [SECOND], NOW + 10)
     assert less.over == []
@@ -431,7 +435,9 @@ def test_each_kind_is_said_in_words():
     assert say([SECOND], QUIZ).state == "has never got b"
     assert say([FIRST, SECOND] * 2, QUIZ).state == "no longer gets 4 of its attributes"
     assert "has a, b, a and b." in say([FIRST, SECOND] * 2, QUIZ).cause
-    assert list(by_kind([PHONES, SECOND, FIRST])) == [
+    opt_in = Drift(DriftKind.OPT_IN_MISSING, "jebbit.attributes.opt_in", "opt_in", 50, 60)
+    assert list(by_kind([PHONES, SECOND, FIRST, opt_in])) == [
+        DriftKind.OPT_IN_MISSING,
         DriftKind.ATTRIBUTE_MISSING,
         DriftKind.PHONES_UNUSABLE,
     ]
