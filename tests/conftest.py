@@ -51,6 +51,27 @@ WEBHOOK_SECRET = "whsec-0123456789abcdef"
 API_KEY = "sandbox-key"
 
 
+# What takes longest, and mostly waits: begun first, others run beside it, and none is last.
+LONGEST = (
+    "tests/faults",
+    "tests/browser/test_console.py",
+    "tests/hostile/test_hostile.py",
+    "tests/load",
+    "tests/test_secrets.py",
+    "tests/test_main.py",
+    "tests/delivery/test_processes.py",
+    "tests/delivery/test_histories.py",
+    "tests/rules/test_grid.py",
+    "tests/rules/test_law.py",
+    "tests/ledger/test_servers.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The service runs on asyncio alone."""
