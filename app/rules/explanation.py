@@ -398,8 +398,8 @@ def _region_in_words(reading: RegionReading, read: Sequence[Read], region_name: 
         said += " No silence is taken for consent there."
     if reading.doubtful:
         said += (
-            " A country or region is named that is not believed or not understood, so no silence "
-            "is taken for consent."
+            " A country or region is named that is not believed, not understood, or under a key "
+            "that was not agreed on, so no silence is taken for consent."
         )
     return said
 

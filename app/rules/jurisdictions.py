@@ -27,6 +27,15 @@ class Jurisdictions:
     eu_countries: Set[str] = EU_COUNTRIES
     express_consent_countries: Set[str] = EXPRESS_CONSENT_COUNTRIES
 
+    def ask_for_a_yes(self, country: str | None) -> bool:
+        """Whether silence is no consent in a country; one that is not understood may be such."""
+        return (
+            country is None
+            or country == EUROPE
+            or country in self.eu_countries
+            or country in self.express_consent_countries
+        )
+
 
 DEFAULT_JURISDICTIONS: Final = Jurisdictions()
 

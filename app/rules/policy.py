@@ -162,14 +162,38 @@ def read_countries(submission: Submission, source: JebbitSource) -> Sequence[str
     in place of what Jebbit knew.
     """
     name = source.attributes.country
+    if not name:
+        return ()
     countries: list[str | None] = []
-    for each in submission.find_all(name) if name else ():
+    for each in submission.find_all(name):
         if not is_believed(each, source):
             countries.append(None)
         elif is_present(each.value):
-            country = country_code(fold_label(each.value)) if isinstance(each.value, str) else None
-            countries.append(country)
+            countries.append(_country(each.value))
     return countries
+
+
+def _hints_at_strict(
+    submission: Submission, name: str, jurisdictions: Jurisdictions, *, named: bool
+) -> bool:
+    """Whether a key that was not agreed on names a country where silence is no consent.
+
+    It decides nothing and leaves doubt: `countryCode`, or `country` where nothing else named one.
+    """
+    others = list(submission.find_alike(name))
+    if not named:
+        others += [each for usual in _OF_COUNTRIES for each in submission.find_all(usual)]
+    return any(
+        is_present(each.value) and jurisdictions.ask_for_a_yes(_country(each.value))
+        for each in others
+    )
+
+
+_OF_COUNTRIES = ("country", "country_code", "country_name")
+
+
+def _country(value: JsonValue) -> str | None:
+    return country_code(fold_label(value)) if isinstance(value, str) else None
 
 
 def read_region(
@@ -187,11 +211,13 @@ def read_region(
         countries = read_countries(submission, source)
     named = sorted(filter(None, set(countries)))
     doubtful = None in countries or len(named) > 1
+    name = source.attributes.country
+    if name and _hints_at_strict(submission, name, jurisdictions, named=bool(named)):
+        doubtful = True
     if named:
         eu = [each for each in named if each in jurisdictions.eu_countries or each == EUROPE]
         express = not jurisdictions.express_consent_countries.isdisjoint(named)
         region = Region.EU if eu else Region.NON_EU
-        name = source.attributes.country
         return RegionReading(region, "country", name, (eu or named)[0], doubtful, express)
     name = source.attributes.region
     spoken = {

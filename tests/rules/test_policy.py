@@ -350,6 +350,13 @@ def test_null_is_consent(region: Region) -> None:
         {"country_code": ["DE"]},
         {"country_code": "XX"},
         {"country_code": "DE", "url_params": "country_code=DE"},
+        {"countryCode": "DE"},
+        {"country.code": "Germany", "country_code": None},
+        {"country_code": "US", "countrycode": "FR"},
+        {"countryCode": "Elbonia"},
+        {"country": "CA"},
+        {"Country Name": "Switzerland"},
+        {"place": {"countryCode": "DE"}},
     ],
 )
 def test_silence_is_no_consent_where_the_country_is_in_doubt(country: dict[str, Any]) -> None:
@@ -360,6 +367,23 @@ def test_silence_is_no_consent_where_the_country_is_in_doubt(country: dict[str, 
     held = some_terms()
     assert email_status(OptInReading(NULL), held, reading, None) is None
     assert email_status(OptInReading(YES), held, reading, None) == "subscribed"
+
+
+@pytest.mark.parametrize(
+    "country",
+    [
+        {"countryCode": "US"},
+        {"country": "US"},
+        {"country_code": "US", "country": "DE"},  # an answer of a quiz, perhaps
+        {"country_code": "US", "countryCode": ""},
+        {"countries": "DE"},
+        {},
+    ],
+)
+def test_what_hints_at_no_strict_country_is_no_doubt(country: dict[str, Any]) -> None:
+    source = JebbitSource(webhook_secrets=[SecretStr("s")])
+    reading = read_region(Submission(country), source, DEFAULT_JURISDICTIONS)
+    assert (reading.region, reading.doubtful) == (Region.NON_EU, False)
 
 
 @pytest.mark.parametrize("region", Region)
