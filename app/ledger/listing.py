@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, func, literal, null, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, null, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger import counts
@@ -61,21 +61,22 @@ def _newest_first(
 ) -> Select[Any]:
     """Take what is wanted between two places, the newest first, by the index that has it.
 
-    PostgreSQL would go back through all that came in if it guesses that it soon finds enough. What
-    is asked as a range of the index's columns is in the order of that index alone.
+    PostgreSQL would go back through all that came in if it guesses that it soon finds enough. If
+    the last two columns of an index are asked as a range, only that index has their order. It reads
+    on to where the first of these two ends.
     """
-    column, place = submissions.c, [wanted.integration_id, wanted.status]
-    if is_sqlite or wanted.contact_keys is not None or None in place:
+    column = submissions.c
+    if is_sqlite or None in (wanted.integration_id, wanted.status) or wanted.contact_keys:
         among = [] if (first, last) == (0, LAST_PLACE) else [column.seq.between(first, last)]
         return query.where(*wanted.conditions(), *among).order_by(column.seq.desc())
-    key = [column.integration_id, column.status, column.seq]
+    key: ColumnElement[Any] = column.status
+    value, others = str(wanted.status), replace(wanted, status=None)
     if wanted.reason is not None:
-        key.insert(2, column.reason)
-        place.append(wanted.reason)
-    lowest, highest = ([*map(literal, place), literal(end)] for end in (first, last))
-    others = replace(wanted, integration_id=None, status=None).conditions()
-    within = tuple_(*key).between(tuple_(*lowest), tuple_(*highest))
-    return query.where(within, *others).order_by(*(each.desc() for each in key))
+        key, value, others = column.reason, wanted.reason, replace(wanted, reason=None)
+        query = query.where(key.is_not(None))  # as the index has it
+    lowest, highest = (tuple_(literal(value), literal(end)) for end in (first, last))
+    query = query.where(*others.conditions(), tuple_(key, column.seq).between(lowest, highest))
+    return query.order_by(key.desc(), column.seq.desc())
 
 
 async def has_any(database: Database, integration_id: str) -> bool:
