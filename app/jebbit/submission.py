@@ -78,28 +78,19 @@ class Submission:
         """The attributes in the order of their keys: equal contents are so written alike."""
         return {key: self.attributes[key] for key in self._keys.in_order}
 
-    def value(self, name: str) -> JsonValue:
-        """Return the value that `find` finds, a text trimmed; None where it is absent.
-
-        Cheaper than `find`: it does not work out whether the value can be trusted.
-        """
-        value = self.attributes.get(name)
-        if isinstance(value, str):
-            value = value.strip() or None
-        if value is None and (key := self._find(name)) is not None:
-            value = self.attributes[key]
-            return value.strip() if isinstance(value, str) else value
-        return value
-
     def find(self, name: str) -> Attribute | None:
         """Look an attribute up by its exact key, else by its folded one; None where it is absent.
 
         Null and blank values count as absent: the next key of the same name is looked at.
         """
-        key = self._find(name)
-        if key is None:
-            return None
-        return Attribute(key, self.attributes[key], self._doubts.get(key))
+        value = self.attributes.get(name)
+        if is_present(value):
+            return Attribute(name, value, self._doubts.get(name))
+        for key in self._keys.find(name):
+            value = self.attributes[key]
+            if is_present(value):
+                return Attribute(key, value, self._doubts.get(key))
+        return None
 
     def find_all(self, name: str) -> Sequence[Attribute]:
         """Return every attribute that has this name in some spelling, null and blank ones too."""
@@ -114,13 +105,12 @@ class Submission:
 
         They have its letters and digits: `optIn`, `opt.in`; or they stand within an object.
         """
-        attributes, doubts = self.attributes, self._doubts
         alike = self._keys.alike(name)
-        found = [Attribute(key, attributes[key], doubts.get(key)) for key in alike]
-        for value in attributes.values():
-            if type(value) is dict or type(value) is list:
-                found += self._within(value, name)
-        return found
+        nested = not _NESTS.isdisjoint(map(type, self.attributes.values()))
+        if not alike and not nested:
+            return ()
+        found = [Attribute(key, self.attributes[key], self._doubts.get(key)) for key in alike]
+        return [*found, *self._within([*self.attributes.values()], name)]
 
     def _within(self, value: JsonValue, name: str) -> Iterator[Attribute]:
         if isinstance(value, list):
@@ -132,13 +122,8 @@ class Submission:
                     yield Attribute(key, inner, self._url.reading(fold(key)))
                 yield from self._within(inner, name)
 
-    def _find(self, name: str) -> str | None:
-        if is_present(self.attributes.get(name)):
-            return name
-        for key in self._keys.find(name):
-            if is_present(self.attributes[key]):
-                return key
-        return None
+
+_NESTS: Final = frozenset((dict, list))
 
 
 def _doubts(parameters: UrlParameters, keys: Keys) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ SMS channel (a status per program, `suppressDOI`) and for `forceSubscribe`.
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import phonenumbers
@@ -14,7 +15,7 @@ from phonenumbers import PhoneNumberType
 from pydantic import JsonValue
 
 from app.jebbit.submission import Attribute, Submission
-from app.rules.integration import Integration, JebbitSource, Sms
+from app.rules.integration import Integration, Sms
 from app.rules.mapping import PlanWarning
 from app.rules.policy import Status, is_believed, read_countries
 from app.rules.usual_addresses import usual_email, usual_phone
@@ -72,7 +73,8 @@ def identify(
         if is_believed(phone, source):
             if countries is None:
                 countries = read_countries(submission, source)
-            number = normalize_phone(_text(phone), _phone_regions(countries, source))
+            regions = _phone_regions(tuple(filter(None, countries)), source.default_phone_country)
+            number = normalize_phone(_text(phone), regions)
         else:
             doubt = phone.doubt
     if email:
@@ -87,10 +89,11 @@ def identify(
     return Identity(address, number, doubt, warnings)
 
 
-def _phone_regions(countries: Sequence[str | None], source: JebbitSource) -> Sequence[str]:
+@lru_cache(maxsize=256)
+def _phone_regions(countries: Sequence[str], default: str) -> Sequence[str]:
     """Return whose national form a number may have, the likeliest first."""
-    regions = [each for each in countries if each and each in phonenumbers.SUPPORTED_REGIONS]
-    return list(dict.fromkeys([*regions, source.default_phone_country]))
+    regions = [each for each in countries if each in phonenumbers.SUPPORTED_REGIONS]
+    return list(dict.fromkeys([*regions, default]))
 
 
 def normalize_email(text: str | None) -> str | None:

@@ -159,28 +159,14 @@ class MappedField:
     value: JsonValue
 
 
-class _Unpacked(NamedTuple):
-    """A rule taken apart, with the converter of its type."""
-
-    rule: Rule
-    attribute: str | None
-    field: str
-    default: JsonValue
-    separator: str | None
-    converter: Converter
-    is_list: bool
+# A rule, its attribute, field, default and separator, and the converter of its type. Python takes
+# twice as long to unpack a tuple that has names.
+_Unpacked = tuple[Rule, str | None, str, JsonValue, str | None, Converter]
 
 
 def _unpacked(rule: Rule) -> _Unpacked:
-    return _Unpacked(
-        rule,
-        rule.attribute,
-        rule.field,
-        rule.default,
-        rule.separator,
-        converter_of(rule.field, rule.type),
-        is_list=rule.type == "list",
-    )
+    converter = converter_of(rule.field, rule.type)
+    return rule, rule.attribute, rule.field, rule.default, rule.separator, converter
 
 
 class Mapped(NamedTuple):
@@ -194,7 +180,7 @@ class Mapped(NamedTuple):
     @property
     def steps(self) -> Sequence[MappedField]:
         """What was tried, field by field; worked out when asked for, as only a preview does."""
-        return [self._step(each.rule) for each in self.rules]
+        return [self._step(rule) for rule, *_ in self.rules]
 
     def _step(self, rule: Rule) -> MappedField:
         found = self.submission.find(rule.attribute) if rule.attribute else None
@@ -252,23 +238,26 @@ class FieldMapping:
         fields: dict[str, JsonValue] = {}
         warnings: list[PlanWarning] = []
         labels, get = self._labels, submission.attributes.get
-        for rule, attribute, name, default, separator, converter, is_list in rules:
+        for rule, attribute, name, default, separator, converter in rules:
             source = get(attribute) if attribute else None
-            if converter is to_string and isinstance(source, str) and is_plain(source):
-                fields[name] = source
-                continue
-            source = submission.value(attribute) if attribute else None
-            if source is not None and is_unfilled(source):
-                warnings.append(_unfilled(rule))
-                source = None
-            if source is None and (source := default) is None:
-                continue
+            if isinstance(source, str) and is_plain(source):
+                if converter is to_string:
+                    fields[name] = source
+                    continue
+            else:
+                found = submission.find(attribute) if attribute else None
+                source = found.value if found else None
+                if source is not None and is_unfilled(source):
+                    warnings.append(_unfilled(rule))
+                    source = None
+                if source is None and (source := default) is None:
+                    continue
             try:
                 value = converter(source, separator, labels)
             except NotConvertible:
                 warnings.append(_not_converted(rule))
                 continue
-            if is_list and not _may_have(value, rule, submission, may_join):
+            if value is True and not _may_have(rule, submission, may_join):
                 warnings.append(_not_joined(rule))
             elif value is not None:
                 fields[name] = value
@@ -290,7 +279,7 @@ class FieldMapping:
                 continue  # nearly every field, and asking for the excess costs five times as much
             if (over := excess(value, limit)) is None:
                 continue
-            attribute = next((each.attribute for each in rules if each.field == name), None)
+            attribute = next(rule.attribute for rule, *_ in rules if rule.field == name)
             if is_cut := name in self._cut:
                 fields[name] = cut(value, limit)
             warnings.append(_too_long(attribute, name, over, is_cut=is_cut))
@@ -306,10 +295,11 @@ class FieldMapping:
             yield Rule.model_construct(attribute=key, field=key, type=account[key])
 
 
-def _may_have(value: JsonValue, rule: Rule, submission: Submission, may_join: MayJoin) -> bool:
-    """Whether a list rule's value may be sent; only to join a list takes a right to it."""
-    if value is not True:
-        return True
+def _may_have(rule: Rule, submission: Submission, may_join: MayJoin) -> bool:
+    """Whether a rule's true may be sent: only to join a list takes a right to it.
+
+    No other type converts to true.
+    """
     found = submission.find(rule.attribute) if rule.attribute else None
     return may_join(rule.lists_need, found)
 

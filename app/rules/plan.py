@@ -5,7 +5,6 @@ is what is sent.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import NamedTuple
 
 from pydantic import JsonValue
@@ -356,7 +355,7 @@ def _dates(
 
 def _date(value: JsonValue, received_at: float) -> float | None:
     try:
-        at = parse_date(value).astimezone(UTC).timestamp()
-    except (NotConvertible, OverflowError):  # in UTC it may be the year 0
+        at = parse_date(value).timestamp()
+    except NotConvertible:
         return None
     return None if at > received_at + _CLOCKS_DIFFER_BY else min(at, received_at)

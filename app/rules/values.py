@@ -108,10 +108,13 @@ def agree(answers: Sequence[Answer]) -> Answer:
     A no among them is a no, a yes beside one that is unclear is unclear, and null says nothing
     beside any other.
     """
-    for each in (Answer.NO, Answer.UNCLEAR, Answer.YES):
+    for each in _WEIGHTIEST_FIRST:
         if each in answers:
             return each
     return Answer.NULL
+
+
+_WEIGHTIEST_FIRST = (Answer.NO, Answer.UNCLEAR, Answer.YES)
 
 
 # What a program writes that has no value, and a template that nobody filled in.
@@ -276,9 +279,11 @@ def _calendar(match: re.Match[str]) -> datetime:
     if fraction:
         clock += f".{fraction[:6]:0<6}"
     try:
-        return datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
-    except ValueError:
+        at = datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
+        at.astimezone(UTC)  # where it may be the year 0
+    except (ValueError, OverflowError):
         raise NotConvertible from None
+    return at
 
 
 def _offset(zone: str | None) -> str:
@@ -311,9 +316,10 @@ def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonVal
 
 
 def _item(value: JsonValue) -> JsonValue:
-    if isinstance(value, str | bool) or value is None:
-        return _scalar(value)
-    return to_number(value, None, _NO_LABELS)
+    if isinstance(value, str):
+        return _text(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return to_number(value, None, _NO_LABELS) if number else _scalar(value)
 
 
 def to_list_membership(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
