@@ -1,0 +1,407 @@
+"""The edges of policy and plan: the last second that still counts, and the first that does not."""
+
+from typing import Any
+
+import pytest
+
+from app.jebbit.submission import Submission
+from app.rules.contact import Identity
+from app.rules.integration import Integration
+from app.rules.jurisdictions import DEFAULT_JURISDICTIONS
+from app.rules.plan import Circumstances, Skip, Upsert, facts, plan, would_map
+from app.rules.policy import (
+    NO_REFUSALS,
+    OptInReading,
+    Refusals,
+    Region,
+    RegionReading,
+    SkipReason,
+    believed,
+    email_status,
+    may_force,
+    may_join,
+    read_countries,
+    read_opt_in,
+    read_region,
+    refusals_of,
+    refuse_session,
+)
+from app.rules.values import Answer
+from tests.rules.test_policy import some_terms
+
+YES, NULL, NO, UNCLEAR = Answer.YES, Answer.NULL, Answer.NO, Answer.UNCLEAR
+NOW, DAY = 1_750_000_000.0, 24 * 3600.0
+ANN = {"email": "ann@example.com", "country_code": "US"}
+PHONE = {"phone": "+1 617 555 0123"}
+MAPPING = [
+    {"attribute": "email", "field": "channels.email.address"},
+    {"attribute": "phone", "field": "channels.sms.address"},
+]
+
+
+def reading(answer: Answer = YES, at: float = NOW, **more: Any) -> OptInReading:
+    return OptInReading(answer, "opt_in", None, more.pop("doubt", None), at, at, **more)
+
+
+def region_of(given: dict[str, Any], integration: Integration, **more: Any) -> RegionReading:
+    return read_region(Submission(given), integration.jebbit, DEFAULT_JURISDICTIONS, **more)
+
+
+def decided(integration: Integration, given: dict[str, Any], **more: Any) -> Any:
+    how = {"received_at": NOW, "now": NOW, **more}
+    return plan(Submission(given), integration, **how)
+
+
+def asked(made: Any) -> tuple[Any, Any]:
+    assert isinstance(made, Upsert)
+    statuses = made.evidence.statuses
+    return statuses.email, statuses.sms
+
+
+def codes(made: Any) -> list[str]:
+    return [each.code for each in made.warnings]
+
+
+# --- What a yes is worth, and until when
+
+
+@pytest.mark.parametrize(("age", "forces"), [(0.0, True), (DAY, True), (DAY + 1, False)])
+def test_a_yes_forces_for_a_day(age, forces):
+    held = some_terms(resubscribe="explicit_opt_in")
+    assert may_force(held, [reading(at=NOW - age)], NOW) is forces
+
+
+def test_an_answer_without_a_time_is_older_than_any():
+    silent = OptInReading(YES)
+    assert (silent.given_from, silent.given_until) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("said_no", "status"), [(NOW - 1, "subscribed"), (NOW, None), (NOW + 1, None)]
+)
+def test_only_a_yes_that_is_newer_than_the_no_counts(said_no, status):
+    """Of the same second, nobody knows which was last."""
+    made = email_status(reading(), some_terms(), RegionReading(Region.NON_EU, "country"), said_no)
+    assert made == status
+
+
+@pytest.mark.parametrize("reading_of", [{"doubtful": True}, {"express": True}])
+def test_silence_is_no_consent_of_a_doubtful_country_whatever_the_customer_says(reading_of):
+    held = some_terms(null_is_consent=True)
+    where = RegionReading(Region.EU, "country", **reading_of)
+    assert email_status(reading(NULL), held, where, None) is None
+
+
+@pytest.mark.parametrize(
+    ("need", "answer", "doubt", "joins"),
+    [
+        *((None, each, doubt, True) for each in Answer for doubt in (None, "in the URL")),
+        *(("yes", each, None, each is YES) for each in Answer),
+        *(("not_no", each, None, each in (YES, NULL)) for each in Answer),
+        *((need, each, "in the URL", False) for need in ("yes", "not_no") for each in Answer),
+    ],
+)
+def test_who_may_be_put_on_a_list(need, answer, doubt, joins):
+    assert may_join(need, reading(answer, doubt=doubt)) is joins
+
+
+# --- A no, and since when
+
+
+@pytest.mark.parametrize("answer", Answer)
+@pytest.mark.parametrize("doubt", [None, "in the URL"])
+def test_a_refusal_is_a_no_that_is_believed(answer, doubt):
+    assert reading(answer, doubt=doubt).is_refusal is (answer is NO and doubt is None)
+
+
+def test_a_no_is_remembered_for_its_own_channel():
+    at = {"at": NOW - 5}
+    assert refusals_of(reading(), reading(NULL)) == NO_REFUSALS
+    assert refusals_of(reading(NO, **at), reading()) == Refusals(email=NOW - 5)
+    assert refusals_of(reading(), reading(NO, **at)) == Refusals(sms=NOW - 5)
+    assert refusals_of(reading(NO), reading(NO, **at)) == Refusals(NOW, NOW - 5)
+    assert refusals_of(reading(NO, doubt="in the URL"), reading(NO)) == Refusals(sms=NOW)
+    assert refusals_of(reading(NO), reading(NO, doubt="in the URL")) == Refusals(email=NOW)
+
+
+def test_the_latest_time_of_a_no_counts_and_the_earliest_of_a_yes(make_integration):
+    """Where two spellings of the date differ."""
+    dates = {"experience_date": NOW - 100, "Experience Date": NOW - 50}
+    integration = make_integration(mapping=MAPPING)
+    made = facts(Submission({**ANN, "opt_in": "no", **dates}), integration, NOW)
+    assert made.refusals == Refusals(email=NOW - 50)
+    assert made.occurred_at == NOW - 100
+    assert (made.answers[0].given_from, made.answers[0].given_until) == (NOW - 100, NOW - 50)
+    assert decided(integration, {**ANN, "opt_in": "no"}).evidence.refusals == Refusals(email=NOW)
+
+
+def test_without_a_date_an_answer_is_of_its_receipt(make_integration):
+    """With a blank one too; with one that is not understood, of any time before it."""
+    integration = make_integration(mapping=MAPPING)
+    for given, times in (
+        ({}, (NOW, NOW)),
+        ({"experience_date": ""}, (NOW, NOW)),
+        ({"experience_date": "some day"}, (0.0, NOW)),
+        ({"experience_date": "", "url_params": "experience_date="}, (0.0, NOW)),
+    ):
+        answer = facts(Submission({**ANN, **given}), integration, NOW).answers[0]
+        assert (answer.given_from, answer.given_until) == times, given
+
+
+@pytest.mark.parametrize(("ahead", "occurred"), [(0, NOW), (1, NOW), (DAY, NOW), (DAY + 1, None)])
+def test_clocks_may_differ_by_a_day(make_integration, ahead, occurred):
+    """A time within it is that of the receipt at the latest; one further ahead is none."""
+    given = Submission({**ANN, "experience_date": NOW + ahead})
+    assert facts(given, make_integration(), NOW).occurred_at == occurred
+
+
+# --- Where somebody is
+
+
+def test_what_the_url_holds_is_not_believed(make_integration):
+    source = make_integration().jebbit
+    given = Submission({"opt_in": "yes", "outcome": "Bold", "url_params": "opt_in=yes"})
+    assert believed(given.find("opt_in"), source) is None
+    found = given.find("outcome")
+    assert believed(found, source) is found
+    assert found is not None
+    assert believed(None, source) is None
+
+
+def test_a_blank_country_is_none_named(make_integration):
+    assert list(read_countries(Submission({"country_code": " "}), make_integration().jebbit)) == []
+
+
+def test_countries_that_were_read_already_are_not_read_again(make_integration):
+    made = region_of({"country_code": "US"}, make_integration(), countries=["FR"])
+    assert (made.region, made.value) == (Region.EU, "FR")
+
+
+@pytest.mark.parametrize(
+    ("countries", "region", "value", "doubtful"),
+    [
+        (["US"], Region.NON_EU, "US", False),
+        (["US", "NZ", "AU", "MX", "JP", "CL"], Region.NON_EU, "AU", True),
+        (["US", "FR", "AU", "DE"], Region.EU, "DE", True),
+        (["US", None], Region.NON_EU, "US", True),
+        (["US", "US"], Region.NON_EU, "US", False),
+    ],
+)
+def test_of_several_countries_the_strictest_counts(
+    make_integration, countries, region, value, doubtful
+):
+    """Of those the first by name; two different ones leave doubt."""
+    made = region_of({}, make_integration(), countries=countries)
+    assert (made.region, made.value, made.doubtful) == (region, value, doubtful)
+
+
+@pytest.mark.parametrize(
+    ("given", "region", "by", "doubtful"),
+    [
+        ({"aws_region": "eu-west-1"}, Region.EU, "region", False),
+        ({"aws_region": "us", "AWS Region": "mars"}, Region.NON_EU, "region", True),
+        ({"aws_region": ""}, Region.NON_EU, "integration", False),
+        ({"aws_region": "mars"}, Region.NON_EU, "integration", True),
+        ({"aws_region": "", "url_params": "aws_region="}, Region.NON_EU, "integration", True),
+        ({"aws_region": "eu", "url_params": "aws_region=eu"}, Region.NON_EU, "integration", True),
+    ],
+)
+def test_a_region_that_is_not_understood_or_not_believed_leaves_doubt(
+    make_integration, given, region, by, doubtful
+):
+    made = region_of(given, make_integration(jebbit={"region": "us"}))
+    assert (made.region, made.decided_by, made.doubtful) == (region, by, doubtful)
+    assert made.value == (given["aws_region"] if by == "region" else "us")
+
+
+def test_where_nothing_says_it_the_doubt_stays(make_integration):
+    integration = make_integration(jebbit={"region": None})
+    for given, doubtful in (({}, False), ({"country_code": "Elbonia"}, True)):
+        made = region_of(given, integration)
+        assert (made.region, made.decided_by, made.doubtful) == (
+            Region.UNKNOWN,
+            "nothing",
+            doubtful,
+        )
+
+
+# --- What was answered, and in which campaign
+
+
+def test_of_several_objections_the_first_is_told(make_integration):
+    given = Submission({"opt_in": "yes", "optIn": "no", "opt.in": "no"})
+    made = read_opt_in(given, "opt_in", make_integration().jebbit, (NOW, NOW))
+    assert (made.answer, made.attribute, made.alike) == (UNCLEAR, "optIn", True)
+
+
+@pytest.mark.parametrize(
+    ("campaigns", "given", "refused"),
+    [
+        ({"include": ["spring"]}, {"campaign_name": "Spring"}, None),
+        ({"include": ["spring"]}, {"campaign_id": ["7"], "campaign_name": "Spring"}, None),
+        ({"exclude": ["spring"]}, {"campaign_id": ["7"]}, SkipReason.CAMPAIGN_UNKNOWN),
+        ({"exclude": ["spring"]}, {"campaign_id": "7"}, None),
+    ],
+)
+def test_a_campaign_that_cannot_be_read_may_be_an_excluded_one(
+    make_integration, campaigns, given, refused
+):
+    integration = make_integration(jebbit={"campaigns": campaigns})
+    assert refuse_session(Submission(given), integration.jebbit) is refused
+
+
+def test_a_campaign_has_its_name_alone_where_no_attribute_has_its_id(make_integration):
+    attributes = {"campaign_id": None}
+    integration = make_integration(
+        jebbit={"campaigns": {"include": ["spring"]}, "attributes": attributes}
+    )
+    given = Submission({"campaign_id": "spring", "campaign_name": "Autumn"})
+    refused = refuse_session(given, integration.jebbit)
+    assert refused is SkipReason.CAMPAIGN_NOT_INCLUDED
+
+
+# --- The plan
+
+
+def test_a_plan_is_told_of_nothing_unless_it_is(make_integration):
+    told = decided(make_integration(mapping=MAPPING), {**ANN, "opt_in": "yes"})
+    assert told.evidence.circumstances == Circumstances(NOW, False, False, NO_REFUSALS, False)
+    assert Circumstances(NOW) == Circumstances(NOW, False, False, NO_REFUSALS, False)
+
+
+def test_an_identity_that_was_read_already_is_not_read_again(make_integration):
+    integration = make_integration(mapping=MAPPING)
+    given = {**ANN, "opt_in": "yes"}
+    known = decided(integration, {**given, "email": "bob@example.com"}).evidence.identity
+    made = decided(integration, given, identity=known)
+    assert made.body["channels"]["email"]["address"] == "bob@example.com"
+    assert isinstance(known, Identity)
+
+
+def test_only_a_doubted_address_says_how_to_believe_it(make_integration):
+    integration = make_integration(mapping=MAPPING)
+    made = decided(integration, {**ANN, "url_params": "email=ann@example.com"})
+    assert made.reason is SkipReason.UNTRUSTED_IDENTITY
+    assert made.detail == (
+        f"The address may come from the page's URL: {made.evidence.identity.doubt}. List the "
+        "attribute in jebbit.trusted_url_params to believe it, then replay."
+    )
+    for given in ({}, {**ANN, "opt_in": "no"}):
+        made = decided(integration, given)
+        assert isinstance(made, Skip)
+        assert made.detail is None
+
+
+def test_a_person_known_by_phone_alone_gets_no_email_status(make_integration):
+    integration = make_integration(mapping=MAPPING, cordial={"sms": {"program": "main"}})
+    assert asked(decided(integration, {**PHONE, "opt_in": "yes", "country_code": "US"})) == (
+        None,
+        None,
+    )
+
+
+FORCING = {"resubscribe": "explicit_opt_in", "on_opt_out": "unsubscribe", "opt_in": "everyone"}
+OF_BOTH = {
+    "mapping": MAPPING,
+    "cordial": {"sms": {"program": "main"}},
+    "jebbit": {"attributes": {"sms_opt_in": "sms"}},
+    "policy": {**FORCING, "opt_in_field": "opt_in_status"},
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "statuses"),
+    [
+        ({"opt_in": "no", "sms": "yes"}, ("unsubscribed", None)),
+        ({"opt_in": "yes", "sms": "no"}, (None, "unsubscribed")),
+        ({"opt_in": "no", "sms": "no"}, ("unsubscribed", "unsubscribed")),
+    ],
+)
+def test_of_older_answers_only_the_no_is_sent(make_integration, said, statuses):
+    """Nothing is forced, mapped or subscribed by them, and a warning says so."""
+    integration = make_integration(**OF_BOTH)
+    made = decided(integration, {**ANN, **PHONE, **said}, stale=True)
+    assert asked(made) == statuses
+    assert made.evidence.statuses.force is False
+    assert made.evidence.mapping is None
+    [warning] = [each for each in made.warnings if each.code == "stale_no"]
+    assert warning.detail == (
+        "Newer answers of this contact were delivered already. Of this older submission only the "
+        "no was sent."
+    )
+    assert decided(integration, {**ANN, "opt_in": "yes"}, stale=True).reason is SkipReason.STALE
+
+
+def test_a_phone_that_gets_no_texts_is_told(make_integration):
+    integration = make_integration(**OF_BOTH)
+    fixed = {**ANN, "phone": "+49 30 123456"}
+    made = decided(integration, {**fixed, "opt_in": "yes", "sms": "yes"})
+    assert asked(made) == ("subscribed", None)
+    [warning] = made.warnings
+    assert warning.detail == (
+        "The phone number is of a kind that gets no texts (a fixed line, a premium or a free "
+        "number); its SMS status was left alone."
+    )
+    assert made.evidence.statuses.force is True, "by the email's own yes"
+    for said in ("no", None):  # nothing is left alone that was not asked for
+        assert codes(decided(integration, {**fixed, "opt_in": "yes", "sms": said})) == []
+
+
+LISTS = [
+    *MAPPING,
+    {"attribute": "news", "field": "weekly_deals", "type": "list"},
+    {"attribute": "club", "field": "club", "type": "list", "lists_need": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("guard", "said", "email", "warned", "lists"),
+    [
+        (True, {}, None, True, {"club"}),
+        (False, {}, "subscribed", False, {"club", "weekly_deals"}),
+        (True, {"opt_in": "yes"}, "subscribed", False, {"club", "weekly_deals"}),
+    ],
+)
+def test_where_the_opt_in_went_missing_silence_does_nothing(
+    make_integration, guard, said, email, warned, lists
+):
+    """Neither subscribes nor puts on a list that needs more than silence."""
+    integration = make_integration(mapping=LISTS, policy={"opt_in_guard": guard})
+    given = {**ANN, **said, "news": True, "club": True}
+    made = decided(integration, given, opt_in_missing=True)
+    assert asked(made)[0] == email
+    found = [each for each in made.warnings if each.code == "opt_in_missing"]
+    assert bool(found) is warned
+    for each in found:
+        assert each.detail == (
+            "The source used to send the opt-in attribute and does not any more, so silence "
+            "subscribes nobody. Name the attribute as Jebbit sends it (jebbit.attributes.opt_in), "
+            "or set policy.opt_in_guard to false if nobody is asked any more; then replay."
+        )
+    assert {name for name in ("club", "weekly_deals") if made.body.get(name) is True} == lists
+
+
+def test_where_silence_subscribes_nobody_anyway_nothing_is_said_of_the_guard(make_integration):
+    integration = make_integration(mapping=MAPPING, policy={"auto_subscribe": False})
+    made = decided(integration, ANN, opt_in_missing=True)
+    assert (asked(made)[0], codes(made)) == (None, [])
+
+
+def test_a_list_that_the_url_asks_for_is_not_joined(make_integration):
+    """Unless the rule needs nothing."""
+    integration = make_integration(mapping=LISTS)
+    given = {**ANN, "opt_in": "yes", "news": True, "club": True, "url_params": "news=1&club=1"}
+    made = decided(integration, given)
+    assert "weekly_deals" not in made.body
+    assert made.body["club"] is True
+
+
+@pytest.mark.parametrize("unmapped", ["known", "ignore"])
+def test_a_skip_tells_what_would_have_flowed(make_integration, unmapped):
+    """Unmapped attributes only where the integration lets them."""
+    integration = make_integration(mapping=MAPPING, unmapped=unmapped)
+    given = Submission({**ANN, "opt_in": "no", "outcome": "Bold"})
+    made = plan(given, integration, received_at=NOW, now=NOW)
+    known = {"outcome": "string"}
+    found = would_map(given, integration, made.evidence, known).fields
+    assert ("outcome" in found) is (unmapped == "known")
