@@ -48,7 +48,8 @@ def _stored(running: Any) -> list[bytes]:
     url = str(running.settings.database_url)
     if url.startswith("sqlite"):
         file = Path(url.removeprefix("sqlite:///"))
-        return [each.read_bytes() for each in file.parent.glob(f"{file.name}*")]
+        beside = [*file.parent.glob(f"{file.name}*"), *file.parent.glob(f"{file.name}*/*")]
+        return [each.read_bytes() for each in beside if each.is_file()]
     return [asyncio.run(_rows(url))]
 
 
