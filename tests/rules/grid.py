@@ -508,7 +508,7 @@ class Judged(NamedTuple):
     text: str
     asked: Asked
     body: Mapping[str, Any] | None
-    worlds: list[World]
+    worlds: Sequence[World]
     breaches: list[str]
 
 

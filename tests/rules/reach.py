@@ -1,7 +1,7 @@
 """The reach table: how often the law was tried on what matters, by place, answer and status."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -36,7 +36,7 @@ class Reach:
         self.circumstances: Counter[str] = Counter()
 
     def note(
-        self, source: Source, when: When, worlds: list[World], body: Mapping[str, Any] | None
+        self, source: Source, when: When, worlds: Sequence[World], body: Mapping[str, Any] | None
     ) -> None:
         """Count one plan, if it has but one hard reading."""
         hard = [world for world in worlds if world.hard]

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tests.rules.oracle.folding import fold_word
 from tests.rules.oracle.items import Item
-from tests.rules.oracle.law import SUB, UNSUB, When, World, worlds
+from tests.rules.oracle.law import SUB, UNSUB, When, World, Worlds, worlds
 from tests.rules.oracle.readings import LAW, Law
 from tests.rules.oracle.source import Source
 
@@ -107,7 +108,7 @@ def _session_refused(item: Item, source: Source) -> bool | None:
 class Judgement(NamedTuple):
     """What an item says, by each reading, and what a plan does against the law, in words."""
 
-    worlds: list[World]
+    worlds: Worlds
     breaches: list[str]
 
 
@@ -124,7 +125,7 @@ def judge(
     return Judgement(every, list(found))
 
 
-def _kept_back(item: Item, source: Source, when: When, every: list[World]) -> Iterator[str]:
+def _kept_back(item: Item, source: Source, when: When, every: Worlds) -> Iterator[str]:
     known = emails(item, source).demanded
     if not when.stale:  # of a stale one it is the channel's own no that is sent
         known = known or phones(item, source).demanded
@@ -135,7 +136,7 @@ def _kept_back(item: Item, source: Source, when: When, every: list[World]) -> It
 
 
 def _sent(
-    item: Item, source: Source, when: When, every: list[World], body: Mapping[str, Any]
+    item: Item, source: Source, when: When, every: Worlds, body: Mapping[str, Any]
 ) -> Iterator[str]:
     channels = body.get("channels") or {}
     email, sms = channels.get(source.email_channel), channels.get(source.sms_channel)
@@ -144,52 +145,67 @@ def _sent(
         (email or {}).get("subscribeStatus"),
         frozenset(each.get("subscribeStatus") for each in programs.values()),
         bool(body.get("forceSubscribe")),
+        tuple(field for field in source.lists if body.get(field) is True),
+        body.get(source.opt_in_field) if source.opt_in_field else None,
+        email is not None,
+        sms is not None and takes_sms(item, source),
     )
-    if all(each.skip for each in every) or session_refused(item, source):
-        yield "sent, though every reading skips"
+    if session_refused(item, source):
+        yield "sent, though the session does not count"
     if channels.keys() - {source.email_channel, source.sms_channel}:
         yield "a channel that nobody named"
     if programs and programs.keys() != {source.program}:
         yield "an SMS program that nobody named"
-    yield from _addresses(item, source, email, sms)
-    texts = takes_sms(item, source)
-    for world in every:
-        if world.hard:
-            yield from _forbidden(world, when, asked, texts, body)
-    yield from _unfounded(every, asked)
-    yield from _missing(every, asked, email is not None, sms is not None and texts)
     if when.stale:
         yield from (f"stale, and {key} sent" for key in body if key not in _told_when_stale(source))
-    if source.opt_in_field:
-        answer = _agreed(every, lambda world: world.email_answer)
-        if answer not in (DOUBT, "hidden", body.get(source.opt_in_field)):
-            yield f"{source.opt_in_field} is not {answer}"
+    yield from _addresses(item, source, email, sms)
+    yield from _against(source, when, every, asked)
 
 
 class Status(NamedTuple):
-    """What is asked of Cordial for a contact."""
+    """What is asked of Cordial for a contact, and of which channels."""
 
     email: str | None
     sms: frozenset[str]
     force: bool
+    joined: tuple[str, ...]
+    answer: str | None
+    has_email: bool
+    takes_sms: bool | None
 
 
-def _forbidden(
-    world: World, when: When, asked: Status, texts: bool | None, body: Mapping[str, Any]
-) -> Iterator[str]:
+@lru_cache(maxsize=50_000)
+def _against(source: Source, when: When, every: Worlds, asked: Status) -> tuple[str, ...]:
+    """Return what of it is against the law; many items come to the same."""
+    found: list[str] = []
+    if all(each.skip for each in every):
+        found.append("sent, though every reading skips")
+    for world in every:
+        if world.hard:
+            found += _forbidden(world, when, asked)
+    found += _unfounded(every, asked)
+    found += _missing(every, asked)
+    if source.opt_in_field:
+        answer = _agreed(every, lambda world: world.email_answer)
+        if answer not in (DOUBT, "hidden", asked.answer):
+            found.append(f"{source.opt_in_field} is not {answer}")
+    return tuple(found)
+
+
+def _forbidden(world: World, when: When, asked: Status) -> Iterator[str]:
     """Yield what one reading forbids."""
     if asked.email == SUB and world.email != SUB:
         yield f"email subscribed: {world}"
-    if SUB in asked.sms and (world.sms != SUB or texts is False):
+    if SUB in asked.sms and (world.sms != SUB or asked.takes_sms is False):
         yield f"SMS subscribed: {world}"
     if asked.force and not _may_force(world, asked):
         yield f"forced: {world}"
-    for field, allowed in world.may_join.items():
-        if body.get(field) is True and (when.stale or not allowed):
+    for field in asked.joined:
+        if when.stale or not world.may_join[field]:
             yield f"joined to {field}: {world}"
 
 
-def _unfounded(every: list[World], asked: Status) -> Iterator[str]:
+def _unfounded(every: Worlds, asked: Status) -> Iterator[str]:
     """Yield who is unsubscribed though no reading has a no."""
     if asked.email == UNSUB and all(world.email != UNSUB for world in every):
         yield "email unsubscribed without a no"
@@ -197,13 +213,13 @@ def _unfounded(every: list[World], asked: Status) -> Iterator[str]:
         yield "SMS unsubscribed without a no"
 
 
-def _missing(every: list[World], asked: Status, email: bool, sms: bool | None) -> Iterator[str]:
+def _missing(every: Worlds, asked: Status) -> Iterator[str]:
     """Yield what every reading demands and the plan does not ask for, of channels it sends."""
     status = _agreed(every, lambda world: world.email)
-    if email and status not in (DOUBT, asked.email):
+    if asked.has_email and status not in (DOUBT, asked.email):
         yield f"email {asked.email}, though every reading says {status}"
     status = _agreed(every, lambda world: world.sms)
-    if sms and status is not DOUBT and asked.sms != ({status} if status else set()):
+    if asked.takes_sms and status is not DOUBT and asked.sms != ({status} if status else set()):
         yield f"SMS {set(asked.sms)}, though every reading says {status}"
     if not asked.force and all(_may_force(world, asked) for world in every):
         yield "not forced, though every reading forces"
@@ -216,7 +232,7 @@ def _told_when_stale(source: Source) -> frozenset[str | None]:
 DOUBT = "doubt"
 
 
-def _agreed(every: list[World], what: Callable[[World], str | None]) -> str | None:
+def _agreed(every: Worlds, what: Callable[[World], str | None]) -> str | None:
     found = {what(world) for world in every}
     return found.pop() if len(found) == 1 else DOUBT
 

@@ -1,11 +1,20 @@
 """What the law makes of an item, by each of its readings."""
 
-from collections.abc import Container
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 from tests.rules.oracle.items import Item
-from tests.rules.oracle.readings import DAY, LAW, Law, Place, read_given, read_opt_in, read_place
+from tests.rules.oracle.readings import (
+    DAY,
+    LAW,
+    Law,
+    Place,
+    Reading,
+    read_given,
+    read_opt_in,
+    read_place,
+)
 from tests.rules.oracle.source import Source
 
 SUB, UNSUB = "subscribed", "unsubscribed"
@@ -38,33 +47,51 @@ class World(NamedTuple):
     may_join: dict[str, bool]  # by the list's field
 
 
-def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> list[World]:
+class Worlds(tuple[World, ...]):
+    """The worlds of an item: known by who they are, as equal ones are made once."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+Said = tuple[tuple[Place, str, str, bool], ...]
+
+
+def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> Worlds:
     """Return what the law says by each reading of an item."""
     trusted = source.trusted
 
-    def read() -> list[tuple[Place, str, str, bool]]:
-        return [
+    def read() -> Said:
+        return tuple(
             (place, email, sms, one and two and three)
             for (place, one), (email, two), (sms, three) in product(
                 read_place(item, source, law),
                 read_opt_in(item, source.opt_in, source),
                 read_opt_in(item, source.sms_opt_in, source),
             )
-        ]
+        )
 
     said = item.once(("said", source.key, law), read)
-    hidden = [field for field, name in source.joined_by.items() if item.group(name, trusted).hidden]
+    joined_by = source.joined_by.items()
+    hidden = tuple(field for field, name in joined_by if item.group(name, trusted).hidden)
     times = read_given(item.group(source.occurred_at, trusted), when.received_at)
-    return [
+    return _worlds(source, when, hidden, said, times)
+
+
+@lru_cache(maxsize=50_000)
+def _worlds(
+    source: Source, when: When, hidden: tuple[str, ...], said: Said, times: Reading
+) -> Worlds:
+    return Worlds(
         _decide(source, when, hidden, hard and also_hard, place, email, sms, given)
         for (place, email, sms, hard), (given, also_hard) in product(said, times)
-    ]
+    )
 
 
 def _decide(
     source: Source,
     when: When,
-    hidden: Container[str],
+    hidden: tuple[str, ...],
     hard: bool,
     place: Place,
     email: str,
