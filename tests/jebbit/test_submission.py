@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from app.jebbit.folding import fold
 from app.jebbit.submission import (
     MAX_ITEMS,
+    MAX_KEYS,
+    WRITTEN_TWICE,
     Attribute,
     Item,
     Submission,
@@ -306,3 +308,68 @@ def test_folding(name: str, other: str) -> None:
         found = Submission({other: "x", name: "y"}).find(fold(name))
         assert found
         assert found.key in {name, other}
+
+
+# --- what is written twice, and limits
+
+
+def first(text: str) -> Any:
+    (item,) = parse(text.encode())
+    return item.submission and dict(item.submission.attributes)
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        ('{"a": 1, "a": 1}', {"a": 1}),
+        ('{"a": 1, "a": 2}', {"a": {WRITTEN_TWICE: {"1": 1, "2": 2}}}),
+        ('{"data": {"a": 1}, "a": 2}', {"a": {WRITTEN_TWICE: {"1": 1, "2": 2}}}),
+        ('{"data": {"a": 1}, "a": 1, "b": 3}', {"a": 1, "b": 3}),
+        ('{"data": {"a": 1}, "data": {"a": 2}}', None),
+        ('{"a": 1e999}', {"a": "Infinity"}),
+        ('[{"a": "\\"x\\""}]', {"a": '"x"'}),
+    ],
+)
+def test_what_is_written_twice(text: str, attributes: Any) -> None:
+    """Two values under one key are kept apart, in their order, and are no answer."""
+    assert first(text) == attributes
+
+
+def test_most_keys() -> None:
+    """A submission has at most so many keys; one with more is kept for a person to see."""
+    assert MAX_KEYS == 2_000
+    for number, kept in ((MAX_KEYS, True), (MAX_KEYS + 1, False)):
+        keys = ",".join(f'"k{each}": 1' for each in range(number))
+        assert (first(f"{{{keys}}}") is not None) is kept
+
+
+def test_submissions_are_compared_and_shown_by_their_attributes() -> None:
+    """What is worked out of them makes no difference."""
+    one, other = Submission({"b": 1, "a": 2}), Submission({"a": 2, "b": 1})
+    assert one == other
+    assert repr(one) == "Submission(attributes={'b': 1, 'a': 2})"
+    assert [*one.in_order.items()] == [("a", 2), ("b", 1)]
+    assert one.find_all("c") == ()
+    assert one.find_alike("c") == ()
+
+
+def test_what_is_wrong_with_a_body_is_said() -> None:
+    """Who reads of an unreadable body learns why, and how many items were too many."""
+    for raw, said in (
+        (b"1", "neither an object nor an array"),
+        (b"{", "The body is not JSON: Expecting"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+    ):
+        with pytest.raises(UnreadableBody, match=said):
+            parse(raw)
+    with pytest.raises(TooManyItems, match=f"holds {MAX_ITEMS + 1} items; at most {MAX_ITEMS}"):
+        parse(body([BOB] * (MAX_ITEMS + 1)))
+
+
+def test_only_the_keys_of_the_url_are_doubted() -> None:
+    """Where the URL names one key, the others stay believed; each doubt says where it was read."""
+    submission = Submission({"a": "1", "b": "2", "url_params": "a=1"})
+    found = {each.key: each.doubt for name in "ab" for each in submission.find_all(name)}
+    assert found["b"] is None
+    assert found["a"] is not None
+    assert found["a"].startswith("url_params holds it")
