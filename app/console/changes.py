@@ -165,7 +165,7 @@ async def _view(visit: Visit, integration_id: str, version: str) -> RestoreView:
         f"{page}/{number}",
         number,
         stored.version,
-        _shown(found),
+        shown(found),
     )
 
 
@@ -185,12 +185,13 @@ def _line(made: Made, differences: Sequence[Difference], page: str, current: int
         made.by,
         _KINDS[made.kind],
         made.restores,
-        _shown(differences),
+        shown(differences),
         None if made.version == current else f"{page}/changes/{made.version}",
     )
 
 
-def _shown(differences: Sequence[Difference]) -> Sequence[DifferenceLine]:
+def shown(differences: Sequence[Difference]) -> Sequence[DifferenceLine]:
+    """Return differences as text."""
     return [
         DifferenceLine(each.place, _text(each.before), _text(each.after)) for each in differences
     ]

@@ -11,14 +11,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import JsonValue
 
+from app.console.changes import DifferenceLine, shown
 from app.console.comparison import ChangeLine, change_lines
 from app.console.decision import DecisionView, decision_of
 from app.console.forms import Form, read_form
 from app.console.rendering import render
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
+from app.ledger.changes import UnknownVersion
 from app.ledger.integrations import VersionChanged
-from app.operations import attributes, comparing, drafting, integrations
+from app.operations import attributes, changes, comparing, drafting, integrations
 from app.operations.checking import CheckFailed
 from app.operations.comparing import Comparison
 from app.operations.integrations import Change
@@ -194,6 +196,7 @@ class RulesView:
     decision: DecisionView | None = None
     can_insist: bool = False
     asks: bool = False
+    meanwhile: Sequence[DifferenceLine] = ()
 
     @property
     def spare(self) -> range:
@@ -235,8 +238,9 @@ async def compare_or_save(request: Request, integration_id: str) -> Response:
     try:
         await integrations.change(visit.context, visit.who, integration_id, change)
     except VersionChanged:
-        text = "Somebody else changed it meanwhile. Open it anew to see how; your text is below."
-        return _page(visit, replace(view, problem=text), HTTPStatus.PRECONDITION_FAILED)
+        text = "Somebody else changed it meanwhile. Open it anew to go on; your text is below."
+        found_now = replace(view, problem=text, meanwhile=await _meanwhile(visit, view))
+        return _page(visit, found_now, HTTPStatus.PRECONDITION_FAILED)
     except CheckFailed as error:
         text = "It was not saved: it sends now, and the check finds errors."
         refused = replace(view, problem=text, places=error.places, can_insist=True)
@@ -279,6 +283,18 @@ async def _compared(visit: Visit, view: RulesView) -> RulesView:
         sample=(sample[0][-8:], visit.link(f"/submissions/{sample[0]}")) if sample else None,
         decision=decision_of(sample[1]) if sample else None,
     )
+
+
+async def _meanwhile(visit: Visit, view: RulesView) -> Sequence[DifferenceLine]:
+    """Return what changed since the version that the form began from; nothing if it is not kept."""
+    stored = await integrations.get(visit.context, view.id)
+    began = view.form.version
+    if began >= stored.version:
+        return ()
+    try:
+        return shown(await changes.compare(visit.context, view.id, stored.version, began))
+    except UnknownVersion:
+        return ()
 
 
 def _text(form: Form, name: str) -> str:

@@ -117,6 +117,9 @@ def test_rules_are_seen_on_what_came_in_and_saved_once_confirmed(stage, admin, q
     again = admin.post(path, data={**sent, "do": "save"})  # by its version, somebody else's turn
     assert again.status_code == 412
     assert "Somebody else changed it meanwhile" in again.text
+    assert "policy.opt_in opted_in_only opted_in_or_null" in text_of(again.text)
+    unkept = admin.post(path, data={**sent, "version": "9" * 18, "do": "save"})
+    assert unkept.status_code == 412
 
 
 def test_what_is_compared_is_what_a_replay_then_does(stage, admin, quiz):
