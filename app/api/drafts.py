@@ -3,12 +3,20 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import to_json
 
 from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
-from app.api.integrations import CHECK_FAILED, IntegrationId, PreviewAnswer, Show, versions_in
+from app.api.integrations import (
+    CHECK_FAILED,
+    Force,
+    IfMatch,
+    IntegrationId,
+    PreviewAnswer,
+    Show,
+    versions_in,
+)
 from app.api.problems import documented
 from app.api.refusals import told
 from app.api.state import CurrentContext
@@ -331,11 +339,8 @@ async def restore_change(
     show: Show,
     integration_id: IntegrationId,
     version: VersionNumber,
-    if_match: Annotated[
-        str | None,
-        Header(description="The ETag of what you looked at: 412 if it was changed since."),
-    ] = None,
-    force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
+    if_match: IfMatch = None,
+    force: Force = False,
 ) -> IntegrationView:
     """Make a new version that reads as an earlier one; its secrets stay those of today.
 

@@ -43,6 +43,11 @@ IntegrationId = Annotated[
         openapi_examples={"spring-quiz": {"value": "spring-quiz"}},
     ),
 ]
+IfMatch = Annotated[
+    str | None,
+    Header(description="The ETag of what you looked at: 412 if it was changed since."),
+]
+Force = Annotated[bool, Query(description="Also with errors in the check.")]
 _NOT_FOUND = documented(HTTPStatus.NOT_FOUND)
 
 CHECK_FAILED = (
@@ -352,11 +357,8 @@ async def change_integration(
     patch: Annotated[
         dict[str, JsonValue], Body(openapi_examples={"policy": {"value": _PATCH_EXAMPLE}})
     ],
-    if_match: Annotated[
-        str | None,
-        Header(description="The ETag of what you looked at: 412 if it was changed since."),
-    ] = None,
-    force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
+    if_match: IfMatch = None,
+    force: Force = False,
 ) -> IntegrationView:
     """Give only what changes (RFC 7396); it holds for everything that is sent from now on.
 
@@ -446,7 +448,7 @@ async def resume_integration(
     who: CurrentCaller,
     show: Show,
     integration_id: IntegrationId,
-    force: Annotated[bool, Query(description="Also with errors in the check.")] = False,
+    force: Force = False,
 ) -> IntegrationView:
     """Send what waits, and open a gate that is closed, held or blocked.
 
