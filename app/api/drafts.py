@@ -306,14 +306,12 @@ async def get_change(
     ] = None,
 ) -> ChangeAnswer:
     """The configuration as it was, and how it differs from what holds now or from another one."""
+    found = await changes.compare(context, integration_id, version, against)
     return ChangeAnswer(
         version=version,
-        configuration=dict(await changes.config_of(context, integration_id, version)),
+        configuration=dict(found.config),
         against=against,
-        differences=[
-            DifferenceView.of(each)
-            for each in await changes.compare(context, integration_id, version, against)
-        ],
+        differences=[DifferenceView.of(each) for each in found.differences],
     )
 
 

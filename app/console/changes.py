@@ -165,7 +165,7 @@ async def _view(visit: Visit, integration_id: str, version: str) -> RestoreView:
         f"{page}/{number}",
         number,
         stored.version,
-        shown(found),
+        shown(found.differences),
     )
 
 

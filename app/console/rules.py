@@ -292,7 +292,8 @@ async def _meanwhile(visit: Visit, view: RulesView) -> Sequence[DifferenceLine]:
     if began >= stored.version:
         return ()
     try:
-        return shown(await changes.compare(visit.context, view.id, stored.version, began))
+        found = await changes.compare(visit.context, view.id, stored.version, began)
+        return shown(found.differences)
     except UnknownVersion:
         return ()
 

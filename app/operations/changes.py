@@ -64,10 +64,18 @@ async def history(
     return History(versions, len(found) > limit)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A version's configuration, secrets masked, and what it has in place of another one's."""
+
+    config: Mapping[str, JsonValue]
+    differences: Sequence[Difference]
+
+
 async def compare(
     context: Context, integration_id: str, version: int, against: int | None = None
-) -> Sequence[Difference]:
-    """Return how a version differs from another one: what it has in place of the other's.
+) -> Compared:
+    """Return a version, and how it differs from another one.
 
     Args:
         context: the service's parts.
@@ -80,20 +88,9 @@ async def compare(
         UnknownVersion: it had no such version.
     """
     stored = await context.integrations.get(integration_id)
-    other = stored.version if against is None else against
-    return differences(
-        await _config(context, stored, other), await _config(context, stored, version)
-    )
-
-
-async def config_of(context: Context, integration_id: str, version: int) -> Mapping[str, JsonValue]:
-    """Return the configuration of a version, its secrets masked.
-
-    Raises:
-        UnknownIntegration: there is none.
-        UnknownVersion: it had no such version.
-    """
-    return await _config(context, await context.integrations.get(integration_id), version)
+    config = await _config(context, stored, version)
+    other = await _config(context, stored, stored.version if against is None else against)
+    return Compared(config, differences(other, config))
 
 
 async def _config(
