@@ -1,11 +1,13 @@
 """What every test shares: real databases, the sandbox and the whole service over real HTTP."""
 
 import asyncio
+import atexit
 import io
 import logging
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
@@ -14,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import hypothesis
 import pytest
@@ -39,6 +42,13 @@ from tests.waiting import wait_for
 
 # The processes that tests start load much; compiled once, that takes them half the time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# To read all roots that are trusted usually takes each client and each process up to 60 ms. What
+# tests speak to is trusted by none of them.
+with tempfile.NamedTemporaryFile("w", prefix="root-", suffix=".pem", delete=False) as _root:
+    _root.write(certifi.contents().partition("\n\n#")[0])
+os.environ["SSL_CERT_FILE"] = _root.name
+atexit.register(os.unlink, _root.name)
 
 # Examples take as long as they take: a busy machine is no defect.
 hypothesis.settings.register_profile("usual", deadline=None)

@@ -366,7 +366,8 @@ class Worker:
             SubmissionStatus.DELIVERED: self._retention.delivered,
             SubmissionStatus.SKIPPED: self._retention.skipped,
         }
-        return replace(settlement, wiped=seconds.get(settlement.status) == 0)
+        kept = seconds.get(settlement.status) != 0
+        return settlement if kept else replace(settlement, wiped=True)
 
     async def _renew(self) -> None:
         flights = list(self._flights.values())

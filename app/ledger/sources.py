@@ -7,6 +7,8 @@ is bounded.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -104,12 +106,14 @@ async def see(
     ((submissions, asked_last, document, watching),) = found
     keys: dict[str, list[Any]] = from_json(document)
     watched = _Watched(watching)
-    for each in new:
-        submissions += 1
-        if each.asked:
-            asked_last = submissions
-        _note(keys, watched, each, submissions)
-        watched.note(each)
+    for kinds, alike in groupby(new, key=attrgetter("kinds")):  # most are of one form
+        many = list(alike)
+        _note(keys, watched, kinds, many, submissions)
+        for each in many:
+            submissions += 1
+            if each.asked:
+                asked_last = submissions
+            watched.note(each)
     await transaction.change(
         _SAW,
         of=integration_id,
@@ -140,9 +144,11 @@ class _Watched:
     def written(self) -> str:
         return to_json(vars(self)).decode()
 
-    def away(self, key: str, submissions: int) -> None:
-        """Note that a key came again after so many submissions."""
+    def away(self, key: str, submissions: int, more: int) -> None:
+        """Note that a key came again after so many submissions, and so often more at once."""
         gap = max(submissions, int(self.gaps.get(key, 0) * _FADES))
+        for _ in range(more):
+            gap = max(1, int(gap * _FADES))
         if gap >= _LEAST_GAP:
             self.gaps[key] = gap
         else:
@@ -179,18 +185,28 @@ class _Watched:
         return False
 
 
-def _note(keys: dict[str, list[Any]], watched: _Watched, seen: Sighting, number: int) -> None:
-    """Note a submission's keys: times, last seen, number of that submission, kinds."""
-    for key, kind in seen.kinds:
+def _note(
+    keys: dict[str, list[Any]],
+    watched: _Watched,
+    kinds: Sequence[tuple[str, Kind]],
+    alike: Sequence[Sighting],
+    before: int,
+) -> None:
+    """Note the keys of submissions in a row that have the same ones, after so many others.
+
+    For each key: times, last seen, number of that submission, kinds.
+    """
+    first, last, at = before + 1, before + len(alike), max(each.at for each in alike)
+    for key, kind in kinds:
         known = keys.get(key)
         if known is None:
-            name = _name_of(key, keys, watched, number)
-            known = keys.setdefault(name, [0, seen.at, number, []])
-        elif number - known[2] >= _LEAST_GAP or key in watched.gaps:
-            watched.away(key, number - known[2])
-        known[0] += 1
-        known[1] = max(known[1], seen.at)
-        known[2] = number
+            name = _name_of(key, keys, watched, first)
+            known = keys.setdefault(name, [0, at, first, []])
+        elif first - known[2] >= _LEAST_GAP or key in watched.gaps:
+            watched.away(key, first - known[2], len(alike) - 1)
+        known[0] += len(alike)
+        known[1] = max(known[1], at)
+        known[2] = last
         if kind not in known[3]:
             known[3].append(kind)
 

@@ -97,14 +97,14 @@ def missing_of(keys: Iterable[str], integration: Integration) -> Mapping[str, st
 def kind_of(value: JsonValue) -> Kind:
     """Say what a value is, in words that a marketer knows."""
     match value:
+        case str():  # most are
+            return "text" if value.strip() else "blank"
         case None:
             return "blank"
         case bool():
             return "yes/no"
         case int() | float():
             return "number"
-        case str():
-            return "text" if value.strip() else "blank"
         case list():
             return "list"
         case _:

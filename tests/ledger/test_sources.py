@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from app.ledger import sources
@@ -119,3 +120,25 @@ async def test_a_deleted_integration_leaves_nothing_to_compare_a_new_one_with(
     await ledger.accept(item("ann", "a", asked=True))
     await ledger.integrations.delete("spring-quiz", force=True, now=NOW)
     assert await numbers(ledger) == Numbers()
+
+
+@pytest.mark.parametrize("together", [3, 200])
+async def test_what_is_kept_does_not_depend_on_how_many_came_at_once(
+    ledger: Ledger, together: int
+) -> None:
+    """Of forms that repeat, and of keys that come seldom."""
+    usual: Any = [("opt_in", "yes/no"), ("email", "text")]
+    seldom, other = [*usual, ("rare", "text")], [("opt_in", "text")]
+    forms = {5: seldom, 200: seldom, 201: seldom, 202: seldom, 7: other, 220: other, 222: other}
+    came = [item(f"c{number}", "a", kinds=forms.get(number, usual)) for number in range(250)]
+    await ledger.create("one-by-one")
+    for each in came:
+        await ledger.accept(each, integration_id="one-by-one")
+    while came:
+        await ledger.accept(*came[:together])
+        del came[:together]
+    async with ledger.database.read() as connection:
+        kept = select(table.c.seen_keys, table.c.watched).order_by(table.c.integration_id)
+        one_by_one, in_groups = await connection.execute(kept)
+    assert one_by_one == in_groups
+    assert "rare" in json.loads(one_by_one.watched)["gaps"]
