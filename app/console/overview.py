@@ -11,7 +11,7 @@ from markupsafe import Markup
 from app.console import charts, words
 from app.console.charts import Chart, chart, range_named, sparkline
 from app.console.rendering import render
-from app.console.rules import input_of
+from app.console.rules_form import input_of
 from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted, duration

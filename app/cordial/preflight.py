@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from app.cordial.attributes import Account, AccountAttribute
 from app.cordial.client import CordialClient
 from app.cordial.errors import CordialError
+from app.cordial.fields import Fit, fit
 from app.cordial.findings import Finding, Level, in_order
 from app.cordial.probe import write_access
 from app.rules.integration import Integration
@@ -116,19 +116,49 @@ async def _create_missing(
     """
     asked = []
     for place, name, kind in _wanted(integration):
-        existing = account.lists if kind == "list" else account.attributes
-        both = {*(account.lists or ()), *(account.attributes or ())}
-        if existing is None or name in both or _near(name, existing):
-            continue
-        try:
-            if kind == "list":
-                await client.create_list(name)
-            else:
-                await client.create_attribute(name, kind, index=bool(missing.index))
-            asked.append(_Asked(place, name, kind))
-        except CordialError as error:
-            asked.append(_Asked(place, name, kind, error.message))
+        if fit(name, kind, account).how == "missing":
+            asked.append(await _ask(client, place, name, kind, missing))
     return asked
+
+
+async def _ask(
+    client: CordialClient, place: str, name: str, kind: FieldType, missing: Missing
+) -> _Asked:
+    try:
+        if kind == "list":
+            await client.create_list(name)
+        else:
+            await client.create_attribute(name, kind, index=bool(missing.index))
+    except CordialError as error:
+        return _Asked(place, name, kind, error.message)
+    return _Asked(place, name, kind)
+
+
+async def create(
+    client: CordialClient, name: str, kind: FieldType, *, index: bool | None = None
+) -> Report:
+    """Create an attribute or a list, unless the account has one of that name or nearly so.
+
+    Args:
+        client: for the account.
+        name: of the attribute or list.
+        kind: its type.
+        index: whether the attribute can be searched by; None where nobody has said.
+
+    Returns:
+        One finding, and the account as it then is: that it was created is said only if the account
+        shows it.
+    """
+    account, unread = await read_account(client)
+    found = fit(name, kind, account)
+    if found.how != "missing":
+        findings = list(_examine_fit("mapping", name, kind, found)) or unread
+        there = Finding("note", "mapping", f"{name} is there already.", "Nothing.")
+        return Report(findings or [there], account)
+    missing = Missing(create=True, index=index)
+    asked = await _ask(client, "mapping", name, kind, missing)
+    account, _ = await read_account(client)
+    return Report([_read_back(asked, account, missing)], account)
 
 
 def _read_back(asked: _Asked, account: Account, missing: Missing) -> Finding:
@@ -169,7 +199,7 @@ def examine(integration: Integration, account: Account) -> list[Finding]:
     findings = [
         finding
         for place, name, kind in _wanted(integration)
-        for finding in _examine_field(place, name, kind, account)
+        for finding in _examine_fit(place, name, kind, fit(name, kind, account))
     ]
     findings += _examine_lengths(integration, account)
     findings += _examine_coordinates(integration)
@@ -179,53 +209,30 @@ def examine(integration: Integration, account: Account) -> list[Finding]:
     return findings
 
 
-def _examine_field(place: str, name: str, kind: FieldType, account: Account) -> Iterator[Finding]:
-    existing = account.lists if kind == "list" else account.attributes
-    if existing is None:
-        return
-    if name not in existing:
-        yield _missing(place, name, kind, existing, account)
-        return
-    if name in (account.attributes or {}) and name in (account.lists or ()):
-        problem = f"Cordial has both an attribute and a list {name}; which one is meant is unclear."
-        yield Finding("warning", place, problem, "Rename one of them in Cordial.")
-    if kind != "list" and account.attributes:
-        yield from _examine_type(place, account.attributes[name], kind)
-
-
-def _missing(
-    place: str,
-    name: str,
-    kind: FieldType,
-    existing: Set[str] | Mapping[str, object],
-    account: Account,
-) -> Finding:
+def _examine_fit(place: str, name: str, kind: FieldType, found: Fit) -> Iterator[Finding]:
+    """Say what is wrong with a name as an account has it."""
     what = "list" if kind == "list" else "attribute"
-    if near := _near(name, existing):
-        problem = f"Cordial has {near}, the mapping says {name}; case counts."
-        return Finding("error", place, problem, f"Write {near}.")
-    other = account.attributes if kind == "list" else account.lists
-    if other and name in other:
-        is_ = "an attribute" if kind == "list" else "a list"
-        problem = f"In Cordial {name} is {is_}, the mapping's type is {kind}."
-        return Finding("error", place, problem, "Change the rule's type, or its field.")
-    alike = get_close_matches(name, list(existing), n=1, cutoff=0.8)
-    meant = f" Is {alike[0]} meant?" if alike else ""
-    return Finding(
-        "error",
-        place,
-        f"Cordial has no {what} {name}.{meant}",
-        f"Create the {what} in Cordial, check with create_missing=true, or mend the name.",
-    )
-
-
-def _near(name: str, existing: Set[str] | Mapping[str, object]) -> str | None:
-    """Return what is the same but for case, spaces, underscores and hyphens."""
-    return {_plain(each): each for each in existing}.get(_plain(name))
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace(" ", "").replace("_", "").replace("-", "")
+    match found.how:
+        case "case":
+            problem = f"Cordial has {found.meant}, the mapping says {name}; case counts."
+            yield Finding("error", place, problem, f"Write {found.meant}.")
+        case "other_kind":
+            is_ = "an attribute" if kind == "list" else "a list"
+            problem = f"In Cordial {name} is {is_}, the mapping's type is {kind}."
+            yield Finding("error", place, problem, "Change the rule's type, or its field.")
+        case "missing":
+            meant = f" Is {found.meant} meant?" if found.meant else ""
+            yield Finding(
+                "error",
+                place,
+                f"Cordial has no {what} {name}.{meant}",
+                f"Create the {what} in Cordial, check with create_missing=true, or mend the name.",
+            )
+        case "both":
+            problem = f"Cordial has both an attribute and a list {name}; which is meant is unclear."
+            yield Finding("warning", place, problem, "Rename one of them in Cordial.")
+    if kind != "list" and found.attribute and found.how in ("both", "type", "unknown_type"):
+        yield from _examine_type(place, found.attribute, kind)
 
 
 def _examine_type(place: str, attribute: AccountAttribute, kind: FieldType) -> Iterator[Finding]:

@@ -159,6 +159,14 @@ class Accounts:
         account, untold = await read_account(self.client(stored))
         return self.learn(stored.integration, account, untold), 0.0
 
+    def told(self, stored: StoredIntegration) -> tuple[Described, float] | None:
+        """Return what an integration's account last told, and how many seconds ago; None: nothing.
+
+        For what must not wait: the account is not asked.
+        """
+        known = self._described.get(_credentials(stored.integration))
+        return (known, self._clock() - known.at) if known else None
+
     def learn(
         self, integration: Integration, account: Account, untold: Sequence[Finding] = ()
     ) -> Described:

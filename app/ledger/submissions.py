@@ -1,7 +1,7 @@
 """Submissions as operators see them: find, list, count, replay."""
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,29 +157,38 @@ async def newest_kept(database: Database, integration_id: str, *, limit: int) ->
     return await _newest_kept(database, integration_id, limit, submissions.c.test.is_(False))
 
 
+async def readable(database: Database, seqs: Sequence[int]) -> Set[int]:
+    """Return those of some submissions whose payload is kept, and of usual size."""
+    wanted = select(submissions.c.seq).where(submissions.c.seq.in_(seqs), _USUAL)
+    async with database.read() as connection:
+        return frozenset(await connection.scalars(wanted))
+
+
 async def _newest_kept(
     database: Database, integration_id: str, limit: int, also: ColumnElement[bool]
 ) -> list[Kept]:
     column = submissions.c
     payload = case((_USUAL, column.payload), else_=None).label("payload")
-    found: list[Any] = []
+    found: list[int] = []
     async with database.read() as connection:
         for status in SubmissionStatus:  # of each in the order of the index
             wanted = (
-                select(
-                    column.seq,
-                    column.id,
-                    column.status,
-                    column.received_at,
-                    column.delivered_before,
-                    payload,
-                )
+                select(column.seq)
                 .where(column.integration_id == integration_id, column.status == status, also)
                 .order_by(column.seq.desc())
                 .limit(limit)
             )
-            found += (await connection.execute(wanted)).all()
-    found.sort(key=lambda row: -row.seq)
+            found += await connection.scalars(wanted)
+        newest = sorted(found, reverse=True)[:limit]
+        rows: list[Any] = []
+        for start in range(0, len(newest), _AT_ONCE):  # payloads of the newest alone
+            kept = (
+                select(column.seq, column.id, column.status, column.received_at)
+                .add_columns(column.delivered_before, payload)
+                .where(column.seq.in_(newest[start : start + _AT_ONCE]))
+                .order_by(column.seq.desc())
+            )
+            rows += (await connection.execute(kept)).all()
     return [
         Kept(
             row.id,
@@ -187,10 +196,11 @@ async def _newest_kept(
             row.payload,
             bool(row.delivered_before) or row.status == SubmissionStatus.DELIVERED,
         )
-        for row in found[:limit]
+        for row in rows
     ]
 
 
+_AT_ONCE = 100  # rows with their payloads that are read before others have their turn
 _USUAL_BYTES = 65_536
 _USUAL = func.length(submissions.c.payload) <= _USUAL_BYTES
 

@@ -119,7 +119,7 @@ async def compare_rules(
     for start in range(0, len(readable), _AT_ONCE):
         batch = readable[start : start + _AT_ONCE]
         for one, was, is_ in await _planned(context, batch, before, after):
-            pair = _outcome(was, before), _outcome(is_, after)
+            pair = outcome_of(was, before), outcome_of(is_, after)
             if pair[0] != pair[1]:
                 counted[pair] += 1
                 if len(examples[pair]) < _EXAMPLES:
@@ -192,7 +192,8 @@ def _keys(
     )
 
 
-def _outcome(made: Plan, integration: Integration) -> Outcome:
+def outcome_of(made: Plan, integration: Integration) -> Outcome:
+    """Return what a plan comes to that an integration's rules made."""
     if not isinstance(made, Upsert):
         return Outcome("skip", made.reason.value)
     channels = made.body.get("channels")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.cordial.account import BadAccountUrl
 from app.cordial.attributes import AccountAttribute
+from app.delivery.accounts import Described as Told
 from app.ledger.integrations import StoredIntegration
 from app.operations.context import Context
 
@@ -39,6 +40,16 @@ async def described(
         found, age = await context.accounts.describe(stored, refresh=refresh)
     except BadAccountUrl as error:
         return Described(None, None, [str(error)], 0.0)
+    return _described(found, age)
+
+
+def last_described(context: Context, stored: StoredIntegration) -> Described:
+    """Return what the account of an integration told last, without asking it anew."""
+    known = context.accounts.told(stored)
+    return _described(*known) if known else Described(None, None, [], 0.0)
+
+
+def _described(found: Told, age: float) -> Described:
     attributes, lists = found.account.attributes, found.account.lists
     return Described(
         attributes=None

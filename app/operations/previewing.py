@@ -93,11 +93,16 @@ async def preview(
     if patch is not None:
         stored = replace(stored, integration=patched(context, stored.integration, patch))
     return [
-        await _explain(context, each.submission, stored, context.clock(), ask=True)
-        if each.submission
-        else None
+        await explain_new(context, stored, each.submission) if each.submission else None
         for each in parse(body)
     ]
+
+
+async def explain_new(
+    context: Context, stored: StoredIntegration, submission: Submission
+) -> Explanation:
+    """Explain a submission as if it came in now; the account is asked what it takes."""
+    return await _explain(context, submission, stored, context.clock(), ask=True)
 
 
 async def explain(

@@ -36,7 +36,7 @@ def test_from_nothing_to_the_first_delivered_contact(fresh):
     assert "outcome" in admin.get(f"{here}/rules").text
     (one,) = stage.post(ann, secret=SECRET)
     sent = form_on(admin.get(f"{here}/rules").text)
-    sent |= {"row1_attribute": "outcome", "row1_field": "quiz_outcome", "do": "save"}
+    sent |= {"mapping.1.attribute": "outcome", "mapping.1.field": "quiz_outcome", "do": "save"}
     saved = admin.post(f"{here}/rules", data=sent)
     assert saved.status_code == 303, text_of(saved.text)
     assert admin.post(f"{here}/resume").status_code == 303

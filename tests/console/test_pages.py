@@ -49,9 +49,9 @@ def test_the_overview_says_what_has_drifted_and_where_it_is_mended(tmp_path):
         assert said.index("Drifting no longer gets opt_in") < said.index("no longer gets outcome")
         assert "nobody is subscribed by silence" in said
         editor = admin.get(f"/console/integrations/{quiz}/rules").text
-        mend = rf'href="/console/integrations/{quiz}/rules#(\w+)">Mend the rules'
+        mend = rf'href="/console/integrations/{quiz}/rules#([\w.]+)">Mend the rules'
         inputs = re.findall(mend, page)
-        assert inputs == ["name_opt_in", "row1_attribute"]
+        assert inputs == ["jebbit.attributes.opt_in", "mapping.1.attribute"]
         assert all(f'name="{each}"' in editor and f'id="{each}"' in editor for each in inputs)
         assert "It no longer gets outcome" in admin.get(f"/console/integrations/{quiz}").text
         with stage.visit(VIEWER) as viewer:
@@ -113,7 +113,7 @@ def test_each_filter_leads_to_as_many_as_it_says(admin):
     for start in ("/console/submissions", "/console/submissions?status=skipped"):
         for address, number in link.findall(admin.get(start).text):
             page = admin.get(address.replace("&amp;", "&")).text
-            assert len(rows(page)) == int(number), address
+            assert len(rows(page)) == min(int(number), 50), address  # 50 on a page
             followed += 1
     assert followed > 20
 
@@ -195,7 +195,7 @@ def test_the_file_has_what_the_list_shows(stage, admin):
     assert "attachment" in answer.headers["content-disposition"]
     head, *lines = answer.text.removeprefix("\ufeff").splitlines()
     assert "received (UTC),received (Asia/Tokyo)" in head
-    shown = stage.ops.get("/submissions?status=skipped").json()["submissions"]
+    shown = stage.ops.get("/submissions?status=skipped&limit=200").json()["submissions"]
     assert [each.split(",")[0] for each in lines] == [each["id"] for each in shown]
 
 

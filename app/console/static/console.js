@@ -83,6 +83,108 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// The editor: while somebody types, the server is asked what that would do, and the regions that
+// say it are swapped. Saving waits for the answer.
+
+const editor = document.querySelector("form[data-editor]");
+const TRY_MS = 250;
+const COMPARE_MS = 800;
+
+function swap(page) {
+  const at = document.activeElement;
+  for (const fresh of page.querySelectorAll("[data-swap]")) {
+    const region = document.getElementById(fresh.id);
+    if (!region) continue;
+    region.className = fresh.className;
+    if (fresh.dataset.wrong !== undefined) mark(fresh.dataset.wrong.split(" "));
+    if (region.innerHTML === fresh.innerHTML) continue;
+    for (const each of region.querySelectorAll("details[id]")) {
+      const next = fresh.querySelector(`#${CSS.escape(each.id)}`);
+      if (next) next.open = each.open;
+    }
+    const held = region.contains(at) && [at.id, at.name, at.value];
+    region.replaceChildren(...fresh.childNodes);
+    if (!held) continue;
+    const [id, name, value] = held;
+    const again = id
+      ? document.getElementById(id)
+      : [...region.querySelectorAll("button")].find((each) => each.name === name && each.value === value);
+    again?.focus();
+  }
+}
+
+function mark(wrong) {
+  for (const each of editor.elements) {
+    if (wrong.includes(each.id)) each.setAttribute("aria-invalid", "true");
+    else each.removeAttribute("aria-invalid");
+  }
+}
+
+if (editor) {
+  let turn = 0;
+  let timer;
+  const told = document.querySelector("[data-stale]");
+  const compared = document.getElementById("compared");
+  for (const each of editor.querySelectorAll("[data-unscripted]")) each.hidden = true;
+
+  const ask = async (what, mine) => {
+    const sent = new URLSearchParams(new FormData(editor));
+    sent.set("do", what);
+    const answer = await fetch(editor.action, { method: "POST", body: sent, headers: { "X-Refresh": "1" } });
+    if (answer.redirected) throw new Error("You are signed out. Sign in in another tab, then go on here.");
+    if (!answer.ok) throw new Error("The service cannot tell what this would do.");
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (mine === turn) swap(page);
+  };
+
+  const later = (what, mine, ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      try {
+        await ask(what, mine);
+        if (told) told.hidden = true;
+        if (mine !== turn) return;
+        if (what === "preview") later("compare", mine, COMPARE_MS - TRY_MS);
+        else compared.removeAttribute("aria-busy");
+      } catch (error) {
+        if (mine !== turn) return;
+        if (told) {
+          told.textContent = error instanceof TypeError ? "Not connected; what is shown may be old." : error.message;
+          told.hidden = false;
+        }
+        later("preview", mine, EVERY_MS);
+      }
+    }, ms);
+  };
+
+  const changed = () => {
+    const save = compared.querySelector("button[value=save]");
+    if (save) save.disabled = true;
+    compared.setAttribute("aria-busy", "true");
+    turn += 1;
+    later("preview", turn, TRY_MS);
+  };
+
+  editor.addEventListener("input", (event) => {
+    if (event.target.type !== "checkbox") changed();
+  });
+  editor.addEventListener("click", (event) => {
+    const button = event.target.closest("button[value^='set ']");
+    if (!button) return;
+    event.preventDefault();
+    const [, name, ...text] = button.value.split(" ");
+    const input = editor.elements[name];
+    input.value = text.join(" ");
+    input.focus();
+    changed();
+  });
+  editor.addEventListener("submit", (event) => {
+    if (event.submitter?.value !== "preview") return; // Enter in an input
+    event.preventDefault();
+    changed();
+  });
+}
+
 // Keys.
 
 const help = document.getElementById("help");

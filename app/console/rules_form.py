@@ -1,0 +1,445 @@
+"""The editor's form: an integration's rules as inputs, and what was typed as a change of them.
+
+Only what differs from the rules that the form began from goes into the change. So what an input
+cannot hold, such as a line break in a name, stays as it is unless somebody types over it.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Literal, NamedTuple, Self, get_args
+
+from pydantic import JsonValue
+
+from app.console.forms import Form
+from app.jebbit.folding import fold
+from app.operations.invalid import WrongPlace, invalid_at
+from app.rules.integration import EuPolicy, Sms
+from app.rules.mapping import TooLong
+from app.rules.values import FieldType
+
+Document = Mapping[str, Any]
+"""An integration as the ledger or a version has it."""
+
+Options = Sequence[tuple[str, str]]
+
+SPARE_ROWS: Final = 3
+MOST_ROWS: Final = 1_000
+
+
+class Setting(NamedTuple):
+    """One input: the place in the configuration that it sets, which is its name too, and its label.
+
+    `offers` says what is offered beside it: attributes that came in, or fields of the account.
+    """
+
+    place: str
+    label: str
+    kind: Literal["choice", "text", "number", "lines"] = "text"
+    options: Options = ()
+    hint: str = ""
+    offers: Literal["", "seen", "fields"] = ""
+
+
+class Pair(NamedTuple):
+    """A choice that EU people may have otherwise: the name within `policy` and `policy.eu`."""
+
+    name: str
+    label: str
+    options: Options
+
+
+COLLECT: Final = Setting(
+    "policy.collect",
+    "Collect people",
+    "choice",
+    (("both", "everywhere"), ("non_eu", "outside the EU alone"), ("eu", "in the EU alone")),
+)
+PAIRS: Final = (
+    Pair(
+        "opt_in",
+        "Send",
+        (
+            ("opted_in_only", "who said yes"),
+            ("opted_in_or_null", "who said yes, or did not answer"),
+            ("everyone", "everyone, whatever they answered"),
+        ),
+    ),
+    Pair("auto_subscribe", "Subscribe", (("yes", "whose answer allows it"), ("no", "nobody"))),
+    Pair(
+        "on_opt_out",
+        "Who said no is",
+        (("leave", "left as they are"), ("unsubscribe", "unsubscribed")),
+    ),
+    Pair(
+        "resubscribe",
+        "Who unsubscribed once is subscribed again",
+        (("never", "never"), ("explicit_opt_in", "by a fresh yes")),
+    ),
+)
+AS_ELSEWHERE: Final = ("", "as elsewhere")
+NULL_IS_CONSENT: Final = Setting(
+    "policy.eu.null_is_consent",
+    "No answer in the EU is",
+    "choice",
+    (("no", "no consent"), ("yes", "consent, given elsewhere")),
+)
+ANSWER: Final = (
+    Setting("policy.opt_in_field", "Field that gets the answer", offers="fields"),
+    Setting(
+        "policy.opt_in_guard",
+        "If the source stops sending the opt-in",
+        "choice",
+        (("yes", "subscribe nobody by silence"), ("no", "take it for no answer")),
+    ),
+)
+SMS: Final = (
+    Setting("jebbit.attributes.sms_opt_in", "SMS opt-in attribute", offers="seen"),
+    Setting("cordial.sms.program", "Program", hint="Without it nobody is subscribed to SMS."),
+    Setting("cordial.sms.keyword", "Join keyword"),
+    Setting("cordial.sms.channel", "Channel"),
+    Setting(
+        "cordial.sms.suppress_doi",
+        "Cordial asks back by text",
+        "choice",
+        (("no", "yes, whether the person means it"), ("yes", "no, the opt-in is enough")),
+    ),
+    Setting(
+        "cordial.sms.address_format",
+        "Numbers are sent as",
+        "choice",
+        (("digits", "digits, 15555550123"), ("e164", "E.164, +15555550123")),
+    ),
+)
+LABELS: Final = (
+    Setting("jebbit.opt_in_labels.true", "Words that mean yes", "lines", hint="One a line."),
+    Setting("jebbit.opt_in_labels.false", "Words that mean no", "lines", hint="One a line."),
+)
+CAMPAIGNS: Final = (
+    Setting("jebbit.campaigns.include", "Campaigns that count alone", "lines", hint="Id or name."),
+    Setting("jebbit.campaigns.exclude", "Campaigns that do not count", "lines", hint="Id or name."),
+)
+NAMES: Final = tuple(
+    Setting(f"jebbit.attributes.{name}", label, offers="seen")
+    for name, label in (
+        ("opt_in", "Email opt-in"),
+        ("country", "Country"),
+        ("region", "Region"),
+        ("session", "Session"),
+        ("occurred_at", "Date"),
+        ("campaign_id", "Campaign's id"),
+        ("campaign_name", "Campaign's name"),
+    )
+)
+ORIGIN: Final = (
+    Setting(
+        "jebbit.region",
+        "Who names no country is",
+        "choice",
+        (("us", "outside the EU"), ("eu", "in the EU"), ("", "unknown: under EU rules")),
+    ),
+    Setting("jebbit.default_phone_country", "Phone numbers without + are of", hint="Such as US."),
+    Setting(
+        "jebbit.trusted_url_params",
+        "URL parameters that are believed",
+        "lines",
+        hint="Anybody can write them. Name only what you alone put into links.",
+    ),
+)
+SENDING: Final = (
+    Setting(
+        "unmapped",
+        "Attributes without a rule",
+        "choice",
+        (("ignore", "are not sent"), ("known", "are sent if the account has a field of that name")),
+    ),
+    Setting(
+        "cordial.on_rejected_field",
+        "If Cordial refuses a field",
+        "choice",
+        (("drop", "send the contact without it"), ("dead", "give the contact up")),
+    ),
+    Setting(
+        "cordial.suppress_triggers",
+        "Cordial's automations",
+        "choice",
+        (("yes", "do not fire"), ("no", "fire, for backfills too")),
+    ),
+    Setting("cordial.requests_per_second", "Most requests a second", "number"),
+    Setting("cordial.email_channel", "Email channel"),
+    Setting("cordial.identify_by", "Find contacts also by", "lines", hint="One field a line."),
+)
+
+
+def _of_pair(pair: Pair) -> Sequence[Setting]:
+    return (
+        Setting(f"policy.{pair.name}", pair.label, "choice", pair.options),
+        Setting(f"policy.eu.{pair.name}", pair.label, "choice", (AS_ELSEWHERE, *pair.options)),
+    )
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    each.place: each
+    for each in (
+        *(COLLECT, *(one for pair in PAIRS for one in _of_pair(pair)), NULL_IS_CONSENT),
+        *(*ANSWER, *SMS, *LABELS, *CAMPAIGNS, *NAMES, *ORIGIN, *SENDING),
+    )
+}
+"""Every setting of the form, by its place. The mapping has rows; the account and secrets a page."""
+
+TYPES: Final = get_args(FieldType)
+KINDS: Final = tuple((each, each) for each in TYPES)
+LISTS_NEED: Final = (
+    ("not_no", "joining needs no no"),
+    ("yes", "joining needs a yes"),
+    ("none", "joining needs no answer"),
+)
+TOO_LONG: Final = tuple(zip(get_args(TooLong), ("sent as it is", "cut"), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class RowForm:
+    """A rule of the mapping as it stands in the form.
+
+    `origin` is the number of the rule that it was when the form was opened; blank: it is new.
+    """
+
+    attribute: str = ""
+    field: str = ""
+    type: str = "string"
+    separator: str = ""
+    default: str = ""
+    lists_need: str = "not_no"
+    too_long: str = "warn"
+    origin: str = ""
+
+    @classmethod
+    def of(cls, rule: Document, number: int) -> Self:
+        """Return a rule as a browser shows it."""
+        need = rule.get("lists_need", "not_no")
+        return cls(
+            _line(rule.get("attribute") or ""),
+            _line(rule["field"]),
+            rule.get("type", "string"),
+            _BREAKS.sub("", rule.get("separator") or ""),
+            _line(_written(rule.get("default"))),
+            "none" if need is None else need,
+            rule.get("too_long", "warn"),
+            str(number),
+        )
+
+    @classmethod
+    def read(cls, form: Form, number: int) -> Self:
+        """Read a row of a form that a browser sent."""
+        said = {each: _line(form.one(f"mapping.{number}.{each}") or "") for each in _PARTS}
+        said["separator"] = form.one(f"mapping.{number}.separator") or ""  # a space is one
+        chosen = {each: said[each] or _NEW[each] for each in ("type", "lists_need", "too_long")}
+        return cls(**{**said, **chosen})
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is written in it."""
+        return not (self.attribute or self.field or self.default)
+
+    def rule(self, began: Sequence[Document]) -> dict[str, Any]:
+        """Return it as the configuration has it: the rule that it was, with what was changed."""
+        number = _number(self.origin, -1)
+        known = 0 <= number < len(began)
+        was = RowForm.of(began[number], number) if known else _NEW_ROW
+        rule: dict[str, Any] = dict(began[number]) if known else {"field": self.field}
+        for part, text in zip(_PARTS, map(self.__getattribute__, _PARTS), strict=True):
+            if part != "origin" and text != getattr(was, part):
+                rule[part] = self._value(part, text)
+        return rule
+
+    def _value(self, part: str, text: str) -> JsonValue:
+        if part == "default" and text:
+            return _default(text, self.type)
+        if part == "lists_need" and text == "none":
+            return None
+        return text or None if part in ("attribute", "separator", "default") else text
+
+
+_PARTS: Final = tuple(each.name for each in fields(RowForm))
+_NEW_ROW: Final = RowForm()
+_NEW: Final = {each: str(getattr(_NEW_ROW, each)) for each in _PARTS}
+
+
+@dataclass(frozen=True, slots=True)
+class RulesForm:
+    """The editor's form: the version that it began from, its rows, and each setting's text."""
+
+    version: int
+    rows: Sequence[RowForm]
+    values: Mapping[str, str]
+
+    @classmethod
+    def of(cls, document: Document, version: int) -> Self:
+        """Return the form of a configuration, with some blank rows."""
+        rows = [RowForm.of(rule, number) for number, rule in enumerate(document["mapping"])]
+        values = {place: _shown(setting, document) for place, setting in SETTINGS.items()}
+        return cls(version, [*rows, *[_NEW_ROW] * SPARE_ROWS], values)
+
+    @classmethod
+    def read(cls, form: Form) -> Self:
+        """Read the form that a browser sent.
+
+        Raises:
+            Invalid: it has more rows than can be read; those beyond would get lost.
+        """
+        number = _number(form.one("rows") or "", 0)
+        if number > MOST_ROWS:
+            raise invalid_at("mapping", f"The editor holds {MOST_ROWS:,} rules; use the API.")
+        rows = [RowForm.read(form, each) for each in range(number)]
+        values = {
+            place: _normal(setting, form.one(place) or "") for place, setting in SETTINGS.items()
+        }
+        return cls(_number(form.one("version") or "", 0), rows, values)
+
+    def names(self, attribute: str) -> bool:
+        """Say whether anything in it names an attribute, however it is spelled."""
+        rows = (each.attribute for each in self.rows)
+        read = (text for place, text in self.values.items() if SETTINGS[place].offers == "seen")
+        return fold(attribute) in map(fold, (*rows, *read))
+
+    def with_row(self, row: RowForm) -> Self:
+        """Return it with one more rule, in the first blank row."""
+        free = next((n for n, each in enumerate(self.rows) if each.is_blank), len(self.rows))
+        return replace(self, rows=[*self.rows[:free], row, *self.rows[free + 1 :]])
+
+    def with_spare_rows(self) -> Self:
+        """Return it with some blank rows at the end."""
+        blank = 0
+        while blank < len(self.rows) and self.rows[-1 - blank].is_blank:
+            blank += 1
+        return replace(self, rows=[*self.rows, *[_NEW_ROW] * (SPARE_ROWS - blank)])
+
+    def with_text(self, name: str, text: str) -> Self:
+        """Return it with another text in one input of a row; unknown names change nothing."""
+        match name.split("."):
+            case ["mapping", number, part] if part in _PARTS and part != "origin":
+                at = _number(number, len(self.rows))
+                if at < len(self.rows):
+                    row = replace(self.rows[at], **{part: text})
+                    return replace(self, rows=[*self.rows[:at], row, *self.rows[at + 1 :]])
+        return self
+
+    def patch(self, began: Document) -> dict[str, Any]:
+        """Return what differs from the configuration that the form began from (RFC 7396)."""
+        made: dict[str, Any] = {}
+        rules = [each.rule(began["mapping"]) for each in self.rows if not each.is_blank]
+        if rules != began["mapping"]:
+            made["mapping"] = rules
+        for place, setting in SETTINGS.items():
+            text = self.values[place]
+            if text != _shown(setting, began):
+                _put(made, place.split("."), _meant(setting, text))
+        return made
+
+    def places(self, found: Sequence[WrongPlace]) -> Sequence[tuple[str, WrongPlace]]:
+        """Return what is wrong, each with the input that mends it; blank if there is none.
+
+        Rules are told by their number on the page, where blank rows count.
+        """
+        filled = [number for number, each in enumerate(self.rows) if not each.is_blank]
+
+        def here(wrong: WrongPlace) -> tuple[str, WrongPlace]:
+            match wrong.place.split("."):
+                case ["mapping", number, *rest] if _number(number, len(filled)) < len(filled):
+                    row = filled[int(number)]
+                    input_id = input_of(".".join(["mapping", str(row), *rest]))
+                    return input_id, wrong._replace(place=" ".join([f"Rule {row + 1}", *rest]))
+            return input_of(wrong.place), wrong
+
+        return [here(each) for each in found]
+
+
+def input_of(place: str) -> str:
+    """Return the id of the input that mends a place of the configuration; blank: there is none."""
+    match place.split("."):
+        case ["mapping", number, *rest]:
+            part = rest[0] if rest and rest[0] in _PARTS else "attribute"
+            return f"mapping.{number}.{part}"
+        case ["mapping"]:
+            return "mapping.0.attribute"
+    if place in SETTINGS:
+        return place
+    inner = (each for each in SETTINGS if place and each.startswith(f"{place}."))
+    outer = (each for each in SETTINGS if place.startswith(f"{each}."))
+    return next(inner, next(outer, ""))
+
+
+# What a part of the configuration that is not there stands for.
+_ABSENT: Final[Mapping[str, Document]] = {
+    "sms": Sms().model_dump(mode="json"),
+    "eu": EuPolicy().model_dump(mode="json"),
+}
+
+
+def _shown(setting: Setting, document: Document) -> str:
+    """Return what an input shows of a configuration."""
+    value: Any = document
+    for part in setting.place.split("."):
+        held = value.get(part)
+        value = _ABSENT.get(part) if held is None and part in _ABSENT else held
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return _normal(setting, "\n".join(map(str, value)))
+    return _normal(setting, "" if value is None else str(value))
+
+
+def _meant(setting: Setting, text: str) -> JsonValue:
+    """Return what a text means in the configuration; None for nothing."""
+    if setting.kind == "lines":
+        return [line for line in text.split("\n") if line]
+    if setting.kind == "number" and text:
+        return _json(text, text)
+    if setting.kind == "choice" and {"yes", "no"} & {value for value, _ in setting.options}:
+        return {"yes": True, "no": False}.get(text)
+    return text or None
+
+
+def _normal(setting: Setting, text: str) -> str:
+    if setting.kind == "lines":
+        return "\n".join(filter(None, map(str.strip, text.splitlines())))
+    return _line(text)
+
+
+_BREAKS: Final = re.compile(r"[\r\n]+")
+
+
+def _line(text: str) -> str:
+    """Return a text as an input of one line sends it, without spaces around it."""
+    return _BREAKS.sub("", text).strip()
+
+
+def _put(document: dict[str, Any], path: Sequence[str], value: JsonValue) -> None:
+    for part in path[:-1]:
+        document = document.setdefault(part, {})
+    document[path[-1]] = value
+
+
+def _number(text: str, otherwise: int) -> int:
+    small = text.isascii() and text.isdigit() and len(text) < 19
+    return int(text) if small else otherwise
+
+
+def _written(value: JsonValue) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _default(text: str, kind: str) -> JsonValue:
+    """Return a default as its type wants it: as text, or read as JSON if it is that."""
+    return text if kind in ("string", "date", "geo") else _json(text, text)
+
+
+def _json(text: str, otherwise: str) -> JsonValue:
+    try:
+        read: Any = json.loads(text)
+    except ValueError:
+        return otherwise
+    return read if isinstance(read, bool | int | float | str | list) else otherwise
