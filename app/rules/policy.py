@@ -129,8 +129,6 @@ NO_REFUSALS: Final = Refusals()
 
 def refusals_of(email: OptInReading, sms: OptInReading) -> Refusals:
     """Return when the person says no, by what is read of one submission."""
-    if Answer.NO not in (email.answer, sms.answer):
-        return NO_REFUSALS
     return Refusals(
         email=email.given_until if email.is_refusal else None,
         sms=sms.given_until if sms.is_refusal else None,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 Job = TypeVar("Job")
 
-WORKERS = os.cpu_count() or 2
+WORKERS = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 2
 _MEMORY = 4 << 30  # bytes of address space: an endless loop that collects must not fill the machine
 
 
@@ -105,5 +105,5 @@ def _end(child: _Child) -> Any:
         return OutOfBounds()
     answer = json.loads(told)
     if "broken" in answer:
-        raise Broken(f"{child.job}\n{answer['broken']}")
+        raise Broken(answer["broken"])
     return answer["result"]

@@ -54,6 +54,7 @@ _CLEANING = (
 )
 SAYS_NOTHING = {"description", "title", "examples", "json_schema_extra", "maxsize", "cache_strings"}
 
+_FEW_WORDS = 2  # a text of more is for people: what it says is not changed
 _LONGEST = 70  # characters of a change's two sides
 
 
@@ -174,8 +175,8 @@ def _other_values(value: Any, parent: ast.AST, name: str) -> Iterator[Any]:
             yield from pattern_variants(value)
         case "":
             yield "XX"
-        case str() if " " in value.strip():  # a text for people
-            yield ""
+        case str() if len(value.split()) > _FEW_WORDS:
+            return  # a sentence for people
         case str():
             yield f"XX{value}XX"
 
@@ -191,12 +192,13 @@ def _is_pattern(call: ast.Call) -> bool:
 
 
 def _other_f_strings(node: ast.JoinedStr) -> Iterator[Variant]:
-    """Yield an f-string without one of its values, then without its texts."""
+    """Yield an f-string without one of its values, then without texts that are no sentence."""
     for at, value in enumerate(node.values):
         if isinstance(value, ast.FormattedValue):
             yield Variant(_with(node, values=_without(node.values, at)), value.value)
     values = [each for each in node.values if isinstance(each, ast.FormattedValue)]
-    if len(values) < len(node.values):
+    texts = [each.value for each in node.values if isinstance(each, ast.Constant)]
+    if 0 < len(" ".join(texts).split()) <= _FEW_WORDS:
         yield Variant(_with(node, values=values))
 
 
@@ -206,7 +208,7 @@ def _other_calls(node: ast.Call) -> Iterator[Variant]:
             left_out = f"{keyword.arg}={text_of(keyword.value)}"
             yield Variant(_with(node, keywords=_without(node.keywords, at)), left_out)
     called = name_of(node)
-    if called in _OTHER_CALLS:
+    if called in _OTHER_CALLS and not (called == "split" and not node.args):  # at every space
         func = deepcopy(node.func)
         match func:
             case ast.Attribute():

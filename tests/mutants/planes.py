@@ -1,4 +1,4 @@
-"""The dense grid, plane by plane, each up to its first breach: what mutants of the rules meet last.
+"""A sample of the dense grid, plane by plane: what mutants of the rules meet last.
 
 Not a part of `make test`, where `tests/rules/test_grid.py` plays the whole grid at once.
 """
@@ -6,10 +6,13 @@ Not a part of `make test`, where `tests/rules/test_grid.py` plays the whole grid
 import pytest
 
 from tests.rules.code_under_test import Rules
-from tests.rules.grid import PLANES, judged, scattered
+from tests.rules.grid import PLANES, STRIDE, judged
+
+OF_EACH = 4  # of 37 rows
 
 
 @pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.__name__)
 def test_the_law_holds(plane):
-    for each in judged(Rules(), [scattered(plane)]):
+    rows = [row for number, row in enumerate(plane()) if number % STRIDE < OF_EACH]
+    for each in judged(Rules(), [lambda: iter(rows)]):
         assert not each.breaches, each.text

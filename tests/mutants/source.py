@@ -25,6 +25,9 @@ _KEPT_DECORATORS = {
 }  # fmt: skip
 
 
+MODULE = "<module>"
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One change: where it is, in words that outlive a shift of lines, and how it is made.
@@ -52,6 +55,7 @@ class Source:
 
     def __init__(self, path: Path, file: str) -> None:
         self.path, self.file = path, file
+        self.module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         self.tree = ast.parse(path.read_text())
         self.lines = path.read_text().splitlines()
         self.mutants = list(self._named_apart(_Walk(self).run()))
@@ -80,7 +84,7 @@ class _Walk:
         number = getattr(node, "lineno", 1)
         return Mutant(
             self.source.file,
-            self.function or ".".join(self.names) or "<module>",
+            self.function or ".".join(self.names) or MODULE,
             self.source.lines[number - 1].strip(),
             change,
             number,

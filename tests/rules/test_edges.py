@@ -182,6 +182,7 @@ def test_countries_that_were_read_already_are_not_read_again(make_integration):
     [
         (["US"], Region.NON_EU, "US", False),
         (["US", "NZ", "AU", "MX", "JP", "CL"], Region.NON_EU, "AU", True),
+        (["US", "AU"], Region.NON_EU, "AU", True),
         (["US", "FR", "AU", "DE"], Region.EU, "DE", True),
         (["US", None], Region.NON_EU, "US", True),
         (["US", "US"], Region.NON_EU, "US", False),
@@ -223,6 +224,18 @@ def test_where_nothing_says_it_the_doubt_stays(make_integration):
             "nothing",
             doubtful,
         )
+
+
+@pytest.mark.parametrize(
+    ("country", "doubtful"),
+    [("EU", True), ("DE", True), ("CA", True), ("Elbonia", True), ("US", False)],
+)
+def test_a_key_that_only_seems_to_hold_the_country_leaves_doubt(
+    make_integration, country, doubtful
+):
+    """Where people of that country, or of one that is not understood, are asked for a yes."""
+    made = region_of({"countryCode": country}, make_integration(jebbit={"region": "us"}))
+    assert (made.region, made.doubtful) == (Region.NON_EU, doubtful)
 
 
 # --- What was answered, and in which campaign
