@@ -9,7 +9,13 @@ from fastapi import FastAPI, Request
 from app.api.problems import Place, Problem, ProblemResponse, respond
 from app.jebbit.submission import TooManyItems, UnreadableBody
 from app.ledger.changes import UnknownVersion
-from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration, VersionChanged
+from app.ledger.integrations import (
+    NameTaken,
+    NotAnswered,
+    StillPending,
+    UnknownIntegration,
+    VersionChanged,
+)
 from app.ledger.submissions import NotDiscardable, NotReplayable, UnknownSubmission
 from app.operations.checking import CheckFailed
 from app.operations.invalid import Invalid
@@ -107,6 +113,14 @@ _TABLE: Mapping[type[Exception], Refusal] = {
     CheckFailed: Refusal(
         HTTPStatus.CONFLICT,
         lambda error: f"The check finds errors; mend them, or add ?force=true. {error}",
+    ),
+    NotAnswered: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            "Nobody has said yet whom it sends and whom it subscribes. Answer at "
+            f"/console/integrations/new/{error}/whom, or PATCH policy with collect, opt_in and "
+            "auto_subscribe."
+        ),
     ),
     AmbiguousSecret: Refusal(
         HTTPStatus.CONFLICT,

@@ -13,7 +13,13 @@ from app.console.rendering import render_bare
 from app.jebbit.submission import TooManyItems, UnreadableBody
 from app.ledger.changes import UnknownVersion
 from app.ledger.database import UNAVAILABLE
-from app.ledger.integrations import NameTaken, StillPending, UnknownIntegration, VersionChanged
+from app.ledger.integrations import (
+    NameTaken,
+    NotAnswered,
+    StillPending,
+    UnknownIntegration,
+    VersionChanged,
+)
 from app.ledger.submissions import NotDiscardable, NotReplayable, UnknownSubmission
 from app.operations.checking import CheckFailed
 from app.operations.invalid import Invalid
@@ -94,6 +100,13 @@ _TABLE: Mapping[type[Exception], Refusal] = {
     ),
     CheckFailed: Refusal(
         HTTPStatus.CONFLICT, lambda error: f"The check finds errors; mend them first. {error}"
+    ),
+    NotAnswered: Refusal(
+        HTTPStatus.CONFLICT,
+        lambda error: (
+            "It was not resumed: nobody has said yet whom it sends and whom it subscribes. Answer "
+            f"at /console/integrations/new/{error}/whom."
+        ),
     ),
     AmbiguousSecret: Refusal(
         HTTPStatus.CONFLICT, lambda _: "Several webhook secrets end like this."

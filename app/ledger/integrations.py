@@ -5,10 +5,10 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import structlog
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -60,6 +60,10 @@ class VersionChanged(Exception):
         self.current = current
 
 
+class NotAnswered(Exception):
+    """Nobody has said yet whom the integration sends and subscribes; the argument is its id."""
+
+
 class StillPending(Exception):
     """So many (`count`) submissions of the integration wait to be sent."""
 
@@ -83,6 +87,23 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """What a person has answered while an integration is set up.
+
+    `mapped`: they saw the mapping and saved it. `whom`: they said whom to send and subscribe; until
+    then the policy is nobody's choice, and nothing may be sent by it.
+    """
+
+    mapped: bool = False
+    whom: bool = False
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Self:
+        """Read what is kept; what a newer version keeps beside it is left out."""
+        return cls(bool(kept.get("mapped")), bool(kept.get("whom")))
+
+
+@dataclass(frozen=True, slots=True)
 class StoredIntegration:
     """An integration with what the ledger knows of it."""
 
@@ -94,6 +115,12 @@ class StoredIntegration:
     gate: Gate
     created_at: float
     updated_at: float
+    setup: Setup | None = None  # None: it is set up
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nobody has said yet whom it sends and subscribes."""
+        return self.setup is not None and not self.setup.whom
 
     @property
     def state(self) -> State:
@@ -106,6 +133,10 @@ class StoredIntegration:
     def state_reason(self) -> str | None:
         """Why it does not send."""
         return self.paused_reason if self.paused else self.gate.reason
+
+
+def _no_answer(setup: Setup) -> Setup:
+    return setup
 
 
 class Integrations:
@@ -132,10 +163,12 @@ class Integrations:
         now: float,
         integration_id: str | None = None,
         by: str | None = None,
+        setup: Setup | None = None,
     ) -> StoredIntegration:
         """Store a new integration, paused if there is a reason to.
 
-        Its id is made from its name, unless the caller gives one. `by` is the caller's name.
+        Its id is made from its name, unless the caller gives one. `by` is the caller's name. With a
+        `setup` it is to be set up, step by step.
 
         Raises:
             NameTaken: its id is in use.
@@ -147,6 +180,7 @@ class Integrations:
             "version": random.SystemRandom().randrange(2**30),
             "paused": paused_reason is not None,
             "paused_reason": paused_reason,
+            "setup": None if setup is None else asdict(setup),
             "gate": GateState.OPEN,
             "failures": 0,
             "created_at": now,
@@ -244,12 +278,13 @@ class Integrations:
         version: int | None = None,
         by: str | None = None,
         restores: int | None = None,
+        answers: Callable[[Setup], Setup] = _no_answer,
     ) -> StoredIntegration:
         """Replace the configuration by what `change` makes of it, whole or not at all.
 
         If the Cordial account changes, the gate opens: the old account had blocked or closed it.
         The change is kept under the name of the caller (`by`), perhaps as one that `restores` an
-        earlier version.
+        earlier version. `answers` says what the change answers of the setting up.
 
         Raises:
             UnknownIntegration: there is none.
@@ -262,6 +297,8 @@ class Integrations:
                 raise VersionChanged(before.version)
             after = change(before.integration)
             columns = self._columns(after) | {"version": before.version + 1, "updated_at": now}
+            if before.setup is not None:
+                columns["setup"] = asdict(answers(before.setup))
             if after.cordial != before.integration.cordial:
                 columns |= _gate_columns(Gate())
                 await _announce_turn(connection, integration_id, before.gate, Gate(), now)
@@ -285,14 +322,17 @@ class Integrations:
         return await self._set(integration_id, columns)
 
     async def resume(self, integration_id: str, *, now: float) -> StoredIntegration:
-        """Send again, and open the gate.
+        """Send again, and open the gate. That ends its setting up.
 
         Raises:
             UnknownIntegration: there is none.
+            NotAnswered: nobody has said whom it sends and subscribes.
         """
-        columns = {"paused": False, "paused_reason": None, "updated_at": now}
+        columns = {"paused": False, "paused_reason": None, "setup": None, "updated_at": now}
         columns |= _gate_columns(Gate())
         before = await self.get(integration_id)
+        if before.unanswered:
+            raise NotAnswered(integration_id)
         resumed = await self._set(integration_id, columns, NoticeKind.RESUMED)
         _tell_turn(integration_id, before.gate, resumed.gate, "resumed")
         return resumed
@@ -385,6 +425,7 @@ class Integrations:
             gate=_gate(row),
             created_at=row.created_at,
             updated_at=row.updated_at,
+            setup=None if row.setup is None else Setup.read(row.setup),
         )
 
 

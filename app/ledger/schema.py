@@ -65,6 +65,7 @@ integrations = Table(
     Column("version", Integer, nullable=False),  # counts the changes of config and secrets
     Column("paused", Boolean, nullable=False),
     Column("paused_reason", Text),
+    Column("setup", JSON(none_as_null=True)),  # what is answered so far; null: it is set up
     Column("gate", String(10), nullable=False),
     Column("gate_reason", Text),
     Column("gate_since", Double),

@@ -15,7 +15,7 @@ from pydantic import StringConstraints, ValidationError
 
 from app.cordial.account import BadAccountUrl, api_base
 from app.ledger.documents import masked
-from app.ledger.integrations import NameTaken, StoredIntegration, UnknownIntegration
+from app.ledger.integrations import NameTaken, Setup, StoredIntegration, UnknownIntegration
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live
 from app.operations.comparing import Comparison, compare_rules
@@ -29,6 +29,7 @@ _LONGEST = 1024 * 1024  # characters of a file; hundreds of integrations have fe
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _UNRESOLVED = "unresolved"  # stands in for a missing secret while the rest is checked
 _PAUSED = "Paused by a configuration file."
+_ALL_ANSWERED = Setup(mapped=True, whom=True)  # a file says it all
 _UNCHECKED = "Created by a configuration file; it waits for a check without errors."
 
 Document = dict[str, Any]
@@ -422,9 +423,11 @@ async def _change(
         await refuse_live(context, before, wanted)
     if change.paused and not before.paused:
         await context.integrations.pause(integration_id, reason=_PAUSED, now=now)
-    if wanted != before.integration:
+    if wanted != before.integration or before.unanswered:
         replace = _replacing(before, change.wanted)
-        await context.integrations.change(integration_id, replace, now=now, by=who.name)
+        await context.integrations.change(
+            integration_id, replace, now=now, by=who.name, answers=lambda _: _ALL_ANSWERED
+        )
 
 
 def _replacing(before: StoredIntegration, wanted: Wanted) -> Callable[[Integration], Integration]:

@@ -8,7 +8,7 @@ from pydantic import JsonValue, ValidationError
 
 from app.cordial.account import BadAccountUrl
 from app.ledger.documents import document_of, unmasked
-from app.ledger.integrations import StoredIntegration, VersionChanged
+from app.ledger.integrations import Setup, StoredIntegration, VersionChanged
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live, refuse_wrong
 from app.operations.context import Context
@@ -22,6 +22,7 @@ _KEY_WANTED = (
 _ONE_MUST_STAY = "needs at least 1 item: without it every webhook would be answered 401"
 _NEW_REASON = "Created paused: look at a preview, then resume."
 _PAUSED_REASON = "Paused by a person."
+_WHOM = frozenset(("collect", "opt_in", "auto_subscribe"))  # that have no lawful default
 
 
 async def list_integrations(context: Context) -> list[StoredIntegration]:
@@ -73,6 +74,12 @@ class Change:
     versions: Set[int] | None = None
     force: bool = False
 
+    def answers(self, setup: Setup) -> Setup:
+        """Return what it answers of a setting up: whoever names the choice has made it."""
+        policy = self.patch.get("policy")
+        whom = isinstance(policy, Mapping) and policy.keys() >= _WHOM
+        return Setup(setup.mapped or "mapping" in self.patch, setup.whom or whom)
+
 
 async def change(
     context: Context, who: Caller, integration_id: str, wanted: Change
@@ -97,6 +104,7 @@ async def change(
             lambda before: patched(context, before, wanted.patch),
             versions=wanted.versions,
             force=wanted.force,
+            answers=wanted.answers,
         )
     context.wake()
     return changed
@@ -111,6 +119,7 @@ async def replace_by(
     versions: Set[int] | None,
     force: bool,
     restores: int | None = None,
+    answers: Callable[[Setup], Setup] = lambda setup: setup,
 ) -> StoredIntegration:
     """Replace what was looked at, and look again if somebody else changed it meanwhile.
 
@@ -135,6 +144,7 @@ async def replace_by(
                 version=before.version,
                 by=who.name,
                 restores=restores,
+                answers=answers,
             )
 
 

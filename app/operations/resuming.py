@@ -1,6 +1,6 @@
 """Resuming an integration, which wants a check without errors first."""
 
-from app.ledger.integrations import StoredIntegration
+from app.ledger.integrations import NotAnswered, StoredIntegration
 from app.operations.callers import Caller
 from app.operations.checking import CheckFailed, look_at
 from app.operations.context import Context
@@ -15,6 +15,7 @@ async def resume(
 
     Raises:
         UnknownIntegration: there is none.
+        NotAnswered: nobody has said whom it sends and subscribes; `force` does not answer that.
         CheckFailed: it stays as it is.
     """
     async with context.auditor.changing(who, "integration.resume", integration_id):
@@ -23,8 +24,10 @@ async def resume(
 
 async def let_send(context: Context, integration_id: str, *, force: bool) -> StoredIntegration:
     """Resume, as a part of an operation that is written down already."""
+    stored = await context.integrations.get(integration_id)
+    if stored.unanswered:
+        raise NotAnswered(integration_id)
     if not force:
-        stored = await context.integrations.get(integration_id)
         if errors := (await look_at(context, stored)).errors:
             raise CheckFailed(errors)
     resumed = await context.integrations.resume(integration_id, now=context.clock())

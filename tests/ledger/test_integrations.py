@@ -16,6 +16,8 @@ from app.ledger.integrations import (
     Gate,
     Integrations,
     NameTaken,
+    NotAnswered,
+    Setup,
     StillPending,
     UnknownIntegration,
 )
@@ -387,3 +389,20 @@ async def test_versions_outlive_the_integration(ledger):
     assert old["unmapped"] == "ignore"
     with pytest.raises(changes.UnknownVersion):
         await changes.config_of(ledger.database, "spring-quiz", 1)
+
+
+async def test_nobody_resumes_what_is_not_answered(ledger):
+    """Until somebody has said whom to send; that ends the setting up, and a pause does not."""
+    new = new_integration(name="New")
+    made = await ledger.integrations.create(new, paused_reason="new", now=NOW, setup=Setup())
+    assert made.unanswered
+    with pytest.raises(NotAnswered, match="new"):
+        await ledger.integrations.resume("new", now=NOW)
+    await ledger.integrations.pause("new", reason="by a person", now=NOW)
+    answered = await ledger.integrations.change(
+        "new", lambda same: same, now=NOW, answers=lambda setup: replace(setup, whom=True)
+    )
+    assert (answered.setup, answered.unanswered) == (Setup(whom=True), False)
+    kept = await ledger.integrations.change("new", lambda same: same, now=NOW)
+    assert kept.setup == Setup(whom=True)
+    assert (await ledger.integrations.resume("new", now=NOW)).setup is None
