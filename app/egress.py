@@ -5,6 +5,7 @@ Cordial alone comes before them.
 """
 
 import asyncio
+import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -198,6 +199,26 @@ async def exit_address(proxy: Proxy, host: str, port: int) -> str | None:
     except (OSError, EOFError, asyncio.LimitOverrunError, TimeoutError):
         return None
     return next(_addresses(head.decode("latin-1")), None)
+
+
+async def own_address(host: str, port: int) -> tuple[str, bool] | None:
+    """Return the address that this machine calls a server from, and whether the server sees it.
+
+    It does not if the address is a private one and the server's is not: then a gateway stands
+    between, and the server sees that one's. None if the server's name is not known. It sends
+    nothing.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_ASK_SECONDS):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, there = found[0]
+        with socket.socket(family, kind, protocol) as asked:
+            asked.connect(there)  # of UDP: it only chooses the way
+            here = asked.getsockname()[0]
+    except (OSError, TimeoutError):
+        return None
+    return here, ip_address(here).is_global or not ip_address(there[0]).is_global
 
 
 def _addresses(head: str) -> Iterator[str]:

@@ -164,6 +164,11 @@ async def readable(database: Database, seqs: Sequence[int]) -> Set[int]:
         return frozenset(await connection.scalars(wanted))
 
 
+async def newest_readable(database: Database, integration_id: str, *, limit: int) -> list[Kept]:
+    """Return an integration's newest submissions that have a payload of usual size, tests too."""
+    return await _newest_kept(database, integration_id, limit, _USUAL)
+
+
 async def _newest_kept(
     database: Database, integration_id: str, limit: int, also: ColumnElement[bool]
 ) -> list[Kept]:

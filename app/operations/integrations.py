@@ -62,6 +62,23 @@ async def create(
         )
 
 
+async def begin(
+    context: Context, who: Caller, integration: Integration, *, reason: str
+) -> StoredIntegration:
+    """Store a new integration that is to be set up, paused for this reason.
+
+    Raises:
+        Invalid: its account URL is none, or a webhook secret protects nothing.
+        NameTaken: another integration has that id.
+    """
+    async with context.auditor.changing(who, "integration.create", slug(integration.name)):
+        _check_account(context, integration)
+        refuse_weak(integration)
+        return await context.integrations.create(
+            integration, paused_reason=reason, now=context.clock(), by=who.name, setup=Setup()
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A patch (RFC 7396) of an integration's configuration.

@@ -27,9 +27,8 @@ async def let_send(context: Context, integration_id: str, *, force: bool) -> Sto
     stored = await context.integrations.get(integration_id)
     if stored.unanswered:
         raise NotAnswered(integration_id)
-    if not force:
-        if errors := (await look_at(context, stored)).errors:
-            raise CheckFailed(errors)
+    if not force and (errors := (await look_at(context, stored)).errors):
+        raise CheckFailed(errors)
     resumed = await context.integrations.resume(integration_id, now=context.clock())
     context.wake()
     return resumed

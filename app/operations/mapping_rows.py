@@ -1,0 +1,306 @@
+"""The mapping while it is written: row by row, on the sample and against the account."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from pydantic import JsonValue
+
+from app.cordial.account import BadAccountUrl
+from app.cordial.attributes import Account
+from app.cordial.errors import CordialError
+from app.cordial.preflight import examine
+from app.ledger.integrations import StoredIntegration
+from app.operations import integrations
+from app.operations.callers import Caller
+from app.operations.context import Context
+from app.operations.integrations import Change, patched
+from app.operations.invalid import Invalid, invalid_at
+from app.operations.sampling import Sample
+from app.rules.contact import identify
+from app.rules.integration import Integration
+from app.rules.mapping import Rule
+from app.rules.plan import plan, would_map
+from app.rules.sheet import Sheet, read_sheet
+from app.rules.suggestion import Addresses, Offered, same_name, suggest
+from app.rules.values import FieldType
+
+_PLACE: Final = "mapping."
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What puts a row right: another `field`, another `type`, or to `create` the field there."""
+
+    kind: Literal["field", "type", "create"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the mapping while it is written.
+
+    `value` is what the sample has, `sent` what Cordial would get of it. `why` tells a suggestion's
+    reason, `problem` what is wrong. A row without a field goes nowhere.
+    """
+
+    attribute: str
+    field: str = ""
+    type: FieldType = "string"
+    separator: str = ""
+    value: JsonValue = None
+    sent: JsonValue = None
+    why: str = ""
+    problem: str | None = None
+    mend: Mend | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The mapping while it is written, beside what the account has.
+
+    `untold` says why the account does not tell; `problem` what is wrong with the mapping as a
+    whole. `wrong` counts the rows that must be mended.
+    """
+
+    rows: Sequence[Row]
+    fields: Sequence[Offered]
+    untold: str | None = None
+    problem: str | None = None
+    constants: Sequence[Rule] = field(default=())
+
+    @property
+    def wrong(self) -> int:
+        """How many rows must be mended."""
+        return sum(each.problem is not None for each in self.rows)
+
+
+async def suggested(context: Context, stored: StoredIntegration, sample: Sample | None) -> Rows:
+    """Return the mapping to begin with: the stored one, or a suggested one if nobody saved any.
+
+    Attributes of the sample that go nowhere have a row too.
+    """
+    fields, untold = await fields_of(context, stored)
+    given = sample.attributes if sample else {}
+    names = stored.integration.jebbit.attributes
+    read = {name for name in (names.opt_in, names.sms_opt_in, names.country, names.region) if name}
+    offers = suggest(given, None if untold else fields, _addresses(stored.integration), read)
+    saved = stored.setup is None or stored.setup.mapped
+    if saved or not offers:
+        rows = [_row_of(rule) for rule in stored.integration.mapping if rule.attribute]
+        known = {each.attribute for each in rows}
+        rows += [
+            Row(each.attribute, type=each.type) for each in offers if each.attribute not in known
+        ]
+    else:
+        rows = [
+            Row(each.attribute, each.field or "", each.type, each.separator or "", why=each.why)
+            for each in offers
+        ]
+    return await tried(context, stored, sample, rows)
+
+
+def of_sheet(
+    stored: StoredIntegration, sample: Sample | None, fields: Sequence[Offered], content: bytes
+) -> tuple[Sequence[Row], Sheet]:
+    """Return the rows of a customer's sheet, and the sheet; the sample's other attributes follow.
+
+    Who writes `Email` for the field means the contact's address, unless the account has such a
+    field.
+
+    Raises:
+        UnreadableSheet: it is no CSV.
+    """
+    given = sample.attributes if sample else {}
+    keys = {each.key: each.type for each in fields}
+    sheet = read_sheet(content, given, keys)
+    addresses = _addresses(stored.integration)
+    rows = []
+    for line in sheet.rows:
+        name = line.field if line.field in keys else _ADDRESS.get(line.field.lower(), line.field)
+        to = {"email": addresses.email, "phone": addresses.phone}.get(name, name)
+        near = same_name(to, list(keys))
+        kind = line.type or (keys[near] if near else "string")
+        attribute = same_name(line.attribute, list(given)) or line.attribute
+        rows.append(Row(attribute, to, kind))
+    known = {each.attribute for each in rows}
+    return [*rows, *(Row(each) for each in given if each not in known)], sheet
+
+
+_ADDRESS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("email", "email address", "e-mail", "email_address"), "email"),
+    **dict.fromkeys(("phone", "phone number", "sms", "mobile", "phone_number"), "phone"),
+}
+
+
+async def tried(
+    context: Context, stored: StoredIntegration, sample: Sample | None, rows: Sequence[Row]
+) -> Rows:
+    """Try rows on the sample and against the account: what each sends, and what is wrong."""
+    fields, untold = await fields_of(context, stored)
+    given = sample.submission if sample else None
+    rows = [
+        replace(each, value=given.attributes.get(each.attribute) if given else None)
+        for each in rows
+    ]
+    constants = [rule for rule in stored.integration.mapping if rule.attribute is None]
+    made = Rows(rows, fields, untold, constants=constants)
+    try:
+        draft = patched(context, stored.integration, {"mapping": _mapping(stored, rows)})
+    except Invalid as error:
+        return _refused(made, error)
+    made = await _examined(context, stored, draft, made)
+    return made if sample is None else _sent(context, draft, sample, made)
+
+
+async def save(
+    context: Context, who: Caller, stored: StoredIntegration, rows: Sequence[Row]
+) -> StoredIntegration:
+    """Store the mapping.
+
+    Raises:
+        Invalid: it is none; `Rows.problem` and the rows say why.
+    """
+    change = Change({"mapping": _mapping(stored, rows)})
+    return await integrations.change(context, who, stored.id, change)
+
+
+async def create_field(
+    context: Context, who: Caller, stored: StoredIntegration, row: Row, *, index: bool
+) -> None:
+    """Create in Cordial the attribute or list that a row names.
+
+    Raises:
+        Invalid: Cordial does not; the message has its words.
+    """
+    name = row.field.partition(".")[0]
+    async with context.auditor.changing(who, "integration.create_field", stored.id):
+        try:
+            client = context.accounts.client(stored)
+            if row.type == "list":
+                await client.create_list(name)
+            else:
+                await client.create_attribute(name, row.type, index=index)
+            await context.accounts.describe(stored, refresh=True)
+        except (CordialError, BadAccountUrl) as error:
+            said = f"Cordial did not create {name}: {error}. Create it in Cordial, then look again."
+            raise invalid_at(row.field, said) from None
+
+
+async def fields_of(
+    context: Context, stored: StoredIntegration
+) -> tuple[Sequence[Offered], str | None]:
+    """Return the fields that the account has, and why it does not tell, if it does not."""
+    try:
+        account = await _account(context, stored)
+    except (CordialError, BadAccountUrl) as error:
+        return [], str(error)
+    offered = [
+        Offered(each.key, each.type or "string") for each in (account.attributes or {}).values()
+    ]
+    offered += [Offered(each, "list") for each in sorted(account.lists or ())]
+    untold = "The key may not read them." if account.attributes is None else None
+    return offered, untold
+
+
+async def _account(context: Context, stored: StoredIntegration) -> Account:
+    described, _ = await context.accounts.describe(stored)
+    return described.account
+
+
+def _addresses(integration: Integration) -> Addresses:
+    email, sms = integration.cordial.email_channel, integration.sms.channel
+    return Addresses(f"channels.{email}.address", f"channels.{sms}.address")
+
+
+def _row_of(rule: Rule) -> Row:
+    return Row(rule.attribute or "", rule.field, rule.type, rule.separator or "")
+
+
+def _mapping(stored: StoredIntegration, rows: Sequence[Row]) -> list[JsonValue]:
+    """Return the rows that go somewhere as rules; what a row does not show stays as it was."""
+    before = {
+        rule.field: rule.model_dump(exclude_defaults=True) for rule in stored.integration.mapping
+    }
+    made: list[JsonValue] = []
+    for row in _going(rows):
+        kept = before.get(row.field, {})
+        kept = kept if kept.get("type", "string") == row.type else {}
+        rule = {**kept, "attribute": row.attribute, "field": row.field, "type": row.type}
+        rule.pop("separator", None)
+        made.append(rule | ({"separator": row.separator} if row.separator else {}))
+    constants = (rule for rule in stored.integration.mapping if rule.attribute is None)
+    return [*made, *(rule.model_dump(exclude_defaults=True) for rule in constants)]
+
+
+def _going(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.field]
+
+
+def _refused(made: Rows, error: Invalid) -> Rows:
+    """Put what is wrong beside its row, and the rest above them."""
+    going, told = _going(made.rows), dict[int, str]()
+    rest = []
+    for place, detail in error.places:
+        number = place.removeprefix(_PLACE).partition(".")[0]
+        if place.startswith(_PLACE) and number.isdigit() and int(number) < len(going):
+            told[id(going[int(number)])] = _sentence(detail)
+        else:
+            rest.append(_sentence(detail))
+    rows = [replace(row, problem=told.get(id(row))) for row in made.rows]
+    return replace(made, rows=rows, problem=" ".join(rest) or None)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
+
+
+async def _examined(
+    context: Context, stored: StoredIntegration, draft: Integration, made: Rows
+) -> Rows:
+    """Hold the rows against what the account has."""
+    try:
+        account = await _account(context, stored)
+    except (CordialError, BadAccountUrl):
+        return made
+    found = {
+        int(each.place.removeprefix(_PLACE)): each
+        for each in examine(draft, account)
+        if each.level == "error" and each.place.removeprefix(_PLACE).isdigit()
+    }
+    going = {id(row): number for number, row in enumerate(_going(made.rows))}
+    rows = []
+    for row in made.rows:
+        finding = found.get(going.get(id(row), -1))
+        rows.append(
+            replace(row, problem=finding.problem, mend=_mend(row, made.fields)) if finding else row
+        )
+    return replace(made, rows=rows)
+
+
+def _mend(row: Row, fields: Sequence[Offered]) -> Mend:
+    """Return what puts a row right that the account does not take."""
+    head, dot, part = row.field.partition(".")
+    near = same_name(head, [each.key for each in fields])
+    if near is None:
+        return Mend("create", head)
+    if near != head:
+        return Mend("field", near + dot + part)
+    return Mend("type", next(each.type for each in fields if each.key == head))
+
+
+def _sent(context: Context, draft: Integration, sample: Sample, made: Rows) -> Rows:
+    """Say what Cordial would get of each row, if the person is sent at all."""
+    decided = plan(
+        sample.submission,
+        draft,
+        received_at=sample.received_at,
+        now=context.clock(),
+        jurisdictions=context.jurisdictions,
+    )
+    identity = identify(sample.submission, draft)
+    addresses = _addresses(draft)
+    sent: dict[str, JsonValue] = {addresses.email: identity.email, addresses.phone: identity.phone}
+    mapped = decided.evidence.mapped or would_map(sample.submission, draft, decided.evidence).steps
+    sent |= {each.field: each.value for each in mapped}
+    return replace(made, rows=[replace(row, sent=sent.get(row.field)) for row in made.rows])
