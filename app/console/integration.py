@@ -138,7 +138,7 @@ class IntegrationView:
     seen_in: int
     missing: Sequence[tuple[str, str]]
     unclear: Sequence[tuple[str, str, int]]
-    is_new: bool
+    setting_up: str | None
     refused: Sequence[tuple[float, str]]
     drifts: Sequence[tuple[DriftKind, Said]]
     findings: Sequence[FindingView] | None = None
@@ -343,13 +343,16 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
             for each in await tallying.refused_webhooks(context, stored.id)
         ],
         drifts=[] if found else await attributes.drift_in_words(context, stored),
-        is_new=stored.paused and health.latest.delivered_at is None,
+        setting_up=visit.link(f"/integrations/new/{stored.id}") if stored.setup else None,
         findings=_findings(found) if found else None,
     )
 
 
 def _state(stored: StoredIntegration) -> StateView:
     gate = stored.gate
+    if stored.setup is not None:
+        remedy = "Webhooks are accepted and wait; nothing is sent before the last step."
+        return StateView("Being set up", "fair", None, None, remedy)
     if stored.state == "paused":
         remedy = "Webhooks are accepted and wait. Resume it to send them."
         return StateView("Paused", "warn", stored.state_reason, None, remedy)

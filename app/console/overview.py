@@ -16,6 +16,7 @@ from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted, duration
 from app.ledger.counts import HourCount
+from app.ledger.integrations import StoredIntegration
 from app.ledger.listing import Latest
 from app.operations import traffic
 from app.operations.overview import Health, Need, look_over
@@ -124,7 +125,7 @@ def _row(visit: Visit, health: Health, day: Sequence[int]) -> IntegrationRow:
     return IntegrationRow(
         id=stored.id,
         name=stored.integration.name,
-        link=visit.link(f"/integrations/{stored.id}"),
+        link=visit.link(_page_of(visit, stored)),
         state=state,
         tone=tone,
         pending=health.figures.pending,
@@ -137,9 +138,17 @@ def _row(visit: Visit, health: Health, day: Sequence[int]) -> IntegrationRow:
     )
 
 
+def _page_of(visit: Visit, stored: StoredIntegration) -> str:
+    """Return the page of an integration: what is being set up goes on where it was left."""
+    goes_on = stored.setup is not None and visit.who.sees_people
+    return f"/integrations/new/{stored.id}" if goes_on else f"/integrations/{stored.id}"
+
+
 def state_in_words(health: Health) -> tuple[str, Literal["bad", "warn", "fair"]]:
     """Return what an integration does now in a word or two, and how bad that is."""
     stored = health.stored
+    if stored.setup is not None:
+        return "Being set up", "fair"
     if stored.state == "paused":
         return "Paused", "warn" if health.figures.pending else "fair"
     if stored.state == "blocked":

@@ -10,7 +10,6 @@ from app.console import (
     changes,
     changing,
     consent,
-    creating,
     erasures,
     integration,
     overview,
@@ -18,6 +17,7 @@ from app.console import (
     signing_in,
     submission,
     submissions,
+    wizard,
 )
 from app.console.rendering import STATIC, content_of
 from app.console.session import OpenPage, Page
@@ -62,7 +62,7 @@ for each in (
     submissions.router,
     submission.router,
     submission.changes,
-    creating.router,
+    wizard.router,
     integration.router,
     integration.changes,
     rules.router,

@@ -93,6 +93,8 @@ async def show(request: Request, integration_id: str) -> Response:
     """Show the rules as they are, to be changed."""
     visit = visit_of(request)
     stored = await integrations.get(visit.context, integration_id)
+    if stored.unanswered:
+        return _to_answer(visit, stored)
     form = RulesForm.of(masked_document(stored.integration), stored.version)
     draft = _Draft(stored, form, {})
     view = await _view(visit, draft, request.query_params.get("submission", ""), "")
@@ -111,6 +113,8 @@ async def try_or_save(request: Request, integration_id: str) -> Response:
     """
     visit, sent = visit_of(request), await read_form(request)
     stored = await integrations.get(visit.context, integration_id)
+    if stored.unanswered:
+        return _to_answer(visit, stored)
     form, made = await _asked(visit, stored, RulesForm.read(sent), sent.one("do") or "")
     began = await _began(visit, stored, form.version)
     draft = _Draft(stored, form.with_spare_rows(), form.patch(began))
@@ -183,6 +187,12 @@ def _wrong(visit: Visit, view: RulesView, error: Invalid) -> Response:
     text = "Something must be corrected."
     found = replace(view, problem=text, wrong=view.form.places(error.places))
     return _page(visit, found, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _to_answer(visit: Visit, stored: StoredIntegration) -> Response:
+    """Lead to where it is answered whom to send: here something would be chosen beforehand."""
+    link = visit.link(f"/integrations/new/{stored.id}/whom")
+    return RedirectResponse(link, HTTPStatus.SEE_OTHER)
 
 
 def _page(visit: Visit, view: RulesView, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -15,7 +15,7 @@ from app.operations import integrations
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.integrations import Change, patched
-from app.operations.invalid import Invalid, invalid_at
+from app.operations.invalid import Invalid
 from app.operations.sampling import Sample
 from app.rules.contact import identify
 from app.rules.integration import Integration
@@ -163,28 +163,6 @@ async def save(
     """
     change = Change({"mapping": _mapping(stored, rows)})
     return await integrations.change(context, who, stored.id, change)
-
-
-async def create_field(
-    context: Context, who: Caller, stored: StoredIntegration, row: Row, *, index: bool
-) -> None:
-    """Create in Cordial the attribute or list that a row names.
-
-    Raises:
-        Invalid: Cordial does not; the message has its words.
-    """
-    name = row.field.partition(".")[0]
-    async with context.auditor.changing(who, "integration.create_field", stored.id):
-        try:
-            client = context.accounts.client(stored)
-            if row.type == "list":
-                await client.create_list(name)
-            else:
-                await client.create_attribute(name, row.type, index=index)
-            await context.accounts.describe(stored, refresh=True)
-        except (CordialError, BadAccountUrl) as error:
-            said = f"Cordial did not create {name}: {error}. Create it in Cordial, then look again."
-            raise invalid_at(row.field, said) from None
 
 
 async def fields_of(

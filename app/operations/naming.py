@@ -148,12 +148,18 @@ class Made:
 
 
 async def create_field(
-    context: Context, who: Caller, integration_id: str, name: str, kind: FieldType
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    name: str,
+    kind: FieldType,
+    *,
+    index: bool | None = None,
 ) -> Made:
     """Create a contact attribute or a list in the account of an integration.
 
-    Of a place (`home.city`), the attribute before the dot. It is not indexed: to choose an audience
-    by it, it must be indexed in Cordial.
+    Of a place (`home.city`), the attribute before the dot. To choose an audience by it, it must
+    have an `index`; None where nobody has said, which makes none.
 
     Returns:
         What came of it; that it was created only if the account then shows it.
@@ -172,7 +178,7 @@ async def create_field(
             client = context.accounts.client(stored)
         except BadAccountUrl as error:
             raise invalid_at("cordial.account_url", str(error)) from None
-        report = await create(client, name.partition(".")[0], kind)
+        report = await create(client, name.partition(".")[0], kind, index=index)
         if report.account is not None:
             context.accounts.learn(stored.integration, report.account)
     (found,) = report.findings[:1]

@@ -60,10 +60,15 @@ class Arrivals:
         return bool(self.refused) and self.refused[0].at > newest
 
 
-async def sample_of(context: Context, integration_id: str) -> Sample | None:
-    """Return the sample that an integration is set up by, if there is one."""
-    kept = await ledger.newest_readable(context.database, integration_id, limit=_LOOKED_AT)
+async def sample_of(context: Context, stored: StoredIntegration) -> Sample | None:
+    """Return the sample that an integration is set up by, if there is one.
+
+    What came for another of its name, that was deleted, is none.
+    """
+    kept = await ledger.newest_readable(context.database, stored.id, limit=_LOOKED_AT)
     for each in kept:
+        if each.received_at < stored.created_at:
+            break
         submission = read(each.payload) if each.payload is not None else None
         if submission is not None:
             return Sample(each.id, each.received_at, submission)
@@ -72,14 +77,14 @@ async def sample_of(context: Context, integration_id: str) -> Sample | None:
 
 async def arrivals(context: Context, stored: StoredIntegration) -> Arrivals:
     """Return what came in for an integration so far, and what was refused of it."""
-    wanted = Filter(integration_id=stored.id)
+    wanted = Filter(integration_id=stored.id, since=stored.created_at)
     return Arrivals(
-        await sample_of(context, stored.id),
+        await sample_of(context, stored),
         await listing.newest(context.database, wanted, limit=_SHOWN, before=None),
         [
             each
             for each in await tallies.refused_of(context.database, stored.id)
-            if each.at >= stored.created_at  # another of this name may have been deleted
+            if each.at >= stored.created_at
         ],
     )
 

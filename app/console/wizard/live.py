@@ -1,0 +1,86 @@
+"""The last step: it is let go, and the first that come are watched."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+
+from app.console.state import Visit, visit_of
+from app.console.submissions import Row, rows_of
+from app.console.wizard.checked import step_of
+from app.console.wizard.steps import TITLES, LivePage, Wizard, page, stored_of, to, wizard_of
+from app.ledger.integrations import NotAnswered, StoredIntegration
+from app.operations import resuming, submissions
+from app.operations.checking import CheckFailed
+from app.operations.overview import health_of
+from app.operations.submissions import Wanted
+
+router = APIRouter(include_in_schema=False, route_class=LivePage)
+
+_WATCHED: Final = 10
+_READ: Final = 50  # newest, tests among them
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """The step: what waits, or what came since it sends. `errors` kept it from sending."""
+
+    wizard: Wizard
+    is_live: bool
+    unanswered: bool
+    waiting: int
+    rows: Sequence[Row]
+    delivered: int
+    integration: str
+    webhook_url: str
+    errors: Sequence[tuple[str, str, str]] = ()
+
+
+@router.get("/integrations/new/{integration_id}/live")
+async def show(request: Request) -> Response:
+    """Ask, or show what comes; the page renews itself."""
+    visit = visit_of(request)
+    return page(visit, "live", await _view(visit, stored_of(request)), refreshes=True)
+
+
+@router.post("/integrations/new/{integration_id}/live")
+async def go(request: Request) -> Response:
+    """Let it send, if the check finds no error."""
+    visit, stored = visit_of(request), stored_of(request)
+    try:
+        resumed = await resuming.resume(visit.context, visit.who, stored.id, force=False)
+    except CheckFailed as error:
+        errors = [
+            (each.detail, TITLES[step], visit.link(f"/integrations/new/{stored.id}/{step}"))
+            for each in error.places
+            for step in (step_of(each.place),)
+        ]
+        view = await _view(visit, stored, errors)
+        return page(visit, "live", view, status=HTTPStatus.CONFLICT)
+    except NotAnswered:
+        return page(visit, "live", await _view(visit, stored), status=HTTPStatus.CONFLICT)
+    return to(visit, resumed, "live", "live")
+
+
+async def _view(
+    visit: Visit, stored: StoredIntegration, errors: Sequence[tuple[str, str, str]] = ()
+) -> LiveView:
+    health = await health_of(visit.context, stored.id)
+    wanted = Wanted(integration_id=stored.id, since=stored.created_at)
+    found = await submissions.list_submissions(
+        visit.context, visit.who, wanted, limit=_READ, before=None
+    )
+    real = [each for each in found.submissions if each.status != "test"][-_WATCHED:]
+    return LiveView(
+        await wizard_of(visit, stored, "live"),
+        stored.state != "paused",
+        stored.unanswered,
+        health.figures.pending,
+        await rows_of(visit, real),
+        sum(each.status == "delivered" for each in real),
+        visit.link(f"/integrations/{stored.id}"),
+        f"{visit.outside_url}/webhooks/jebbit/{stored.id}",
+        errors,
+    )

@@ -1,0 +1,520 @@
+"""The wizard: from two browser tabs to the first contact, each step at an address of its own."""
+
+import json
+import re
+from html import unescape
+from ipaddress import ip_network
+
+import pytest
+
+from app.jebbit.samples import SAMPLES
+from tests.console.stage import staged
+from tests.console.test_pages import text_of
+from tests.waiting import wait_for
+
+NEW = "/console/integrations/new"
+HERE = f"{NEW}/spring-quiz"
+SECRET = "a-secret-of-jebbit-for-tests-0815"
+ANN = {"email": "ann@example.com", "opt_in": "yes", "country_code": "US", "outcome": "Bold"}
+WHOM = {
+    "opt_in": "opt_in",
+    "collect": "both",
+    "region": "none",
+    "send": "opted_in_only",
+    "subscribe": "yes",
+    "eu_send": "opted_in_only",
+    "eu_subscribe": "no",
+}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A service with nothing in its ledger, and an admin at its console."""
+    with staged(tmp_path_factory.mktemp("wizard")) as stage, stage.visit() as admin:
+        yield stage, admin
+
+
+@pytest.fixture
+def begun(fresh):
+    """An integration of which the first step is done; it is gone afterwards."""
+    stage, admin = fresh
+    account = stage.sandbox.account.model_copy(deep=True)
+    made = admin.post(NEW, data=typed(stage))
+    assert made.headers["location"] == f"{HERE}/jebbit?done=reached", text_of(made.text)
+    yield stage, admin
+    stage.sandbox.account = account
+    stage.ops.delete("/integrations/spring-quiz?force=true")
+
+
+def typed(stage, **changes):
+    account = {"name": "Spring quiz", "account_url": stage.account_url, "api_key": "sandbox-key"}
+    return account | changes
+
+
+def page(admin, path):
+    answer = admin.get(path, follow_redirects=True)
+    assert answer.status_code == 200, answer.text
+    return text_of(answer.text)
+
+
+def form_on(page):
+    """Return what a browser would send of the mapping's form, as it stands."""
+    (form,) = re.findall(r'(?s)<form [^>]*class="rows-form">(.*?)</form>', page)
+    sent = dict(re.findall(r'<input [^>]*?name="(row[^"]+)" value="([^"]*)"', form))
+    for name, options in re.findall(r'(?s)<select [^>]*?name="([^"]+)"[^>]*>(.*?)</select>', form):
+        chosen = re.search(r'value="([^"]*)" selected', options)
+        sent[name] = chosen[1] if chosen else "string"
+    return {name: unescape(value) for name, value in sent.items()}
+
+
+def mapping_form(admin):
+    return form_on(admin.get(f"{HERE}/mapping").text)
+
+
+def row_of(form, attribute):
+    (found,) = (
+        name for name, value in form.items() if name.endswith("_attribute") and value == attribute
+    )
+    return found.removesuffix("_attribute")
+
+
+def test_from_nothing_to_the_first_delivered_contact(begun):
+    """Each step leads to the next; what was sent meanwhile goes when it is live."""
+    stage, admin = begun
+    assert admin.get(HERE).headers["location"] == f"{HERE}/jebbit"
+    taken = admin.post(f"{HERE}/jebbit", data={"secret": SECRET})
+    assert taken.headers["location"] == f"{HERE}/sample?done=secret"
+    assert "Nothing came so far" in page(admin, f"{HERE}/sample")
+    stage.post({**ANN, "outcome": "Calm"}, secret=SECRET, headers={"x-jebbit-test": "true"})
+    assert "A sample came" in page(admin, f"{HERE}/sample")
+    form = mapping_form(admin)
+    assert form[f"{row_of(form, 'outcome')}_field"] == "quiz_outcome"
+    saved = admin.post(f"{HERE}/mapping", data=form | {"do": "save"})
+    assert saved.headers["location"] == f"{HERE}/whom?done=mapped", text_of(saved.text)
+    answered = admin.post(f"{HERE}/whom", data=WHOM | {"do": "save"})
+    assert answered.headers["location"] == f"{HERE}/check?done=answered", text_of(answered.text)
+    assert "Nothing keeps it from going live" in page(admin, f"{HERE}/check")
+    (one,) = stage.post(ANN, secret=SECRET)
+    assert "Go live and send 1 submission" in page(admin, f"{HERE}/live")
+    assert admin.post(f"{HERE}/live").headers["location"] == f"{HERE}/live?done=live"
+    assert stage.settled(one)["status"] == "delivered"
+    assert "1 contact is in Cordial" in page(admin, f"{HERE}/live")
+    contact = stage.sandbox.contacts.find("email", "ann@example.com")
+    assert contact.attributes["quiz_outcome"] == "Bold"
+    for step in ("account", "mapping", "whom", "check"):  # what is live is changed in the editor
+        led = admin.get(f"{HERE}/{step}").headers["location"]
+        assert led == "/console/integrations/spring-quiz"
+
+
+# --- 1. The account -------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_is_told_beside_its_field(fresh):
+    """Nothing is stored, what was typed stays, and no key is written back."""
+    stage, admin = fresh
+    for changes, name, said in (
+        ({"name": "!!!"}, "name", "needs at least one letter"),
+        ({"name": "New"}, "name", "is the address of this page"),
+        ({"account_url": "https://example.com"}, "account_url", "no Cordial account"),
+        ({"api_key": ""}, "api_key", "Paste the key."),
+    ):
+        refused = admin.post(NEW, data=typed(stage, **changes))
+        assert refused.status_code == 422, changes
+        assert f'id="{name}-wrong"' in refused.text
+        assert said in text_of(refused.text), changes
+        assert "sandbox-key" not in refused.text
+    assert stage.ops.get("/integrations").json() == []
+
+
+def test_a_name_is_used_once(begun):
+    """And the person is asked for another one."""
+    stage, admin = begun
+    again = admin.post(NEW, data=typed(stage))
+    assert again.status_code == 409
+    assert "Choose another name." in text_of(again.text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "account", "denied", "told"),
+    [
+        ({"api_key": "a-key-with-a-typo"}, {}, 401, ["The key is another one", "ends in typo"]),
+        (
+            {},
+            {"allowed_ips": [ip_network("192.0.2.0/24")]},
+            401,
+            ["The key is another one", "not on the key's allow list", "127.0.0.1", "region"],
+        ),
+        (
+            {},
+            {"allowed_ips": [ip_network("192.0.2.0/24")]},
+            403,
+            ["Cordial knows the key and refuses every call", "127.0.0.1"],
+        ),
+        (
+            {},
+            {"api_keys": {"sandbox-key": ["GET accountlists", "GET accountcontactattributes"]}},
+            401,
+            ["Cordial knows the key, and it may not write", "permit the key: POST contacts."],
+        ),
+    ],
+)
+def test_what_keeps_a_key_from_working_is_told_apart(begun, changes, account, denied, told):
+    """With what to do and the address to allow; it is stored all the same, and mended later."""
+    stage, admin = begun
+    stage.sandbox.account = stage.sandbox.account.model_copy(update=account)
+    stage.sandbox.switches.denied_status = denied
+    try:
+        refused = admin.post(f"{HERE}/account", data=typed(stage, **changes))
+        assert refused.status_code == 422
+        assert f'value="{stage.account_url}"' in refused.text
+        for said in told:
+            assert said in unescape(text_of(refused.text))
+        assert "Mend it later" in page(admin, f"{HERE}/account")
+    finally:
+        stage.sandbox.reset()
+
+
+def test_a_key_that_may_not_read_is_no_obstacle(begun):
+    """Contacts can be written; what it lacks is named."""
+    stage, admin = begun
+    account = stage.sandbox.account
+    stage.sandbox.account = account.model_copy(
+        update={"api_keys": {"sandbox-key": ["POST contacts"]}}
+    )
+    said = page(admin, f"{HERE}/account")
+    assert "permit it GET accountcontactattributes and GET accountlists" in said
+
+
+def test_an_account_that_nobody_answers_for(tmp_path):
+    """Is told apart from a refused key."""
+    with staged(tmp_path, cordial_extra_hosts="127.0.0.1:9") as stage, stage.visit() as admin:
+        account = typed(stage, account_url="http://127.0.0.1:9")
+        made = admin.post(NEW, data=account, follow_redirects=True)
+        assert "Nobody answers there" in text_of(made.text)
+        assert 'id="account_url-wrong"' in made.text
+
+
+# --- 2. Jebbit ------------------------------------------------------------------------------------
+
+
+def test_a_secret_takes_the_place_of_a_wrong_one(begun):
+    """Shown by its end; one that protects nothing is refused beside its field."""
+    stage, admin = begun
+    for secret, said in (("", "Paste the secret"), ("short", "needs at least 16 characters")):
+        refused = admin.post(f"{HERE}/jebbit", data={"secret": secret})
+        assert refused.status_code == 422
+        assert said in text_of(refused.text)
+    for secret in ("another-secret-of-somebody-4711", SECRET):
+        assert admin.post(f"{HERE}/jebbit", data={"secret": secret}).is_redirect
+    said = page(admin, f"{HERE}/jebbit")
+    assert "****0815" in said
+    assert "****4711" not in said
+    assert admin.post(f"{HERE}/jebbit").headers["location"] == f"{HERE}/sample"
+    stage.post(ANN, secret=SECRET)
+
+
+# --- 3. A sample ----------------------------------------------------------------------------------
+
+
+def test_a_refused_webhook_is_told_with_the_secret_that_is_held(begun):
+    """Until one comes that is right."""
+    stage, admin = begun
+    admin.post(f"{HERE}/jebbit", data={"secret": SECRET})
+    stage.refuse(ANN, "spring-quiz")
+    refused = "was refused: its signature is wrong"
+    said = wait_for(
+        lambda: next(iter([x for x in [page(admin, f"{HERE}/sample")] if refused in x]), None),
+        5,
+        "the refusal",
+    )
+    assert "The secret stored here ends in ****0815" in said
+    stage.post(ANN, secret=SECRET, headers={"x-jebbit-test": "true"})
+    assert "A sample came" in page(admin, f"{HERE}/sample")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"data": {"body": json.dumps(ANN)}},
+        {"data": {"body": json.dumps([{"data": ANN, "event": {}}])}},
+        {"files": {"file": ("sample.json", b"\xef\xbb\xbf" + json.dumps(ANN).encode())}},
+        {"data": {"shipped": "flat_session"}, "files": {"file": ("", b"")}},
+    ],
+)
+def test_a_sample_is_given(begun, form):
+    """Pasted, as a file, or one of ours: stored as a test, never sent."""
+    stage, admin = begun
+    given = admin.post(f"{HERE}/sample", **form)
+    assert given.headers["location"] == f"{HERE}/mapping?done=sample", text_of(given.text)
+    (kept,) = stage.ops.get("/submissions?integration=spring-quiz&limit=1").json()["submissions"]
+    assert kept["status"] == "test"
+    assert "quiz_outcome" in admin.get(f"{HERE}/mapping").text
+
+
+def test_the_newest_sample_counts(begun):
+    """Also if the same one is given again."""
+    _, admin = begun
+    for name in ("opted_in", "every_type", "opted_in"):
+        body = json.dumps(SAMPLES[name])
+        assert admin.post(f"{HERE}/sample", data={"body": body}).is_redirect
+    assert "session-ann" in page(admin, f"{HERE}/sample")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("", "Paste a body"), ("{oops", "is not JSON"), ("[]", "no submission"), ("3", "neither")],
+)
+def test_what_is_no_sample_is_told(begun, body, said):
+    """And stays to be mended."""
+    _, admin = begun
+    refused = admin.post(f"{HERE}/sample", data={"body": body})
+    assert refused.status_code in (400, 422)
+    assert said in text_of(refused.text)
+    assert body in text_of(refused.text)
+
+
+# --- 4. The mapping -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sampled(begun):
+    """An integration that has a sample."""
+    stage, admin = begun
+    body = json.dumps({**SAMPLES["every_type"], "weird": "x"})
+    assert admin.post(f"{HERE}/sample", data={"body": body}).is_redirect
+    return stage, admin
+
+
+def test_each_row_shows_its_value_and_what_cordial_gets(sampled):
+    """By the rules that deliveries ask; a look saves nothing."""
+    stage, admin = sampled
+    form = mapping_form(admin)
+    looked = admin.post(f"{HERE}/mapping", data=form | {"do": "look"})
+    said = unescape(text_of(looked.text))
+    assert "red|blue" in said
+    assert '["red", "blue"]' in said
+    assert "mia@example.com" in said
+    config = stage.ops.get("/integrations/spring-quiz").json()
+    assert len(config["mapping"]) == 1
+    assert admin.post(f"{HERE}/mapping", data=form | {"do": "save"}).is_redirect
+    kept = {
+        rule["attribute"]: (rule["field"], rule["type"])
+        for rule in stage.ops.get("/integrations/spring-quiz").json()["mapping"]
+    }
+    assert kept["favorite_colors"] == ("colors", "array")
+    assert kept["city"] == ("home.city", "geo")
+    assert "weird" not in kept
+    again = mapping_form(admin)
+    assert again[f"{row_of(again, 'city')}_field"] == "home.city"
+
+
+def test_wrong_case_and_another_type_offer_the_mend(sampled):
+    """One press puts it right."""
+    _, admin = sampled
+    form = mapping_form(admin)
+    outcome, age = row_of(form, "outcome"), row_of(form, "age")
+    form |= {f"{outcome}_field": "Quiz_Outcome", f"{age}_type": "string"}
+    saved = admin.post(f"{HERE}/mapping", data=form | {"do": "save"})
+    assert saved.status_code == 422
+    said = text_of(saved.text)
+    assert "2 rows need mending" in said
+    assert "Cordial has quiz_outcome, the mapping says Quiz_Outcome; case counts." in said
+    for do in (f"field-{outcome[3:]}", f"type-{age[3:]}"):
+        assert f'value="{do}"' in saved.text
+        form = form_on(admin.post(f"{HERE}/mapping", data=form | {"do": do}).text)
+    assert form[f"{outcome}_field"] == "quiz_outcome"
+    assert form[f"{age}_type"] == "number"
+    assert admin.post(f"{HERE}/mapping", data=form | {"do": "save"}).is_redirect
+
+
+@pytest.mark.parametrize(("kind", "name"), [("string", "strange"), ("list", "vip-club")])
+def test_a_field_that_the_account_lacks_is_created_from_its_row(sampled, kind, name):
+    """An attribute, or a list; Cordial's refusal is told in its words."""
+    stage, admin = sampled
+    form = mapping_form(admin)
+    row = row_of(form, "weird")
+    form |= {f"{row}_field": name, f"{row}_type": kind}
+    said = admin.post(f"{HERE}/mapping", data=form | {"do": "look"}).text
+    assert f'value="create-{row[3:]}"' in said
+    made = admin.post(f"{HERE}/mapping", data=form | {"do": f"create-{row[3:]}", "index": "yes"})
+    assert f'value="create-{row[3:]}"' not in made.text
+    account = stage.sandbox.account
+    if kind == "list":
+        assert name in account.lists
+    else:
+        assert account.attributes[name].index
+    if kind == "list":
+        form |= {f"{row}_field": "no spaces here"}
+        refused = admin.post(f"{HERE}/mapping", data=form | {"do": f"create-{row[3:]}"})
+        assert "letters, numbers, and dashes" in text_of(refused.text)
+
+
+def test_a_rule_that_cannot_be_is_told_beside_its_row(sampled):
+    """Reserved fields, and two rules for one."""
+    _, admin = sampled
+    form = mapping_form(admin)
+    row = row_of(form, "weird")
+    refused = admin.post(f"{HERE}/mapping", data=form | {f"{row}_field": "cID", "do": "save"})
+    assert refused.status_code == 422
+    assert f'id="{row}-wrong"' in refused.text.replace(f"{row}_", f"{row}-")
+    assert "cID is reserved by Cordial" in text_of(refused.text)
+    twice = admin.post(f"{HERE}/mapping", data=form | {f"{row}_field": "age", "do": "save"})
+    assert "two rules for one field: age" in text_of(twice.text).lower()
+
+
+@pytest.mark.parametrize("way", ["pasted", "uploaded"])
+def test_a_sheet_gives_the_rows_and_says_what_does_not_fit(sampled, way):
+    """Nothing is saved before the person says so; `Email` means the contact's address."""
+    stage, admin = sampled
+    sheet = "Cordial field;Jebbit attribute\nEmail;Email\nQuiz_Outcome;outcome\n;age\nage;Age\n"
+    form = {"do": "sheet"} | ({"sheet": sheet} if way == "pasted" else {})
+    files = {"file": ("map.csv", sheet.encode("utf-16") if way == "uploaded" else b"")}
+    shown = admin.post(f"{HERE}/mapping", data=form, files=files)
+    said = text_of(shown.text)
+    assert "From your sheet: 3 rows." in said
+    assert "Line 4 age It names no Cordial field" in said
+    assert "Cordial has quiz_outcome" in said
+    filled = form_on(shown.text)
+    assert filled[f"{row_of(filled, 'email')}_field"] == "channels.email.address"
+    assert filled[f"{row_of(filled, 'age')}_type"] == "number"
+    assert len(stage.ops.get("/integrations/spring-quiz").json()["mapping"]) == 1
+    for body in (b"", b"PK\x03\x04"):
+        refused = admin.post(f"{HERE}/mapping", data={"do": "sheet"}, files={"file": ("x", body)})
+        assert refused.status_code == 422
+
+
+# --- 5. Whom --------------------------------------------------------------------------------------
+
+
+def test_nothing_is_preselected_and_nothing_goes_before_it_is_answered(sampled):
+    """Not by force, nor by another way; each that refuses says where to answer."""
+    stage, admin = sampled
+    shown = admin.get(f"{HERE}/whom").text
+    assert shown.count('type="radio"') == 16
+    assert "checked" not in shown
+    refused = stage.ops.post("/integrations/spring-quiz/resume?force=true")
+    assert refused.status_code == 409
+    assert f"{NEW}/spring-quiz/whom" in refused.json()["detail"]
+    insisted = admin.post("/console/integrations/spring-quiz/resume", data={"force": "yes"})
+    assert insisted.status_code == 409
+    assert "Nobody has said" in text_of(admin.post(f"{HERE}/live").text)
+    assert "Nobody has said" in page(admin, f"{HERE}/check")
+    led = admin.get("/console/integrations/spring-quiz/rules").headers["location"]
+    assert led == f"{HERE}/whom"
+
+
+def test_every_answer_is_wanted_and_what_was_given_stays(sampled):
+    """Only of those whom it collects."""
+    stage, admin = sampled
+    for name in WHOM:
+        refused = admin.post(f"{HERE}/whom", data={k: v for k, v in WHOM.items() if k != name})
+        assert refused.status_code == 422, name
+        assert f'id="{name}-wrong"' in refused.text
+        assert refused.text.count(" checked") == len(WHOM) - 1 - (name != "opt_in")
+    everyone = admin.post(f"{HERE}/whom", data=WHOM | {"send": "everyone"})
+    assert "Name the field that gets the answer." in text_of(everyone.text)
+    assert stage.ops.get("/integrations/spring-quiz").json()["policy"]["collect"] == "both"
+    alone = {name: WHOM[name] for name in ("opt_in", "region", "send", "subscribe")}
+    assert admin.post(f"{HERE}/whom", data=alone | {"collect": "non_eu"}).is_redirect
+    policy = stage.ops.get("/integrations/spring-quiz").json()["policy"]
+    assert policy["collect"] == "non_eu"
+    assert policy["eu"]["auto_subscribe"] is False
+    assert admin.get(f"{HERE}/whom").text.count(" checked") > 3
+
+
+@pytest.mark.parametrize(
+    ("said", "outcomes"),
+    [
+        ("yes", ["sent.", "sent.", "sent.", "subscribed.", "left as they are."]),
+        (None, ["not sent.", "sent.", "sent.", "subscribed.", "left as they are."]),
+        ("no", ["not sent.", "not sent.", "sent.", "left as they are.", "left as they are."]),
+    ],
+)
+def test_each_choice_is_answered_on_the_sample(begun, said, outcomes):
+    """Outside the EU, then in it, where silence subscribes nobody."""
+    _, admin = begun
+    body = json.dumps({**ANN, "opt_in": said})
+    assert admin.post(f"{HERE}/sample", data={"body": body}).is_redirect
+    page = admin.get(f"{HERE}/whom").text
+    shown = re.findall(r'<span class="sub">The sample[^:]*: ([^<]*)</span>', page)
+    assert shown[:5] == outcomes
+    assert shown[5:8] == outcomes[:3]
+    assert shown[8] == ("subscribed." if said == "yes" else "left as they are.")
+
+
+def test_sms_is_asked_where_a_phone_number_is_mapped(begun):
+    """With the attribute of its own box, and the program."""
+    stage, admin = begun
+    admin.post(f"{HERE}/sample", data={"shipped": "sms_opted_in"})
+    form = mapping_form(admin)
+    assert admin.post(f"{HERE}/mapping", data=form | {"do": "save"}).is_redirect
+    asked = admin.post(f"{HERE}/whom", data=WHOM | {"sms": "yes"})
+    assert 'id="sms_attribute-wrong"' in asked.text
+    assert 'id="sms_program-wrong"' in asked.text
+    sms = {"sms": "yes", "sms_attribute": "sms_opt_in", "sms_program": "main"}
+    assert admin.post(f"{HERE}/whom", data=WHOM | sms).is_redirect
+    kept = stage.ops.get("/integrations/spring-quiz").json()
+    assert kept["cordial"]["sms"]["program"] == "main"
+    assert kept["jebbit"]["attributes"]["sms_opt_in"] == "sms_opt_in"
+    assert admin.post(f"{HERE}/whom", data=WHOM | {"sms": "no"}).is_redirect
+    kept = stage.ops.get("/integrations/spring-quiz").json()
+    assert kept["cordial"]["sms"] is None
+
+
+def test_a_patch_that_names_the_choice_answers_it(begun):
+    """Who sets it up by calls need not come here."""
+    stage, _ = begun
+    path = "/integrations/spring-quiz"
+    stage.ops.patch(path, json={"policy": {"opt_in": "opted_in_or_null"}})
+    assert stage.ops.post(f"{path}/resume").status_code == 409
+    choice = {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": False}
+    stage.ops.patch(path, json={"policy": choice})
+    assert stage.ops.post(f"{path}/resume").status_code == 200
+
+
+# --- 6 and 7 --------------------------------------------------------------------------------------
+
+
+def test_each_finding_leads_to_the_step_that_mends_it(sampled):
+    """And what is missing in Cordial is created from here."""
+    stage, admin = sampled
+    rules = [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "weird", "field": "brand_new"},
+    ]
+    stage.ops.patch("/integrations/spring-quiz", json={"mapping": rules})
+    admin.post(f"{HERE}/whom", data=WHOM)
+    shown = admin.get(f"{HERE}/check").text
+    assert "Cordial has no attribute brand_new" in text_of(shown)
+    assert f'<a href="{HERE}/mapping">Open Mapping</a>' in shown
+    assert f'<a href="{HERE}/jebbit">Open Jebbit</a>' in shown
+    refused = admin.post(f"{HERE}/live")
+    assert refused.status_code == 409
+    assert "Open Mapping" in text_of(refused.text)
+    assert admin.post(f"{HERE}/check", data={"do": "create"}).is_redirect
+    assert "Nothing keeps it from going live" in page(admin, f"{HERE}/check")
+
+
+def test_it_is_resumed_from_the_list_by_another_admin(sampled):
+    """The list, its own page and the overview lead to the step that comes next."""
+    stage, admin = sampled
+    listed = admin.get("/console/integrations").text
+    assert f'href="{HERE}"' in listed
+    assert "Being set up" in text_of(listed)
+    assert f'href="{HERE}"' in admin.get("/console/integrations/spring-quiz").text
+    with stage.visit() as another:
+        assert another.get(HERE).headers["location"] == f"{HERE}/jebbit"
+
+
+def test_only_an_admin_sets_up(viewer):
+    """Nor is a viewer offered it."""
+    assert viewer.get(NEW).status_code == 403
+    assert viewer.post(NEW).status_code == 403
+    assert viewer.get(f"{NEW}/paused/whom").status_code == 403
+    assert "/integrations/new" not in viewer.get("/console/integrations").text
+
+
+def test_what_is_not_there_is_told(admin):
+    """An integration that nobody began, or that is set up already."""
+    assert admin.get(f"{NEW}/nothing/whom").status_code == 404
+    assert admin.get(f"{NEW}/paused/whom").headers["location"] == "/console/integrations/paused"
