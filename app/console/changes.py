@@ -17,7 +17,7 @@ from app.console.rendering import render
 from app.console.session import AdminPage, Page
 from app.console.state import Visit, visit_of
 from app.ledger.changes import ChangeKind, Made, UnknownVersion
-from app.ledger.integrations import VersionChanged
+from app.ledger.integrations import StoredIntegration, VersionChanged
 from app.operations import changes, integrations
 from app.operations.changes import Difference
 from app.operations.checking import CheckFailed
@@ -28,6 +28,7 @@ router = APIRouter(include_in_schema=False, route_class=Page)
 admins = APIRouter(include_in_schema=False, route_class=AdminPage)
 
 _ON_A_PAGE: Final = 20
+_CHOICES: Final = 200  # versions that can be chosen from; an address may name any
 _LONGEST_SHOWN: Final = 200  # characters of a value
 _LARGEST: Final = 2**31 - 1
 _KINDS: Final = {
@@ -61,14 +62,29 @@ class VersionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ApartView:
+    """Two versions, of those that can be chosen, and how the second differs from the first.
+
+    `differences` is None if none were chosen yet.
+    """
+
+    choices: Sequence[Made]
+    first: int
+    second: int
+    differences: Sequence[DifferenceLine] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChangesView:
-    """The versions of an integration, the newest first."""
+    """The versions of an integration, the newest first; `link` is the page's own address."""
 
     id: str
     name: str
     back: str
+    link: str
     versions: Sequence[VersionLine]
     older: str | None
+    apart: ApartView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +121,25 @@ async def show(request: Request, integration_id: str) -> Response:
         stored.id,
         stored.integration.name,
         page,
+        f"{page}/changes",
         versions,
         f"{page}/changes?{older}" if older else None,
+        await _apart(visit, stored),
     )
     return render(visit, "changes.html", f"Changes of {view.name}", view, section="integrations")
+
+
+async def _apart(visit: Visit, stored: StoredIntegration) -> ApartView | None:
+    """Return the two versions that the address names; None where there are no two to choose."""
+    choices = await changes.versions(visit.context, stored.id, _CHOICES)
+    query = visit.request.query_params
+    if "from" not in query or "to" not in query:
+        if len(choices) < 2:
+            return None
+        return ApartView(choices, choices[1].version, choices[0].version, None)
+    first, second = _number(query["from"]), _number(query["to"])
+    found = await changes.compare(visit.context, stored.id, second, first)
+    return ApartView(choices, first, second, shown(found.differences))
 
 
 @admins.get("/integrations/{integration_id}/changes/{version}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from pydantic import JsonValue
 from sqlalchemy import Select, insert, select
@@ -88,12 +89,29 @@ async def newest(
     return [
         KeptVersion(
             row.id,
-            Made(row.version, row.at, row.name, ChangeKind(row.kind), row.restores),
+            _made(row),
             row.config,
             before.config if before and row.kind != ChangeKind.CREATED else None,
         )
         for row, before in zip(rows[:limit], [*rows[1:], None], strict=False)
     ]
+
+
+async def newest_made(database: Database, integration_id: str, limit: int) -> list[Made]:
+    """Return when and by whom the newest versions were made, without how they read."""
+    column = changes.c
+    query = (
+        select(column.version, column.at, column.name, column.kind, column.restores)
+        .where(column.integration_id == integration_id)
+        .order_by(column.id.desc())
+        .limit(limit)
+    )
+    async with database.read() as connection:
+        return [_made(row) for row in await connection.execute(query)]
+
+
+def _made(row: Any) -> Made:
+    return Made(row.version, row.at, row.name, ChangeKind(row.kind), row.restores)
 
 
 async def config_of(

@@ -59,9 +59,24 @@ async def history(
         for each in found[:limit]
     ]
     if not found and older_than is None:  # it was not changed since versions are kept
-        made = Made(stored.version, stored.updated_at, None, ChangeKind.FOUND)
-        versions = [Version(0, made, [])]
+        versions = [Version(0, _found(stored), [])]
     return History(versions, len(found) > limit)
+
+
+async def versions(context: Context, integration_id: str, limit: int) -> Sequence[Made]:
+    """Return the newest versions of an integration without their differences.
+
+    Raises:
+        UnknownIntegration: there is none.
+    """
+    stored = await context.integrations.get(integration_id)
+    found = await ledger.newest_made(context.database, integration_id, limit)
+    return found or [_found(stored)]
+
+
+def _found(stored: StoredIntegration) -> Made:
+    """Return the version of an integration that was not changed since versions are kept."""
+    return Made(stored.version, stored.updated_at, None, ChangeKind.FOUND)
 
 
 @dataclass(frozen=True, slots=True)

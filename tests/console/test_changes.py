@@ -40,6 +40,33 @@ def test_the_list_says_who_changed_what(admin, viewer, stage, quiz):
     assert viewer.get(link).status_code == 403
 
 
+def test_any_two_versions_are_beside_each_other(admin, viewer, stage, quiz):
+    """By two choices in the address, whoever looks; of secrets only masks."""
+    key = {"cordial": {"api_key": "another-key-of-the-account"}}
+    stage.ops.patch(f"/integrations/{quiz}?force=true", json=key).raise_for_status()
+    versions = [
+        each["version"] for each in stage.ops.get(f"/integrations/{quiz}/changes").json()["changes"]
+    ]
+    assert len(versions) == 3
+    page = f"/console/integrations/{quiz}/changes"
+    assert f'<option value="{versions[1]}" selected>' in admin.get(page).text
+    for visitor in (admin, viewer):
+        answer = visitor.get(f"{page}?from={versions[2]}&to={versions[0]}")
+        said = text_of(answer.text)
+        assert "policy.opt_in opted_in_or_null opted_in_only" in said
+        assert "cordial.api_key ****-key ****ount" in said
+        assert "another-key" not in answer.text
+        assert f'<option value="{versions[2]}" selected>' in answer.text
+        back = f"?from={versions[0]}&amp;to={versions[2]}"
+        assert back in answer.text
+    said = text_of(admin.get(f"{page}?from={versions[0]}&to={versions[2]}").text)
+    assert "policy.opt_in opted_in_only opted_in_or_null" in said
+    same = admin.get(f"{page}?from={versions[0]}&to={versions[0]}").text
+    assert "Nothing differs: both read alike." in same
+    for unknown in ("from=1&to=2", "from=x&to=y", f"from={versions[0]}&to="):
+        assert admin.get(f"{page}?{unknown}").status_code == 404
+
+
 def test_bringing_one_back_is_seen_on_what_came_in_and_confirmed(admin, stage, quiz):
     """As many would be newly subscribed as the person has to confirm."""
     path = f"/console/integrations/{quiz}/changes/{first_of(stage, quiz)}"
