@@ -1,7 +1,7 @@
 """The versions of an integration: what changed, by whom, and bringing one back."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
@@ -14,13 +14,13 @@ from pydantic import JsonValue
 from app.console.comparison import ChangeLine, change_lines
 from app.console.forms import Form, read_form
 from app.console.rendering import render
+from app.console.saving import CHANGED_MEANWHILE, Refusal, refusal_of
 from app.console.session import AdminPage, Page
 from app.console.state import Visit, visit_of
 from app.ledger.changes import ChangeKind, Made, UnknownVersion
-from app.ledger.integrations import StoredIntegration, VersionChanged
+from app.ledger.integrations import StoredIntegration
 from app.operations import changes, integrations
 from app.operations.changes import Difference
-from app.operations.checking import CheckFailed
 from app.operations.comparing import Comparison
 from app.operations.invalid import Invalid, WrongPlace
 
@@ -157,24 +157,19 @@ async def restore(request: Request, integration_id: str, version: str) -> Respon
     found = view.comparison
     if found is None:
         return _page(visit, view, HTTPStatus.UNPROCESSABLE_ENTITY)
-    if found.newly_subscribed and sent.one("confirmed") != str(found.newly_subscribed):
-        return _page(visit, replace(view, asks=True), HTTPStatus.CONFLICT)
-    try:
-        await changes.restore(
+
+    def make(force: bool) -> Awaitable[object]:
+        return changes.restore(
             visit.context,
             visit.who,
             integration_id,
             view.version,
             versions={_now(sent)},
-            force=sent.one("force") == "yes",
+            force=force,
         )
-    except VersionChanged:
-        text = "Somebody else changed it meanwhile. Look at the difference again."
-        return _page(visit, replace(view, problem=text), HTTPStatus.PRECONDITION_FAILED)
-    except CheckFailed as error:
-        text = "It was not brought back: it sends now, and the check finds errors."
-        refused = replace(view, problem=text, places=error.places, can_insist=True)
-        return _page(visit, refused, HTTPStatus.CONFLICT)
+
+    if refused := await refusal_of(make, sent, found, "brought back"):
+        return _page(visit, _refused(view, refused), refused.status)
     link = visit.link(f"/integrations/{integration_id}", urlencode({"done": "restored"}))
     return RedirectResponse(link, HTTPStatus.SEE_OTHER)
 
@@ -182,6 +177,17 @@ async def restore(request: Request, integration_id: str, version: str) -> Respon
 def _page(visit: Visit, view: RestoreView, status: HTTPStatus = HTTPStatus.OK) -> Response:
     title = f"Version {view.version} of {view.name}"
     return render(visit, "restore.html", title, view, section="integrations", status=status)
+
+
+def _refused(view: RestoreView, why: Refusal) -> RestoreView:
+    again = "Look at the difference again."
+    return replace(
+        view,
+        problem=f"{why.problem} {again}" if why.problem == CHANGED_MEANWHILE else why.problem,
+        places=why.places,
+        can_insist=why.can_insist,
+        asks=why.asks,
+    )
 
 
 async def _view(visit: Visit, integration_id: str, version: str) -> RestoreView:

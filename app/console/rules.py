@@ -1,6 +1,6 @@
 """The editor of an integration's rules: nothing is saved before it is seen on what came in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -18,13 +18,13 @@ from app.console.rendering import render
 from app.console.rules_form import RowForm, RulesForm
 from app.console.rules_names import AttributeLine, RowNote, attribute_lines, notes_of
 from app.console.rules_trial import SampleLine, TrialView, sample_lines, trial_of
+from app.console.saving import CHANGED_MEANWHILE, refusal_of
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
 from app.ledger.changes import UnknownVersion
 from app.ledger.documents import masked_document
-from app.ledger.integrations import StoredIntegration, VersionChanged
+from app.ledger.integrations import StoredIntegration
 from app.operations import changes, comparing, integrations, naming
-from app.operations.checking import CheckFailed
 from app.operations.comparing import Comparison
 from app.operations.describing import described, last_described
 from app.operations.integrations import Change
@@ -34,7 +34,7 @@ from app.rules.values import FieldType
 
 router = APIRouter(include_in_schema=False, route_class=AdminPage)
 
-_STALE: Final = "Somebody else changed it meanwhile. Open it anew to go on; your text is below."
+_STALE: Final = f"{CHANGED_MEANWHILE} Open it anew to go on; your text is below."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +124,33 @@ async def try_or_save(request: Request, integration_id: str) -> Response:
         view = replace(view, notice=made.text) if made.done else replace(view, problem=made.text)
     try:
         view = await _tried(visit, draft, view)
-        if sent.one("do") in ("compare", "save"):
-            view = await _compared(visit, draft, view)
+        if sent.one("do") == "save":
+            return await _save(visit, sent, draft, view)
+        if sent.one("do") == "compare":
+            view, _ = await _compared(visit, draft, view)
     except Invalid as error:
         return _wrong(visit, view, error)
-    if sent.one("do") != "save":
-        return _page(visit, await _looked_again(visit, draft, view))
-    return await _save(visit, sent, draft, view)
+    return _page(visit, await _looked_again(visit, draft, view))
 
 
 async def _save(visit: Visit, sent: Form, draft: _Draft, view: RulesView) -> Response:
-    found = view.comparison
-    if found and found.newly_subscribed and sent.one("confirmed") != str(found.newly_subscribed):
-        return _page(visit, replace(view, asks=True), HTTPStatus.CONFLICT)
-    change = Change(draft.patch, {draft.form.version}, force=sent.one("force") == "yes")
-    try:
-        await integrations.change(visit.context, visit.who, view.id, change)
-    except VersionChanged:
-        stale = await _looked_again(visit, draft, replace(view, problem=_STALE))
-        return _page(visit, stale, HTTPStatus.PRECONDITION_FAILED)
-    except CheckFailed as error:
-        text = "It was not saved: it sends now, and the check finds errors."
-        wrong = draft.form.places(error.places)
-        refused = replace(view, problem=text, wrong=wrong, can_insist=True)
-        return _page(visit, refused, HTTPStatus.CONFLICT)
-    link = visit.link(f"/integrations/{view.id}", urlencode({"done": "rules_saved"}))
-    return RedirectResponse(link, HTTPStatus.SEE_OTHER)
+    def make(force: bool) -> Awaitable[object]:
+        change = Change(draft.patch, {draft.form.version}, force=force)
+        return integrations.change(visit.context, visit.who, view.id, change)
+
+    view, found = await _compared(visit, draft, view)
+    refused = await refusal_of(make, sent, found, "saved")
+    if refused is None:
+        link = visit.link(f"/integrations/{view.id}", urlencode({"done": "rules_saved"}))
+        return RedirectResponse(link, HTTPStatus.SEE_OTHER)
+    view = replace(
+        view,
+        problem=refused.problem,
+        wrong=draft.form.places(refused.places),
+        can_insist=refused.can_insist,
+        asks=refused.asks,
+    )
+    return _page(visit, await _looked_again(visit, draft, view), refused.status)
 
 
 async def _asked(
@@ -164,13 +165,10 @@ async def _asked(
         name, _, text = rest.partition(" ")
         return form.with_text(name, text), None
     if verb == "map":
-        names = await _names(visit, stored)
-        kinds = dict(names.fields)
-        fit = names.fit(rest, "string")
-        field = rest if rest in kinds else fit.meant if fit.how == "case" and fit.meant else ""
-        kind = kinds.get(field, "string")
-        kind = kind if kind in rules_form.TYPES and kind != "geo" else "string"
-        return form.with_row(RowForm(attribute=rest, field=field, type=kind)), None
+        found = (await _names(visit, stored)).suggest(rest)
+        field = "" if any(each.field == found.field for each in form.rows) else found.field or ""
+        row = RowForm(rest, field, found.type, found.separator or "")
+        return form.with_row(row), None
     if verb == "create" and rest.isascii() and rest.isdigit() and int(rest) < len(form.rows):
         row = form.rows[int(rest)]
         kind_wanted = cast(FieldType, row.type)
@@ -244,9 +242,9 @@ async def _tried(visit: Visit, draft: _Draft, view: RulesView) -> RulesView:
     return replace(view, trial=trial)
 
 
-async def _compared(visit: Visit, draft: _Draft, view: RulesView) -> RulesView:
+async def _compared(visit: Visit, draft: _Draft, view: RulesView) -> tuple[RulesView, Comparison]:
     found = await comparing.compare(visit.context, view.id, draft.patch)
-    return replace(view, comparison=found, changes=change_lines(visit, found))
+    return replace(view, comparison=found, changes=change_lines(visit, found)), found
 
 
 async def _began(visit: Visit, stored: StoredIntegration, version: int) -> Mapping[str, Any]:

@@ -75,7 +75,7 @@ def _note(visit: Visit, names: Names, number: int, row: RowForm) -> RowNote:
     kind = cast(FieldType, row.type if row.type in TYPES else "string")
     if not row.field:
         return RowNote(said)
-    if row.field in {f"channels.{each}.address" for each in names.channels}:
+    if row.field in names.addresses:
         return RowNote(said, "who the contact is")
     if not _can_be_filled(row.field, kind):
         return RowNote(said)  # the form says what is wrong with it

@@ -26,7 +26,7 @@ LAST: Final = 500
 MOST: Final = 5_000
 """So many are compared at most."""
 
-_AT_ONCE = 50  # planned before deliveries and webhooks have their turn
+_AT_ONCE = 20  # planned before deliveries and webhooks have their turn
 _EXAMPLES = 5
 
 
@@ -112,12 +112,13 @@ async def compare_rules(
 ) -> Comparison:
     """Plan the newest submissions of an integration by its rules before and after a change."""
     kept = await ledger.newest_kept(context.database, integration_id, limit=last)
-    readable = [(each, found) for each in kept if (found := _read(each))]
+    compared = 0
     counted = Counter[tuple[Outcome, Outcome]]()
     examples = defaultdict[tuple[Outcome, Outcome], list[str]](list)
     added, changed, removed = Counter[str](), Counter[str](), Counter[str]()
-    for start in range(0, len(readable), _AT_ONCE):
-        batch = readable[start : start + _AT_ONCE]
+    for start in range(0, len(kept), _AT_ONCE):
+        batch = [(each, found) for each in kept[start : start + _AT_ONCE] if (found := _read(each))]
+        compared += len(batch)
         for one, was, is_ in await _planned(context, batch, before, after):
             pair = outcome_of(was, before), outcome_of(is_, after)
             if pair[0] != pair[1]:
@@ -130,8 +131,8 @@ async def compare_rules(
             changed.update(name for name in old.keys() & new.keys() if old[name] != new[name])
         await asyncio.sleep(0)
     return Comparison(
-        len(readable),
-        len(kept) - len(readable),
+        compared,
+        len(kept) - compared,
         [
             Change(*pair, number, examples[pair])
             for pair, number in sorted(counted.items(), key=lambda each: -each[1])
@@ -154,18 +155,14 @@ async def _planned(
     after: Integration,
 ) -> list[tuple[Kept, Plan, Plan]]:
     """Plan each by both rules, at the present time, as a replay would."""
-    keys = {
-        key
-        for _, submission in batch
-        for integration in (before, after)
-        for key in _keys(context, submission, integration)
-        if key
-    }
-    said = await refusals.find(context.database, keys)
+    rules = (before, after)
+    keys = [[_keys(context, submission, each) for each in rules] for _, submission in batch]
+    wanted = {key for both in keys for pair in both for key in pair if key}
+    said = await refusals.find(context.database, wanted)
     now = context.clock()
 
-    def planned(kept: Kept, submission: Submission, integration: Integration) -> Plan:
-        email_key, phone_key = _keys(context, submission, integration)
+    def planned(kept: Kept, submission: Submission, integration: Integration, of: _Keys) -> Plan:
+        email_key, phone_key = of
         return plan(
             submission,
             integration,
@@ -177,14 +174,20 @@ async def _planned(
         )
 
     return [
-        (kept, planned(kept, submission, before), planned(kept, submission, after))
-        for kept, submission in batch
+        (
+            kept,
+            planned(kept, submission, before, of_before),
+            planned(kept, submission, after, of_after),
+        )
+        for (kept, submission), (of_before, of_after) in zip(batch, keys, strict=True)
     ]
 
 
-def _keys(
-    context: Context, submission: Submission, integration: Integration
-) -> tuple[str | None, str | None]:
+_Keys = tuple[str | None, str | None]
+"""Of an email address and of a phone number."""
+
+
+def _keys(context: Context, submission: Submission, integration: Integration) -> _Keys:
     identity = identify(submission, integration)
     return (
         context.pseudonyms.email(identity.email) if identity.email else None,

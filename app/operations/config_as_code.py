@@ -20,6 +20,7 @@ from app.operations.callers import Caller
 from app.operations.checking import refuse_live
 from app.operations.comparing import Comparison, compare_rules
 from app.operations.context import Context
+from app.operations.integrations import refuse_reserved
 from app.operations.invalid import Invalid
 from app.operations.resuming import let_send
 from app.operations.strength import refuse_weak
@@ -344,17 +345,19 @@ async def compare(context: Context, wanted: Sequence[Wanted]) -> list[Change]:
     """Return what is to be done to make the ledger's integrations as a file wants them.
 
     Raises:
-        RefusedFile: a new webhook secret protects nothing.
+        RefusedFile: a new webhook secret protects nothing, or a new id is reserved.
     """
     planned = changes(wanted, await context.integrations.list())
-    if weak := [line for each in planned for line in _weak(each)]:
-        raise RefusedFile(weak)
+    if refused := [line for each in planned for line in _refused(each)]:
+        raise RefusedFile(refused)
     return planned
 
 
-def _weak(change: Change) -> Iterator[str]:
+def _refused(change: Change) -> Iterator[str]:
     before = change.before.integration if change.before else None
     try:
+        if before is None:
+            refuse_reserved(change.wanted.id)
         refuse_weak(change.wanted.integration, before)
     except Invalid as error:
         for each in error.places:

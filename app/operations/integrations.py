@@ -23,6 +23,7 @@ _ONE_MUST_STAY = "needs at least 1 item: without it every webhook would be answe
 _NEW_REASON = "Created paused: look at a preview, then resume."
 _PAUSED_REASON = "Paused by a person."
 _WHOM = frozenset(("collect", "opt_in", "auto_subscribe"))  # that have no lawful default
+_RESERVED = frozenset({"new"})  # /console/integrations/new
 
 
 async def list_integrations(context: Context) -> list[StoredIntegration]:
@@ -47,11 +48,12 @@ async def create(
     One that is to send at once is checked first, as it would be to resume it, unless by `force`.
 
     Raises:
-        Invalid: its account URL is none, or a webhook secret protects nothing.
+        Invalid: its account URL is none, a webhook secret protects nothing, or its id is reserved.
         CheckFailed: it would send what is wrong; nothing is stored.
         NameTaken: another integration has that id.
     """
     async with context.auditor.changing(who, "integration.create", slug(integration.name)):
+        refuse_reserved(slug(integration.name))
         _check_account(context, integration)
         refuse_weak(integration)
         if not paused and not force:
@@ -68,15 +70,27 @@ async def begin(
     """Store a new integration that is to be set up, paused for this reason.
 
     Raises:
-        Invalid: its account URL is none, or a webhook secret protects nothing.
+        Invalid: its account URL is none, a webhook secret protects nothing, or its id is reserved.
         NameTaken: another integration has that id.
     """
     async with context.auditor.changing(who, "integration.create", slug(integration.name)):
+        refuse_reserved(slug(integration.name))
         _check_account(context, integration)
         refuse_weak(integration)
         return await context.integrations.create(
             integration, paused_reason=reason, now=context.clock(), by=who.name, setup=Setup()
         )
+
+
+def refuse_reserved(integration_id: str) -> None:
+    """Refuse a new id that stands for something else in the console's addresses.
+
+    Raises:
+        Invalid: it is one.
+    """
+    if integration_id in _RESERVED:
+        detail = f"{integration_id} is the console's own address, so no integration can have it"
+        raise invalid_at("name", f"{detail}: choose another name")
 
 
 @dataclass(frozen=True, slots=True)

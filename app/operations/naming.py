@@ -22,6 +22,7 @@ from app.operations.context import Context
 from app.operations.describing import Described
 from app.operations.invalid import invalid_at
 from app.rules.mapping import GEO_PARTS, check_field
+from app.rules.suggestion import Addresses, Offered, Suggestion, suggest
 from app.rules.survey import Kind
 from app.rules.values import FieldType
 
@@ -67,13 +68,30 @@ class Names:
     attributes: Sequence[SeenAttribute]
     fields: Sequence[tuple[str, str]]
     problem: str | None
-    channels: Set[str]
+    _addresses: Addresses
     _account: Account
     _folded: Mapping[str, SeenAttribute] = field(repr=False)
+
+    @property
+    def addresses(self) -> Set[str]:
+        """The fields that name the contact."""
+        return {*self._addresses}
 
     def seen(self, attribute: str) -> SeenAttribute | None:
         """Return the attribute of this name that came in, however it is spelled."""
         return self._folded.get(fold(attribute)) if attribute else None
+
+    def suggest(self, attribute: str) -> Suggestion:
+        """Say where an attribute may go, by its name and its example; perhaps nowhere."""
+        seen = self.seen(attribute)
+        account = self._account
+        offered = None
+        if account.attributes is not None:
+            known = account.attributes.values()
+            offered = [Offered(each.key, each.type) for each in known if each.type]
+            offered += [Offered(each, "list") for each in account.lists or ()]
+        (found,) = suggest({attribute: seen.example if seen else None}, offered, self._addresses)
+        return found
 
     def fit(self, name: str, kind: FieldType) -> FieldFit:
         """Say how a field fits the account; of a place, its part before the dot counts."""
@@ -119,7 +137,10 @@ async def names_of(
             ]
         ),
         " ".join(told.problems) or None,
-        {configured.cordial.email_channel, configured.sms.channel},
+        Addresses(
+            f"channels.{configured.cordial.email_channel}.address",
+            f"channels.{configured.sms.channel}.address",
+        ),
         Account(
             None if told.attributes is None else {each.key: each for each in found},
             None if told.lists is None else frozenset(told.lists),

@@ -163,6 +163,16 @@ def test_the_mapping_may_be_left_out(shared):
     assert (rule["attribute"], rule["field"]) == ("email", "channels.email.address")
 
 
+@pytest.mark.parametrize("name", ["new", "New", " NEW!"])
+def test_a_name_that_hides_behind_a_page_is_refused(shared, name):
+    """The console's own addresses stay free."""
+    refused = shared.client.post("/integrations", json=body(name=name))
+    assert refused.status_code == 422
+    (place,) = refused.json()["errors"]
+    assert place["place"] == "name"
+    assert "choose another name" in place["detail"]
+
+
 def test_the_documented_example_works(shared):
     """What /docs offers can be sent as it is."""
     assert shared.client.post("/integrations", json=EXAMPLE).status_code == 201

@@ -1,7 +1,10 @@
 """A comparison of rules says what delivery then does, and a script can refuse a change by it."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -9,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.main import create_app
+from app.operations import comparing
 from tests.conftest import SECRET_KEY, SandboxServer, Service
 from tests.waiting import wait_for
 
@@ -80,6 +85,32 @@ def test_what_is_compared_is_what_a_replay_then_does(running, came_in, before, a
         expected[told(change["before"])] -= change["count"]
         expected[told(change["after"])] += change["count"]
     assert +expected == +Counter(is_.values())
+
+
+async def test_others_have_their_turn_while_it_is_planned(running):
+    """Deliveries and webhooks need not wait for more than a few plans."""
+    running.create_integration(state="paused")
+    running.post([{"email": f"{n}@example.com", "country_code": "US"} for n in range(100)])
+    app, turns, at = create_app(running.settings), 0, list[int]()
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def clock() -> float:  # is asked once for those that are planned together
+        at.append(turns)
+        return time.time()
+
+    async with app.router.lifespan_context(app):
+        context = replace(app.state.console.context, clock=clock)
+        waiting = asyncio.create_task(other())
+        found = await comparing.compare(context, "spring-quiz", {"unmapped": "known"})
+        waiting.cancel()
+    assert found.compared == 100
+    assert len(at) >= 5
+    assert at == sorted({*at})
 
 
 def told(outcome: dict[str, Any]) -> tuple[Any, ...]:

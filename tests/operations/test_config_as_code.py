@@ -355,6 +355,15 @@ def test_a_file_that_is_refused_changes_nothing(run, ledger, write):
     assert ledger(Integrations.list) == []
 
 
+def test_an_id_that_hides_behind_a_page_of_the_console_is_refused(run, ledger, write):
+    """As by the API, with the place."""
+    write(FILE.replace("Spring quiz", "New"))
+    refused = run("apply", "file.yaml", "--yes")
+    assert refused.code == 2
+    assert "new.name: new is the console's own address" in refused.err
+    assert ledger(Integrations.list) == []
+
+
 def test_what_a_file_does_not_list_stays(run, ledger, write):
     """Nothing is deleted, and a state that is not named is not changed."""
 
