@@ -161,7 +161,8 @@ def addresses(stage):
         name: stage.ops.get(f"/submissions?limit=1&{query}").json()["submissions"][0]["id"]
         for name, query in QUERIES.items()
     }
-    first = stage.ops.get("/integrations/paused/changes").json()["changes"][-1]["version"]
+    changed = stage.ops.get("/integrations/paused/changes").json()["changes"]
+    last, first = changed[0]["version"], changed[-1]["version"]
     return [
         "/console",
         "/console/submissions",
@@ -178,6 +179,7 @@ def addresses(stage):
         "/console/integrations/strict/rules",
         "/console/integrations/paused",
         "/console/integrations/paused/changes",
+        f"/console/integrations/paused/changes?from={first}&to={last}",
         f"/console/integrations/paused/changes/{first}",
         "/console?range=30d",
         "/console/consent",
@@ -204,6 +206,18 @@ async def each_state(stage, bare, page, token):
         await page.get_by_role("button", name="Check against Cordial").click()
         await page.get_by_role("heading", name="What the check found").wait_for()
         yield "a check"
+        await page.goto(f"{stage.url}/console/integrations/strict/rules")
+        await page.get_by_label("Send, in the EU, or unknown").select_option("who said yes")
+        await page.get_by_text("More of rule 2").click()
+        await page.get_by_label("Program").fill("main")
+        await page.get_by_text("Compared with the last").wait_for()
+        yield "an edit"
+        await page.get_by_label("Field that gets the answer").fill("channels")
+        await page.get_by_text("Something must be corrected").wait_for()
+        yield "a wrong edit"
+        await page.get_by_role("button", name="Compare with what came in").click()
+        await page.get_by_role("alert").wait_for()
+        yield "a refused edit"
         await page.goto(f"{stage.url}/console/erasures")
         await page.get_by_label("Email").fill("ann@example.com")
         await page.get_by_role("button", name="Count first").click()
