@@ -25,13 +25,17 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
 class Picture(NamedTuple):
-    """What to take: the file's name, the page, the window, and the scheme of colours."""
+    """What to take: the file's name, the page, the window, and the scheme of colours.
+
+    `edits` are inputs of the editor, with what is chosen there before it is taken.
+    """
 
     name: str
     path: str
     width: int
     height: int
     scheme: str
+    edits: Sequence[tuple[str, str]] = ()
 
 
 PICTURES = (
@@ -39,6 +43,14 @@ PICTURES = (
     Picture("console-submissions", "/submissions?status=skipped", 1080, 620, "dark"),
     Picture("console-submission", "/submissions/{unclear}", 1080, 900, "light"),
     Picture("console-integration", "/integrations/spring-quiz", 1080, 900, "light"),
+    Picture(
+        "console-editor",
+        "/integrations/spring-quiz/rules",
+        1280,
+        1000,
+        "light",
+        [("policy.opt_in", "opted_in_only"), ("policy.on_opt_out", "unsubscribe")],
+    ),
     Picture("console-telephone", "", 360, 740, "light"),
 )
 
@@ -71,6 +83,11 @@ async def take(pictures: Sequence[Picture]) -> None:
                 await page.emulate_media(color_scheme=each.scheme)
                 await page.set_viewport_size({"width": each.width, "height": each.height})
                 await page.goto(f"{url}/console{each.path.format(unclear=found[0]['id'])}")
+                for place, choice in each.edits:
+                    await page.locator(f"[id='{place}']").select_option(choice)
+                if each.edits:
+                    await page.get_by_text("Compared with the last").wait_for()
+                    await page.mouse.wheel(0, -10_000)
                 await page.screenshot(path=IMAGES / f"{each.name}.png")
             await browser.close()
 
