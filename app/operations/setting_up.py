@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import httpx
 from pydantic import JsonValue, SecretStr, ValidationError
@@ -21,7 +21,7 @@ from app.operations.invalid import invalid_at, invalid_by
 from app.operations.rotating import keep_secret
 from app.operations.strength import weakness
 from app.operations.whom import Treated, treated
-from app.rules.integration import Integration, JebbitRegion, OptInRule, slug
+from app.rules.integration import Integration, JebbitRegion, OptInLabels, OptInRule, slug
 from app.rules.policy import Region
 from app.rules.values import Answer
 
@@ -175,13 +175,21 @@ class SmsChoice:
     keyword: str | None
 
 
+class Label(NamedTuple):
+    """What the box says in the customer's own words, and whether that is a yes or a no."""
+
+    text: str
+    is_yes: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Whom:
     """What a person says of whom to send and subscribe.
 
     `region` is where somebody counts as from whose country is not told; None: in the EU, by its
     strictness. `elsewhere` and `eu` are None where nobody is collected there. `sms` None: nobody is
-    subscribed to SMS. `answer_field` is the Cordial field that gets the answer.
+    subscribed to SMS. `answer_field` is the Cordial field that gets the answer. `label` tells what
+    an answer of the sample means.
     """
 
     opt_in: str | None
@@ -191,9 +199,13 @@ class Whom:
     eu: Choice | None
     sms: SmsChoice | None
     answer_field: str | None
+    label: Label | None = None
 
-    def patch(self) -> dict[str, JsonValue]:
-        """Return it as a patch of the configuration; what is not collected is held strictest."""
+    def patch(self, labels: OptInLabels) -> dict[str, JsonValue]:
+        """Return it as a patch of the configuration; what is not collected is held strictest.
+
+        `labels` are those that the configuration has.
+        """
         elsewhere, eu = self.elsewhere or self.eu or _STRICTEST, self.eu or _STRICTEST
         sms = self.sms
         return {
@@ -204,6 +216,7 @@ class Whom:
                     "opt_in": self.opt_in,
                     "sms_opt_in": sms.attribute if sms else None,
                 },
+                "opt_in_labels": _with(labels, self.label),
             },
             "policy": {
                 "collect": self.collect,
@@ -213,6 +226,14 @@ class Whom:
                 "eu": {"opt_in": eu.send, "auto_subscribe": eu.subscribe},
             },
         }
+
+
+def _with(labels: OptInLabels, label: Label | None) -> dict[str, JsonValue]:
+    yes: list[JsonValue] = [*labels.true]
+    no: list[JsonValue] = [*labels.false]
+    if label is not None:
+        (yes if label.is_yes else no).append(label.text)
+    return {"true": yes, "false": no}
 
 
 _STRICTEST: Final = Choice("opted_in_only", subscribe=False)
@@ -227,7 +248,9 @@ async def answer_whom(
         UnknownIntegration: there is none.
         Invalid: with it, it would be no integration.
     """
-    return await integrations.change(context, who, integration_id, Change(whom.patch()))
+    stored = await context.integrations.get(integration_id)
+    patch = whom.patch(stored.integration.jebbit.opt_in_labels)
+    return await integrations.change(context, who, integration_id, Change(patch))
 
 
 def outcome(stored: StoredIntegration, choice: Choice, region: Region, answer: Answer) -> Treated:

@@ -292,7 +292,7 @@ def test_each_row_shows_its_value_and_what_cordial_gets(sampled):
     looked = admin.post(f"{HERE}/mapping", data=form | {"do": "look"})
     said = unescape(text_of(looked.text))
     assert "red|blue" in said
-    assert '["red", "blue"]' in said
+    assert "red, blue" in said
     assert "mia@example.com" in said
     config = stage.ops.get("/integrations/spring-quiz").json()
     assert len(config["mapping"]) == 1
@@ -440,6 +440,23 @@ def test_each_choice_is_answered_on_the_sample(begun, said, outcomes):
     assert shown[:5] == outcomes
     assert shown[5:8] == outcomes[:3]
     assert shown[8] == ("subscribed." if said == "yes" else "left as they are.")
+
+
+def test_an_answer_in_the_customers_own_words_is_asked_for(begun):
+    """Once it is told what it means, the sample is answered by that."""
+    stage, admin = begun
+    body = json.dumps({**ANN, "opt_in": "Count me in"})
+    assert admin.post(f"{HERE}/sample", data={"body": body}).is_redirect
+    asked = admin.post(f"{HERE}/whom", data=WHOM)
+    assert asked.status_code == 422
+    assert "What does “Count me in” mean?" in text_of(asked.text)
+    assert 'id="means-wrong"' in asked.text
+    looked = admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes", "do": "look"})
+    assert "The sample, if sent: subscribed." in text_of(looked.text)
+    assert admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes"}).is_redirect
+    labels = stage.ops.get("/integrations/spring-quiz").json()["jebbit"]["opt_in_labels"]
+    assert labels == {"true": ["Count me in"], "false": []}
+    assert "Count me in” mean" not in text_of(admin.get(f"{HERE}/whom").text)
 
 
 def test_sms_is_asked_where_a_phone_number_is_mapped(begun):

@@ -233,11 +233,24 @@ def _line(number: int, row: Row) -> RowView:
         row.field,
         row.type,
         row.separator,
-        shown(row.sent),
+        _sent(row),
         row.why,
         row.problem,
         _mend(number, row),
     )
+
+
+def _sent(row: Row) -> str | None:
+    """Return what Cordial gets in words."""
+    match row.sent:
+        case True:
+            return "on the list"
+        case False:
+            return "off the list"
+        case list() as items:
+            return ", ".join(shown(each) or "" for each in items)
+        case value:
+            return shown(value)
 
 
 def _mend(number: int, row: Row) -> MendView | None:

@@ -15,7 +15,7 @@ from app.ledger.integrations import StoredIntegration
 from app.operations import mapping_rows, sampling, setting_up
 from app.operations.invalid import Invalid
 from app.operations.sampling import Sample
-from app.operations.setting_up import Choice, SmsChoice, Whom
+from app.operations.setting_up import Choice, Label, SmsChoice, Whom
 from app.rules.integration import OptInRule
 from app.rules.policy import Region, Status
 from app.rules.values import Answer, answer
@@ -84,6 +84,7 @@ class WhomView:
     sample_says: str
     groups: Sequence[Group]
     takes_sms: bool
+    unclear: str | None
     fields: Sequence[str]
     wrong: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
@@ -103,10 +104,12 @@ async def take(request: Request) -> Response:
     values = {name: form.text(name) for name in _NAMES}
     if form.one("do") == "look":
         return page(visit, "whom", await _view(visit, stored, values))
-    wrong = _missing(stored, values)
+    sample = await sampling.sample_of(visit.context, stored)
+    unclear = _unclear(stored, sample, values["opt_in"])
+    wrong = _missing(stored, values, unclear)
     if not wrong:
         try:
-            whom = _whom(stored, values)
+            whom = _whom(stored, values, unclear)
             saved = await setting_up.answer_whom(visit.context, visit.who, stored.id, whom)
             return to(visit, saved, "check", "answered")
         except Invalid as error:
@@ -119,7 +122,7 @@ async def take(request: Request) -> Response:
 
 _NAMES: Final = (
     *("opt_in", "collect", "region", "send", "subscribe", "eu_send", "eu_subscribe"),
-    *("sms", "sms_attribute", "sms_program", "sms_keyword", "answer_field"),
+    *("sms", "sms_attribute", "sms_program", "sms_keyword", "answer_field", "means"),
 )
 _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "collect": [value for value, _ in _COLLECT],
@@ -129,6 +132,7 @@ _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "subscribe": ["yes", "no"],
     "eu_subscribe": ["yes", "no"],
     "sms": ["yes", "no"],
+    "means": ["yes", "no", "neither"],
 }
 
 
@@ -159,7 +163,9 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _missing(stored: StoredIntegration, values: Mapping[str, str]) -> dict[str, str]:
+def _missing(
+    stored: StoredIntegration, values: Mapping[str, str], unclear: str | None
+) -> dict[str, str]:
     """Return what is not answered, by the name of its input."""
     asked = ["collect", "region"]
     if values["collect"] != "eu":
@@ -168,6 +174,8 @@ def _missing(stored: StoredIntegration, values: Mapping[str, str]) -> dict[str, 
         asked += ["eu_send", "eu_subscribe"]
     if _takes_sms(stored):
         asked.append("sms")
+    if unclear is not None:
+        asked.append("means")
     wrong = {name: "Choose one." for name in asked if values[name] not in _CHOICES[name]}
     if not values["opt_in"]:
         wrong["opt_in"] = "Choose the attribute, or say that nobody is asked."
@@ -187,7 +195,7 @@ def _missing(stored: StoredIntegration, values: Mapping[str, str]) -> dict[str, 
     return wrong
 
 
-def _whom(stored: StoredIntegration, values: Mapping[str, str]) -> Whom:
+def _whom(stored: StoredIntegration, values: Mapping[str, str], unclear: str | None) -> Whom:
     def choice(send: str, subscribe: str) -> Choice:
         return Choice(cast(OptInRule, values[send]), values[subscribe] == "yes")
 
@@ -208,6 +216,9 @@ def _whom(stored: StoredIntegration, values: Mapping[str, str]) -> Whom:
         eu=eu,
         sms=sms,
         answer_field=values["answer_field"] if everyone else None,
+        label=Label(unclear, values["means"] == "yes")
+        if unclear is not None and values["means"] in ("yes", "no")
+        else None,
     )
 
 
@@ -228,14 +239,18 @@ async def _view(
     if not values["opt_in"] and usual in keys and wrong is None:
         values = {**values, "opt_in": usual or ""}
     said = _said(stored, sample, values["opt_in"])
+    told = _in_words(sample, values["opt_in"], said)
+    if said is Answer.UNCLEAR:
+        said = _MEANS.get(values["means"], said)
     fields, _ = await mapping_rows.fields_of(visit.context, stored)
     return WhomView(
         await wizard_of(visit, stored, "whom"),
         values,
         keys,
-        _in_words(sample, values["opt_in"], said),
+        told,
         _groups(stored, said if sample else None),
         _takes_sms(stored),
+        _unclear(stored, sample, values["opt_in"]),
         [each.key for each in fields if each.type == "string"],
         wrong or {},
         problem,
@@ -247,6 +262,18 @@ def _said(stored: StoredIntegration, sample: Sample | None, name: str) -> Answer
     found = sample.submission.find(name) if sample and name and name != NO_BOX else None
     labels = stored.integration.jebbit.opt_in_labels.labels
     return answer(found.value, labels) if found else Answer.NULL
+
+
+def _unclear(stored: StoredIntegration, sample: Sample | None, name: str) -> str | None:
+    """Return the sample's answer if it is a text that is neither yes nor no: a label of the box."""
+    found = sample.submission.find(name) if sample and name and name != NO_BOX else None
+    if found is None or not isinstance(found.value, str) or len(found.value) > _LONGEST_LABEL:
+        return None
+    return found.value if _said(stored, sample, name) is Answer.UNCLEAR else None
+
+
+_LONGEST_LABEL: Final = 120
+_MEANS: Final = {"yes": Answer.YES, "no": Answer.NO}
 
 
 def _in_words(sample: Sample | None, name: str, said: Answer) -> str:
