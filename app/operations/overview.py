@@ -134,5 +134,5 @@ def _needs(health: Health, reasons: Mapping[str, Mapping[str, int]], now: float)
         yield Need("slow", *about, counted.pending, None, oldest)
     if stored.state == "paused" and counted.pending:
         yield Need("paused", *about, counted.pending, stored.paused_reason, oldest)
-    if not stored.integration.jebbit.webhook_secrets:
+    if stored.setup is None and not stored.integration.jebbit.webhook_secrets:
         yield Need("unset", *about)

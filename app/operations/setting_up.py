@@ -21,12 +21,11 @@ from app.operations.invalid import invalid_at, invalid_by
 from app.operations.rotating import keep_secret
 from app.operations.strength import weakness
 from app.operations.whom import Treated, treated
-from app.rules.integration import Integration, JebbitRegion, OptInLabels, OptInRule, slug
+from app.rules.integration import Integration, JebbitRegion, OptInLabels, OptInRule
 from app.rules.policy import Region
 from app.rules.values import Answer
 
 _PAUSED: Final = "It is being set up."
-_TAKEN: Final = "new"  # of the console's addresses of integrations
 
 # Nobody's choice, so the strictest there is: it subscribes nobody. Nothing is sent by it either.
 _UNANSWERED: Final[Mapping[str, JsonValue]] = {
@@ -55,8 +54,6 @@ async def begin(context: Context, who: Caller, given: AccountGiven) -> StoredInt
         Invalid: a name, an address or a key that cannot be.
         NameTaken: another integration has the id that follows from the name.
     """
-    if slug(given.name) == _TAKEN:
-        raise invalid_at("name", "“new” is the address of this page; choose another name.")
     try:
         made = Integration.model_validate(
             {

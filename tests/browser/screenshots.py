@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/console.md: `python -m tests.browser.screenshots`."""
+"""Takes the pictures of Console and Set up: `python -m tests.browser.screenshots`."""
 
 import asyncio
 import io
@@ -21,6 +21,7 @@ from app.sandbox.server import create_sandbox
 from app.serving import serving
 from tests.browser.conftest import ALONE, CHROMIUM
 
+SECRET = "a-shared-secret-for-the-pictures"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 
 
@@ -52,6 +53,10 @@ PICTURES = (
         [("policy.opt_in", "opted_in_only"), ("policy.on_opt_out", "unsubscribe")],
     ),
     Picture("console-telephone", "", 360, 740, "light"),
+    Picture("set-up-account", "/integrations/new/summer-quiz/account", 1080, 800, "light"),
+    Picture("set-up-sample", "/integrations/new/autumn-quiz/sample", 1080, 700, "light"),
+    Picture("set-up-mapping", "/integrations/new/autumn-quiz/mapping", 1080, 880, "light"),
+    Picture("set-up-whom", "/integrations/new/autumn-quiz/whom", 1080, 1560, "light"),
 )
 
 
@@ -68,6 +73,21 @@ def played() -> Iterator[tuple[str, str, httpx.Client]]:
             yield url, app.state.console.context.sessions.invite(OPS), ops
 
 
+async def begin(page: Any, url: str, account_url: str) -> None:
+    """Begin to set two integrations up: one has a wrong key, the other a sample."""
+
+    async def post(path: str, **form: str) -> None:
+        address = f"{url}/console/integrations/new{path}"
+        answer = await page.request.post(address, form=form, headers={"Origin": url})
+        assert answer.ok, await answer.text()
+
+    account = {"account_url": account_url}
+    await post("", name="Summer quiz", api_key="a-key-that-was-revoked", **account)
+    await post("", name="Autumn quiz", api_key="sandbox-key", **account)
+    await post("/autumn-quiz/jebbit", secret=SECRET)
+    await post("/autumn-quiz/sample", shipped="every_type")
+
+
 async def take(pictures: Sequence[Picture]) -> None:
     """Take the pictures."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
@@ -80,6 +100,9 @@ async def take(pictures: Sequence[Picture]) -> None:
             page = await context.new_page()
             await page.goto(f"{url}/console/sign-in/{invitation}")
             for each in pictures:
+                if each.name == "set-up-account":
+                    (first, *_) = ops.get("/integrations").json()
+                    await begin(page, url, first["cordial"]["account_url"])
                 await page.emulate_media(color_scheme=each.scheme)
                 await page.set_viewport_size({"width": each.width, "height": each.height})
                 await page.goto(f"{url}/console{each.path.format(unclear=found[0]['id'])}")

@@ -114,14 +114,14 @@ def test_what_cannot_be_is_told_beside_its_field(fresh):
     stage, admin = fresh
     for changes, name, said in (
         ({"name": "!!!"}, "name", "needs at least one letter"),
-        ({"name": "New"}, "name", "is the address of this page"),
+        ({"name": "New"}, "name", "is the console's own address"),
         ({"account_url": "https://example.com"}, "account_url", "no Cordial account"),
         ({"api_key": ""}, "api_key", "Paste the key."),
     ):
         refused = admin.post(NEW, data=typed(stage, **changes))
         assert refused.status_code == 422, changes
         assert f'id="{name}-wrong"' in refused.text
-        assert said in text_of(refused.text), changes
+        assert said in unescape(text_of(refused.text)), changes
         assert "sandbox-key" not in refused.text
     assert stage.ops.get("/integrations").json() == []
 

@@ -193,7 +193,7 @@ def _verdict(reached: Reached) -> str | None:
         case []:
             return None
         case ["key", *_]:
-            return "Cordial refuses the key, as it does one that nobody has. One of these is so:"
+            return "Cordial refuses the key and does not say why. One of these is so:"
         case ["allow_list", *_]:
             return "Cordial knows the key and refuses every call. One of these is so:"
         case ["permission"]:
