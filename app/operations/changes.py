@@ -126,7 +126,7 @@ async def compare_restored(context: Context, integration_id: str, version: int) 
     """
     stored = await context.integrations.get(integration_id)
     after = _restored(context, stored.integration, await _config(context, stored, version))
-    return await compare_rules(context, stored.id, stored.integration, after)
+    return await compare_rules(context, stored, after)
 
 
 async def restore(

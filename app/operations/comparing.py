@@ -2,23 +2,26 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
 from app.jebbit.submission import Submission, read
 from app.ledger import refusals
 from app.ledger import submissions as ledger
+from app.ledger.integrations import StoredIntegration
 from app.ledger.submissions import Kept
 from app.operations.context import Context
+from app.operations.describing import described
 from app.operations.integrations import patched
 from app.rules.contact import identify
 from app.rules.integration import Integration
 from app.rules.mapping import RESERVED_FIELDS
 from app.rules.plan import Plan, Upsert, plan
 from app.rules.policy import Refusals
+from app.rules.values import FieldType
 
 LAST: Final = 500
 """So many of the newest submissions are compared, unless the caller says."""
@@ -26,7 +29,8 @@ LAST: Final = 500
 MOST: Final = 5_000
 """So many are compared at most."""
 
-_AT_ONCE = 20  # planned before deliveries and webhooks have their turn
+_AT_ONCE = 20  # read or planned before deliveries and webhooks have their turn
+_ASKED_AT_ONCE = 100  # whose addresses are looked up together
 _EXAMPLES = 5
 
 
@@ -104,83 +108,157 @@ async def compare(
     """
     stored = await context.integrations.get(integration_id)
     after = patched(context, stored.integration, patch)
-    return await compare_rules(context, stored.id, stored.integration, after, last)
+    return await compare_rules(context, stored, after, last)
 
 
 async def compare_rules(
-    context: Context, integration_id: str, before: Integration, after: Integration, last: int = LAST
+    context: Context, stored: StoredIntegration, after: Integration, last: int = LAST
 ) -> Comparison:
     """Plan the newest submissions of an integration by its rules before and after a change."""
-    kept = await ledger.newest_kept(context.database, integration_id, limit=last)
-    compared = 0
-    counted = Counter[tuple[Outcome, Outcome]]()
-    examples = defaultdict[tuple[Outcome, Outcome], list[str]](list)
-    added, changed, removed = Counter[str](), Counter[str](), Counter[str]()
-    for start in range(0, len(kept), _AT_ONCE):
-        batch = [(each, found) for each in kept[start : start + _AT_ONCE] if (found := _read(each))]
-        compared += len(batch)
-        for one, was, is_ in await _planned(context, batch, before, after):
-            pair = outcome_of(was, before), outcome_of(is_, after)
-            if pair[0] != pair[1]:
-                counted[pair] += 1
-                if len(examples[pair]) < _EXAMPLES:
-                    examples[pair].append(one.id)
-            old, new = _fields(was), _fields(is_)
-            added.update(new.keys() - old.keys())
-            removed.update(old.keys() - new.keys())
-            changed.update(name for name in old.keys() & new.keys() if old[name] != new[name])
+    kept = await ledger.newest_kept(context.database, stored.id, limit=last)
+    rules = _Rules(context, stored.integration, after, await _attributes(context, stored, after))
+    compared, tally = 0, _Tally()
+    for some in _turns(kept, _ASKED_AT_ONCE):
+        known = [each async for turn in _turns_of(some) for each in rules.read(turn)]
+        said = await refusals.find(context.database, {key for each in known for key in each.keys})
+        async for turn in _turns_of(known):
+            now = context.clock()
+            for each in turn:
+                was, is_ = rules.planned(each, said, now)
+                tally.add(each.kept.id, was, is_, stored.integration, after)
+        compared += len(known)
+    return Comparison(compared, len(kept) - compared, tally.changes(), tally.fields())
+
+
+_Each = TypeVar("_Each")
+
+
+def _turns(all_: Sequence[_Each], size: int) -> Iterator[Sequence[_Each]]:
+    return (all_[start : start + size] for start in range(0, len(all_), size))
+
+
+async def _turns_of(some: Sequence[_Each]) -> AsyncIterator[Sequence[_Each]]:
+    """Yield a few at a time; others have their turn in between."""
+    for turn in _turns(some, _AT_ONCE):
+        yield turn
         await asyncio.sleep(0)
-    return Comparison(
-        compared,
-        len(kept) - compared,
-        [
-            Change(*pair, number, examples[pair])
-            for pair, number in sorted(counted.items(), key=lambda each: -each[1])
-        ],
-        [
-            FieldChange(name, added[name], changed[name], removed[name])
-            for name in sorted({*added, *changed, *removed})
-        ],
-    )
 
 
-def _read(kept: Kept) -> Submission | None:
-    return read(kept.payload) if kept.payload is not None else None
+async def _attributes(
+    context: Context, stored: StoredIntegration, after: Integration
+) -> Mapping[str, FieldType] | None:
+    """Return the account's attributes if unmapped ones may flow; None if it does not tell."""
+    if "known" not in (stored.integration.unmapped, after.unmapped):
+        return None
+    told = (await described(context, stored)).attributes
+    return None if told is None else {each.key: each.type for each in told if each.type}
 
 
-async def _planned(
-    context: Context,
-    batch: Sequence[tuple[Kept, Submission]],
-    before: Integration,
-    after: Integration,
-) -> list[tuple[Kept, Plan, Plan]]:
-    """Plan each by both rules, at the present time, as a replay would."""
-    rules = (before, after)
-    keys = [[_keys(context, submission, each) for each in rules] for _, submission in batch]
-    wanted = {key for both in keys for pair in both for key in pair if key}
-    said = await refusals.find(context.database, wanted)
-    now = context.clock()
+class _Readable(NamedTuple):
+    """A submission that can be planned, with the address keys that each of both rules finds."""
 
-    def planned(kept: Kept, submission: Submission, integration: Integration, of: _Keys) -> Plan:
-        email_key, phone_key = of
+    kept: Kept
+    submission: Submission
+    before: "_Keys"
+    after: "_Keys"
+
+    @property
+    def keys(self) -> set[str]:
+        """All of them."""
+        return {key for key in (*self.before, *self.after) if key}
+
+
+class _Rules:
+    """Both rules, as they plan at the present time: as a replay would."""
+
+    def __init__(
+        self,
+        context: Context,
+        before: Integration,
+        after: Integration,
+        attributes: Mapping[str, FieldType] | None,
+    ) -> None:
+        self._context = context
+        self._before, self._after = before, after
+        self._attributes = attributes
+        # What finds people's addresses: as long as it is the same, so are they.
+        self._same_people = all(
+            getattr(before, part) == getattr(after, part)
+            for part in ("cordial", "jebbit", "mapping")
+        )
+
+    def read(self, some: Sequence[Kept]) -> Iterator[_Readable]:
+        """Yield those that can be read."""
+        for each in some:
+            found = read(each.payload) if each.payload is not None else None
+            if found is not None:
+                keys = _keys(self._context, found, self._before)
+                others = keys if self._same_people else _keys(self._context, found, self._after)
+                yield _Readable(each, found, keys, others)
+
+    def planned(self, each: _Readable, said: Mapping[str, float], now: float) -> tuple[Plan, Plan]:
+        """Plan a submission by both, given when people said no, by address key."""
+        return (
+            self._planned(each, self._before, each.before, said, now),
+            self._planned(each, self._after, each.after, said, now),
+        )
+
+    def _planned(
+        self,
+        each: _Readable,
+        integration: Integration,
+        keys: "_Keys",
+        said: Mapping[str, float],
+        now: float,
+    ) -> Plan:
+        email_key, phone_key = keys
         return plan(
-            submission,
+            each.submission,
             integration,
-            received_at=kept.received_at,
+            received_at=each.kept.received_at,
             now=now,
-            delivered_before=kept.delivered_before,
+            delivered_before=each.kept.delivered_before,
             refusals=Refusals(said.get(email_key or ""), said.get(phone_key or "")),
-            jurisdictions=context.jurisdictions,
+            jurisdictions=self._context.jurisdictions,
+            account_attributes=self._attributes,
         )
 
-    return [
-        (
-            kept,
-            planned(kept, submission, before, of_before),
-            planned(kept, submission, after, of_after),
-        )
-        for (kept, submission), (of_before, of_after) in zip(batch, keys, strict=True)
-    ]
+
+class _Tally:
+    """Counts what differs between plans."""
+
+    def __init__(self) -> None:
+        self._counted = Counter[tuple[Outcome, Outcome]]()
+        self._examples = defaultdict[tuple[Outcome, Outcome], list[str]](list)
+        self._added, self._changed, self._removed = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(
+        self, submission_id: str, was: Plan, is_: Plan, before: Integration, after: Integration
+    ) -> None:
+        """Count a submission by the plans of both rules."""
+        pair = outcome_of(was, before), outcome_of(is_, after)
+        if pair[0] != pair[1]:
+            self._counted[pair] += 1
+            if len(self._examples[pair]) < _EXAMPLES:
+                self._examples[pair].append(submission_id)
+        old, new = _fields(was), _fields(is_)
+        self._added.update(new.keys() - old.keys())
+        self._removed.update(old.keys() - new.keys())
+        self._changed.update(name for name in old.keys() & new.keys() if old[name] != new[name])
+
+    def changes(self) -> Sequence[Change]:
+        """Return the changes of outcome, the most frequent first."""
+        return [
+            Change(*pair, number, self._examples[pair])
+            for pair, number in self._counted.most_common()
+        ]
+
+    def fields(self) -> Sequence[FieldChange]:
+        """Return the fields that change, by name."""
+        return [
+            FieldChange(name, self._added[name], self._changed[name], self._removed[name])
+            for name in sorted({*self._added, *self._changed, *self._removed})
+        ]
 
 
 _Keys = tuple[str | None, str | None]

@@ -374,9 +374,7 @@ async def compare_all(
     return [
         (
             each.wanted.id,
-            await compare_rules(
-                context, each.wanted.id, each.before.integration, each.wanted.integration, last
-            ),
+            await compare_rules(context, each.before, each.wanted.integration, last),
         )
         for each in planned
         if each.before is not None

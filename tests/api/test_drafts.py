@@ -95,6 +95,23 @@ def test_a_comparison_counts_what_would_change(shared, quiz):
     assert (found["compared"], found["not_compared"], found["newly_subscribed"]) == (4, 0, 0)
 
 
+def test_what_flows_without_a_rule_is_compared_too(shared, quiz):
+    """By the fields that the account really has."""
+    shared.post({**SILENT, "first_name": "Sue", "no_such_field": "x"}, quiz)
+    found = compare(shared, quiz, {"unmapped": "known"})
+    assert found["fields"] == [{"field": "first_name", "added": 1, "changed": 0, "removed": 0}]
+
+
+def test_addresses_that_other_rules_find_are_looked_up_too(shared, quiz):
+    """Who said no under another attribute is not subscribed by silence there either."""
+    shared.post({"email": "no@example.com", "opt_in": "no", "country_code": "US"}, quiz)
+    shared.post({**SILENT, "other": "no@example.com"}, quiz)
+    email = {"field": "channels.email.address"}
+    found = compare(shared, quiz, {"mapping": [{"attribute": "other", **email}]}, last=1)
+    (change,) = found["changes"]
+    assert (change["before"]["email"], change["after"]["email"]) == ("subscribed", None)
+
+
 def test_newly_subscribed_are_those_who_were_not(shared, create):
     """Also who would be forced and is not: who unsubscribed once would be subscribed again."""
     quiz = create(policy=ONLY_YES["policy"])
