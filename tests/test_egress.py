@@ -12,7 +12,7 @@ import pytest
 
 from app.cordial.client import CordialClient, client_on, open_pool
 from app.cordial.errors import AccessRefused, CordialError, NoAnswer, ProxyRefuses, Unavailable
-from app.egress import NoProxy, Proxy, Routes, exit_address
+from app.egress import NoProxy, Proxy, Routes, exit_address, own_address
 from tests.proxies import certificate, listening, recording_proxy
 
 CONTACT: dict[str, Any] = {"channels": {"email": {"address": "ann@example.com"}}}
@@ -189,3 +189,9 @@ def test_a_proxys_password_is_not_shown():
     proxy = Proxy.read("CORDIAL_PROXY_URL", "http://ann:word@proxy.example:3128")
     assert "word" not in repr(proxy)
     assert (proxy.name, proxy.user) == ("proxy.example:3128", ("ann", "word"))
+
+
+async def test_the_address_that_a_server_sees_is_told():
+    """Of a server beside us it is ours; of a name that nobody knows there is none."""
+    assert await own_address("127.0.0.1", 9) == ("127.0.0.1", True)
+    assert await own_address("nowhere.invalid", 443) is None

@@ -452,7 +452,9 @@ async def resume_integration(
 ) -> IntegrationView:
     """Send what waits, and open a gate that is closed, held or blocked.
 
-    The check is made first; with errors the answer is 409 with its findings, unless `force`.
+    The check is made first; with errors the answer is 409 with its findings, unless `force`. It is
+    409 too, whatever `force` says, while an integration is set up in the console and nobody has
+    said whom it sends and subscribes.
     """
     resumed = await resuming.resume(context, who, integration_id, force=force)
     return show(resumed)

@@ -75,7 +75,8 @@ async def access_of(client: CordialClient, stranger: CordialClient) -> Access:
             return Access([], missing, None, account)
         if write.place == "cordial.api_key":
             return Access(["permission"], [_WRITE, *missing], write.problem, account)
-        return Access(["answer"], missing, f"{write.problem} {write.remedy}", account)
+        waits = write.place == "cordial.requests_per_second"
+        return Access(["wait" if waits else "answer"], missing, write.problem, account)
     last = refused[_ATTRIBUTES]
     return Access(await _alike(last, stranger.attributes), [], last.message, account)
 

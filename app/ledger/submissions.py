@@ -206,8 +206,8 @@ async def _newest_kept(
 
 
 _AT_ONCE = 100  # rows with their payloads that are read before others have their turn
-_USUAL_BYTES = 65_536
-_USUAL = func.length(submissions.c.payload) <= _USUAL_BYTES
+LONGEST_READ = 65_536  # bytes of a payload, where many are read
+_USUAL = func.length(submissions.c.payload) <= LONGEST_READ
 
 
 async def replay(

@@ -10,6 +10,7 @@ from app.cordial.account import BadAccountUrl
 from app.cordial.attributes import Account
 from app.cordial.errors import CordialError
 from app.cordial.preflight import examine
+from app.jebbit.folding import fold
 from app.ledger.integrations import StoredIntegration
 from app.operations import integrations
 from app.operations.callers import Caller
@@ -88,9 +89,11 @@ async def suggested(context: Context, stored: StoredIntegration, sample: Sample 
     saved = stored.setup is None or stored.setup.mapped
     if saved or not offers:
         rows = [_row_of(rule) for rule in stored.integration.mapping if rule.attribute]
-        known = {each.attribute for each in rows}
+        known = {fold(each.attribute) for each in rows}
         rows += [
-            Row(each.attribute, type=each.type) for each in offers if each.attribute not in known
+            Row(each.attribute, type=each.type)
+            for each in offers
+            if fold(each.attribute) not in known
         ]
     else:
         rows = [
@@ -138,11 +141,7 @@ async def tried(
 ) -> Rows:
     """Try rows on the sample and against the account: what each sends, and what is wrong."""
     fields, untold = await fields_of(context, stored)
-    given = sample.submission if sample else None
-    rows = [
-        replace(each, value=given.attributes.get(each.attribute) if given else None)
-        for each in rows
-    ]
+    rows = [replace(each, value=_value(sample, each.attribute)) for each in rows]
     constants = [rule for rule in stored.integration.mapping if rule.attribute is None]
     made = Rows(rows, fields, untold, constants=constants)
     try:
@@ -184,6 +183,12 @@ async def fields_of(
 async def _account(context: Context, stored: StoredIntegration) -> Account:
     described, _ = await context.accounts.describe(stored)
     return described.account
+
+
+def _value(sample: Sample | None, attribute: str) -> JsonValue:
+    """Return what a sample has under a name, however it is spelled."""
+    found = sample.submission.find(attribute) if sample and attribute else None
+    return found.value if found else None
 
 
 def _addresses(integration: Integration) -> Addresses:

@@ -11,12 +11,13 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from app.jebbit.submission import Item, Submission, parse, read
+from app.jebbit.submission import Item, Submission, UnreadableBody, parse, read
 from app.ledger import listing, tallies
 from app.ledger import submissions as ledger
 from app.ledger.accepting import Arrival, NewSubmission, accept
 from app.ledger.integrations import StoredIntegration
-from app.ledger.submissions import Filter, StoredSubmission
+from app.ledger.schema import DeadReason
+from app.ledger.submissions import LONGEST_READ, Filter, StoredSubmission
 from app.ledger.tallies import RefusedWebhook
 from app.operations.callers import Caller
 from app.operations.context import Context
@@ -25,6 +26,7 @@ from app.rules.contact import identify
 
 _LOOKED_AT: Final = 20  # newest submissions, for one that can be read
 _SHOWN: Final = 5
+_MOST_BYTES: Final = 1024 * 1024
 _MOST_GIVEN: Final = 20  # submissions of a body that a person gives
 
 
@@ -52,6 +54,13 @@ class Arrivals:
     sample: Sample | None
     came: Sequence[StoredSubmission]
     refused: Sequence[RefusedWebhook]
+
+    @property
+    def unreadable_last(self) -> float | None:
+        """When the newest came (unix seconds), if it cannot be read."""
+        newest = self.came[0] if self.came else None
+        unreadable = newest is not None and newest.reason == DeadReason.UNREADABLE
+        return newest.received_at if newest and unreadable else None
 
     @property
     def refused_last(self) -> bool:
@@ -99,9 +108,13 @@ async def give(context: Context, who: Caller, integration_id: str, body: bytes) 
     """
     async with context.auditor.changing(who, "integration.give_sample", integration_id):
         stored = await context.integrations.get(integration_id)
+        if len(body) > _MOST_BYTES:
+            raise UnreadableBody("It is larger than 1 MB; one submission is enough.")
         found = [each for each in parse(body) if each.submission is not None][:_MOST_GIVEN]
         if not found:
             raise invalid_at("sample", "It holds no submission: an object of attributes is needed.")
+        if not any(len(each.payload) <= LONGEST_READ for each in found):
+            raise invalid_at("sample", "The submission is larger than 64 KB; give a shorter one.")
         now = context.clock()
         arrival = Arrival(
             integration_id=stored.id,

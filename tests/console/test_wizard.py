@@ -8,8 +8,10 @@ from ipaddress import ip_network
 import pytest
 
 from app.jebbit.samples import SAMPLES
+from app.sandbox.faults import Fault
 from tests.console.stage import staged
 from tests.console.test_pages import text_of
+from tests.jebbit_api.stand_in import CLIENT_ID, CLIENT_SECRET, running_stand_in
 from tests.waiting import wait_for
 
 NEW = "/console/integrations/new"
@@ -194,6 +196,24 @@ def test_an_account_that_nobody_answers_for(tmp_path):
         assert 'id="account_url-wrong"' in made.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("not_found", "no address of a Cordial account"),
+        ("rate_limited", "Cordial asks to wait"),
+        ("html_502", "It does not answer as Cordial does"),
+    ],
+)
+def test_what_is_no_matter_of_the_key_is_told_too(begun, kind, said):
+    """A wrong path, too many calls, an outage."""
+    stage, admin = begun
+    stage.sandbox.faults = [Fault(kind=kind)]
+    try:
+        assert said in page(admin, f"{HERE}/account")
+    finally:
+        stage.sandbox.faults = []
+
+
 # --- 2. Jebbit ------------------------------------------------------------------------------------
 
 
@@ -211,6 +231,32 @@ def test_a_secret_takes_the_place_of_a_wrong_one(begun):
     assert "****4711" not in said
     assert admin.post(f"{HERE}/jebbit").headers["location"] == f"{HERE}/sample"
     stage.post(ANN, secret=SECRET)
+
+
+def test_the_service_registers_itself_and_asks_for_a_test(tmp_path):
+    """With a client of Jebbit's API; what Jebbit refuses is told, and what was typed stays."""
+    with (
+        running_stand_in() as jebbit,
+        staged(tmp_path, jebbit_api_url=jebbit.url) as stage,
+        stage.visit() as admin,
+    ):
+        assert admin.post(NEW, data=typed(stage)).is_redirect
+        client = {"do": "register", "client_id": CLIENT_ID, "remember": "yes"}
+        for more, said in (
+            ({"client_secret": CLIENT_SECRET}, "where it is stored"),
+            ({"client_secret": "wrong", "region": "eu"}, "does not know this client id"),
+        ):
+            refused = admin.post(f"{HERE}/jebbit", data=client | more)
+            assert refused.status_code == 422
+            assert said in text_of(refused.text)
+            assert CLIENT_ID in refused.text
+            assert CLIENT_SECRET not in refused.text
+        right = {"client_secret": CLIENT_SECRET, "region": "eu"}
+        made = admin.post(f"{HERE}/jebbit", data=client | right)
+        assert made.headers["location"] == f"{HERE}/sample?done=registered", text_of(made.text)
+        asked = admin.post(f"{HERE}/sample", data={"do": "ask"})
+        assert asked.headers["location"] == f"{HERE}/sample?done=asked"
+        assert "A sample came" in page(admin, f"{HERE}/sample")
 
 
 # --- 3. A sample ----------------------------------------------------------------------------------
@@ -260,9 +306,24 @@ def test_the_newest_sample_counts(begun):
     assert "session-ann" in page(admin, f"{HERE}/sample")
 
 
+def test_what_comes_and_cannot_be_read_is_told(begun):
+    """Until something readable comes."""
+    stage, admin = begun
+    admin.post(f"{HERE}/jebbit", data={"secret": SECRET})
+    stage.post("no object", secret=SECRET)
+    assert "cannot be read" in page(admin, f"{HERE}/sample")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
-    [("", "Paste a body"), ("{oops", "is not JSON"), ("[]", "no submission"), ("3", "neither")],
+    [
+        ("", "Paste a body"),
+        (json.dumps({"a": "x" * 70_000}), "larger than 64 KB"),
+        ("[" + " " * 1024 * 1024 + "]", "larger than 1 MB"),
+        ("{oops", "is not JSON"),
+        ("[]", "no submission"),
+        ("3", "neither"),
+    ],
 )
 def test_what_is_no_sample_is_told(begun, body, said):
     """And stays to be mended."""
@@ -270,7 +331,7 @@ def test_what_is_no_sample_is_told(begun, body, said):
     refused = admin.post(f"{HERE}/sample", data={"body": body})
     assert refused.status_code in (400, 422)
     assert said in text_of(refused.text)
-    assert body in text_of(refused.text)
+    assert len(body) > 1_000 or body in text_of(refused.text)
 
 
 # --- 4. The mapping -------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from app.console.submissions import Row, rows_of
 from app.console.wizard.checked import step_of
 from app.console.wizard.steps import TITLES, LivePage, Wizard, page, stored_of, to, wizard_of
 from app.ledger.integrations import NotAnswered, StoredIntegration
-from app.operations import resuming, submissions
+from app.ledger.schema import SubmissionStatus
+from app.operations import looking, resuming, submissions
 from app.operations.checking import CheckFailed
 from app.operations.overview import health_of
 from app.operations.submissions import Wanted
@@ -20,15 +21,19 @@ from app.operations.submissions import Wanted
 router = APIRouter(include_in_schema=False, route_class=LivePage)
 
 _WATCHED: Final = 10
-_READ: Final = 50  # newest, tests among them
+_READ: Final = 30  # the newest, tests among them
 
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
-    """The step: what waits, or what came since it sends. `errors` kept it from sending."""
+    """The step: what waits, or what came since it sends.
+
+    `blocked` is why Cordial refuses access, `errors` kept it from sending.
+    """
 
     wizard: Wizard
     is_live: bool
+    blocked: str | None
     unanswered: bool
     waiting: int
     rows: Sequence[Row]
@@ -72,14 +77,16 @@ async def _view(
     found = await submissions.list_submissions(
         visit.context, visit.who, wanted, limit=_READ, before=None
     )
-    real = [each for each in found.submissions if each.status != "test"][-_WATCHED:]
+    real = [each for each in found.submissions if each.status != "test"][:_WATCHED]
+    counted = await looking.facets(visit.context, wanted)
     return LiveView(
         await wizard_of(visit, stored, "live"),
         stored.state != "paused",
+        stored.state_reason if stored.state == "blocked" else None,
         stored.unanswered,
         health.figures.pending,
         await rows_of(visit, real),
-        sum(each.status == "delivered" for each in real),
+        counted.statuses.get(SubmissionStatus.DELIVERED, 0),
         visit.link(f"/integrations/{stored.id}"),
         f"{visit.outside_url}/webhooks/jebbit/{stored.id}",
         errors,

@@ -22,7 +22,7 @@ from app.rules.values import FieldType
 router = APIRouter(include_in_schema=False, route_class=StepPage)
 
 TYPES: Final[Sequence[FieldType]] = get_args(FieldType)
-_MOST_ROWS: Final = 200
+_MOST_ROWS: Final = 1_000
 _IN_WORDS: Final = {
     "string": "text",
     "number": "number",

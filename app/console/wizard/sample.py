@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import JsonValue
 
-from app.console import words
 from app.console.decision import shown
 from app.console.errors import told
 from app.console.forms import Form, read_form
@@ -19,7 +18,6 @@ from app.console.wizard.steps import StepPage, Wizard, page, stored_of, to, wiza
 from app.jebbit.samples import SAMPLES
 from app.jebbit.submission import TooManyItems, UnreadableBody
 from app.ledger.integrations import StoredIntegration
-from app.ledger.schema import SubmissionStatus
 from app.operations import registering, sampling
 from app.operations.invalid import Invalid
 from app.operations.registering import (
@@ -51,15 +49,6 @@ _OF_SECRET: Final = ("mismatch", "missing", "malformed")
 
 
 @dataclass(frozen=True, slots=True)
-class CameLine:
-    """What came in: when (unix seconds), what it was, and how bad that is."""
-
-    at: float
-    text: str
-    tone: Literal["", "warn"]
-
-
-@dataclass(frozen=True, slots=True)
 class RefusedView:
     """The newest webhook that was refused: when (unix seconds), why, and how often so."""
 
@@ -71,12 +60,15 @@ class RefusedView:
 
 @dataclass(frozen=True, slots=True)
 class SampleView:
-    """The step; `attributes` are those of the sample, with their values."""
+    """The step; `attributes` are those of the sample, with their values.
+
+    `unreadable_at` is when the newest came (unix seconds), if it cannot be read.
+    """
 
     wizard: Wizard
     secrets: Sequence[str]
-    came: Sequence[CameLine]
     refused: RefusedView | None
+    unreadable_at: float | None
     received_at: float | None
     attributes: Sequence[tuple[str, str]]
     can_ask: bool
@@ -154,15 +146,8 @@ async def _view(
     return SampleView(
         await wizard_of(visit, stored, "sample"),
         secrets_of(stored),
-        [
-            CameLine(
-                each.received_at,
-                words.brief(each.status, each.reason),
-                "warn" if each.status is SubmissionStatus.DEAD else "",
-            )
-            for each in found.came
-        ],
         refused,
+        found.unreadable_last,
         sample.received_at if sample else None,
         [(key, _value(value)) for key, value in sample.attributes.items()] if sample else [],
         bool(registration and registration.credentials),
