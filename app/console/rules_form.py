@@ -359,10 +359,10 @@ def input_of(place: str) -> str:
     """Return the id of the input that mends a place of the configuration; blank: there is none."""
     match place.split("."):
         case ["mapping", number, *rest]:
-            part = rest[0] if rest and rest[0] in _PARTS else "attribute"
+            part = rest[0] if rest and rest[0] in _PARTS else "field"
             return f"mapping.{number}.{part}"
         case ["mapping"]:
-            return "mapping.0.attribute"
+            return "mapping.0.field"
     if place in SETTINGS:
         return place
     inner = (each for each in SETTINGS if place and each.startswith(f"{place}."))

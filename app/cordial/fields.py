@@ -3,6 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Literal
 
 from app.cordial.attributes import Account, AccountAttribute
@@ -42,8 +43,7 @@ def fit(name: str, kind: FieldType, account: Account) -> Fit:
             return Fit("case", meant=near)
         if other:
             return Fit("other_kind", attribute)
-        alike = get_close_matches(name, list(existing), n=1, cutoff=0.8)
-        return Fit("missing", meant=alike[0] if alike else None)
+        return Fit("missing", meant=_alike(name, frozenset(existing)))
     if other:
         return Fit("both", attribute)
     if attribute is None or kind == "list":
@@ -51,6 +51,11 @@ def fit(name: str, kind: FieldType, account: Account) -> Fit:
     if attribute.type is None:
         return Fit("unknown_type", attribute)
     return Fit("fits" if attribute.type == kind else "type", attribute)
+
+
+@lru_cache(maxsize=128)  # it takes milliseconds, and who types asks again at each key
+def _alike(name: str, existing: frozenset[str]) -> str | None:
+    return next(iter(get_close_matches(name, sorted(existing), n=1, cutoff=0.8)), None)
 
 
 def _near(name: str, existing: Set[str]) -> str | None:

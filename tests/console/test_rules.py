@@ -168,7 +168,7 @@ def test_wrong_rules_are_told_and_what_was_typed_stays(stage, admin, still):
     wrong = {**page, "mapping.1.field": "channels", **labels, "do": "save"}
     refused = admin.post(path, data=wrong)
     assert refused.status_code == 422
-    assert '<a href="#mapping.1.attribute">Rule 2</a> channels is reserved' in refused.text
+    assert '<a href="#mapping.1.field">Rule 2</a> channels is reserved' in refused.text
     assert 'value="channels"' in refused.text
     assert ">Maybe</textarea>" in refused.text
     for broken in (
@@ -237,7 +237,7 @@ def test_what_is_wrong_is_told_while_it_is_typed(admin, still):
     sent = form_on(admin.get(path).text) | {"mapping.1.field": "channels", "do": "compare"}
     answer = admin.post(path, data=sent, headers={"x-refresh": "1"}).text
     assert "Something must be corrected, so nothing is compared." in answer
-    assert 'data-wrong="mapping.1.attribute"' in answer
+    assert 'data-wrong="mapping.1.field"' in answer
     assert 'value="save" disabled' in answer
     right = sent | {"mapping.1.field": "first_name"}
     answer = admin.post(path, data=right, headers={"x-refresh": "1"}).text
