@@ -1,6 +1,6 @@
 """Who is at the console: the session's cookie, and which requests of a browser count."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -16,6 +16,8 @@ from app.operations.sessions import LASTS_SECONDS
 from app.operations.signing_in import LOOKERS, admit
 
 COOKIE = "console_session"
+_BETWEEN: Final = "."  # no session holds one
+_MOST_SESSIONS: Final = 4  # a browser keeps 4 KB
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -87,10 +89,25 @@ class AdminPage(Page):
 
 def caller_of(request: Request) -> Caller | None:
     """Return who is signed in, if anybody is."""
-    kept = request.cookies.get(COOKIE)
-    if not kept:
-        return None
-    return console_of(request).context.sessions.resume(kept, address_of(request))
+    known = (_resumed(request, each) for each in _kept(request))
+    return next((each for each in known if each), None)
+
+
+def _resumed(request: Request, session: str) -> Caller | None:
+    return console_of(request).context.sessions.resume(session, address_of(request))
+
+
+def _kept(request: Request) -> list[str]:
+    """Return the sessions that the browser keeps.
+
+    A cookie is for a host, whatever the port: so each console on it keeps its own session beside
+    those of others, which only they can read.
+    """
+    return list(filter(None, request.cookies.get(COOKIE, "").split(_BETWEEN)))[:_MOST_SESSIONS]
+
+
+def _of_others(request: Request) -> list[str]:
+    return [each for each in _kept(request) if _resumed(request, each) is None]
 
 
 def address_of(request: Request) -> str:
@@ -120,22 +137,19 @@ def refuse_other_origins(request: Request) -> None:
 
 def keep(response: Response, request: Request, session: str) -> Response:
     """Let the browser keep a session, where no script and no other site can use it."""
-    response.set_cookie(
-        COOKIE,
-        session,
-        max_age=int(LASTS_SECONDS),
-        path=_path(request),
-        secure=console_of(request).is_https,
-        httponly=True,
-        samesite="lax",
-    )
-    return response
+    return _set(response, request, [session, *_of_others(request)])
 
 
 def forget(response: Response, request: Request) -> Response:
-    """Let the browser forget its session."""
-    response.delete_cookie(
+    """Let the browser forget its session here."""
+    return _set(response, request, _of_others(request))
+
+
+def _set(response: Response, request: Request, sessions: Sequence[str]) -> Response:
+    response.set_cookie(
         COOKIE,
+        _BETWEEN.join(sessions[:_MOST_SESSIONS]),
+        max_age=int(LASTS_SECONDS) if sessions else 0,
         path=_path(request),
         secure=console_of(request).is_https,
         httponly=True,

@@ -114,6 +114,29 @@ def test_signing_out_ends_it_in_the_browser(stage):
         assert client.get("/console").status_code == 303
 
 
+def test_two_consoles_on_one_host_do_not_sign_each_other_out(stage, tmp_path):
+    """A browser sends one host's cookies to all its ports; neither can use the other's session."""
+    key = "another-secret-key-of-the-tests-0123456789"
+    with (
+        staged(tmp_path, run_worker=False, secret_key=key) as other,
+        httpx.Client() as browser,
+    ):
+
+        def to(one, path, **data):
+            return browser.post(f"{one.url}{path}", data=data, headers={"origin": one.url})
+
+        assert to(stage, "/console/sign-in", token=OPS_TOKEN).status_code == 303
+        assert browser.get(f"{other.url}/console").status_code == 303
+        assert to(other, "/console/sign-in", token=OPS_TOKEN).status_code == 303
+        for one in (stage, other):
+            assert browser.get(f"{one.url}/console").status_code == 200
+        to(stage, "/console/sign-out")
+        assert browser.get(f"{stage.url}/console").status_code == 303
+        assert browser.get(f"{other.url}/console").status_code == 200
+        to(other, "/console/sign-out")
+        assert not browser.cookies
+
+
 def test_an_invitation_is_good_once(stage, stranger):
     """As the demo prints one; without a token, and not for a second person."""
     code = stage.app.state.console.context.sessions.invite("ops")
