@@ -91,6 +91,7 @@ class Knowledge:
 
 
 Result = str | None  # the test that noticed, or what did instead of a test
+NOT_IMPORTED = "the module could not be imported"
 NOT_INSIDE = "a function that cannot be changed while it is there"
 
 
@@ -315,7 +316,10 @@ def _collect_and_try(
             mutant = mutants[number]
             mutant.apply()
             if mutant.function == MODULE:
-                _swap_tables(source)
+                try:
+                    _swap_tables(source)
+                except Exception:  # whatever a changed line may raise
+                    return NOT_IMPORTED
                 tests = knowledge.first(mutant)
             elif _swap_in(functions, compiled(source), mutant.function):
                 tests = knowledge.order(mutant)
@@ -414,7 +418,7 @@ def _try_anew(
     if source.module in sys.modules:
         raise Broken(f"{source.module} was imported before its mutants")
     sys.meta_path.insert(0, _InItsPlace(source.module, compiled(source)))
-    told: list[Result] = ["a module could not be imported"]
+    told: list[Result] = [NOT_IMPORTED]
 
     def run(items: Mapping[str, pytest.Item]) -> None:
         gone = [name for name in tests if name not in items]
