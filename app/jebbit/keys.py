@@ -16,6 +16,9 @@ _CHARACTERS_EACH: Final = 64
 # A key that may hold a name and its value: a `=`, however encoded.
 _ASSIGNS: Final = re.compile(r"[=%\\\uff1d\ufe66]|&(?:#|equals)")
 
+# Keys that speak of opting in or out, whatever an integration calls its own: `email_opt_out`.
+_OPTING: Final = re.compile("opt(?:ed)?(?:in|out)|subscri")
+
 # Keys under which the page's address or its parameters stand, in Jebbit's form or one like it.
 _PAGE: Final = re.compile("url|uri|href|link|page|param|query|referr?er|location")
 
@@ -35,6 +38,7 @@ class Keys:
     assigning: Sequence[str]
     _found: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
     _alike: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    _opting: dict[Sequence[str], Sequence[str]] = field(default_factory=dict, compare=False)
 
     def find(self, name: str) -> Sequence[str]:
         """Return the keys that are spellings of a name, in the order they were sent.
@@ -58,6 +62,15 @@ class Keys:
             ]
         return alike
 
+    def opting(self, known: Sequence[str]) -> Sequence[str]:
+        """Return the keys that speak of opting in or out and are none of, or like, those known."""
+        opting = self._opting.get(known)
+        if opting is None:
+            opting = self._opting[known] = [
+                key for keys in self.by_name.values() for key in keys if is_of_opting(key, known)
+            ]
+        return opting
+
 
 def is_alike(key: str, name: str) -> bool:
     """Whether a key has the letters and digits of a name, if it has any."""
@@ -68,6 +81,16 @@ def keys_of(keys: tuple[str, ...]) -> Keys:
     """Return what follows from keys as sent; remembered where they are few and short."""
     few = len(keys) <= _MOST_KEPT and sum(map(len, keys)) <= _MOST_KEPT * _CHARACTERS_EACH
     return _known(keys) if few else _keys_of(keys)
+
+
+def speaks_of_opting(key: str) -> bool:
+    """Whether a key, by its letters, is about opting in or out, whoever it is of."""
+    return _OPTING.search(letters_of(key)) is not None
+
+
+def is_of_opting(key: str, known: Sequence[str]) -> bool:
+    """Whether a key speaks of opting in or out and has the letters of no known name."""
+    return speaks_of_opting(key) and not any(is_alike(key, name) for name in known)
 
 
 def speaks_of_page(key: str) -> bool:

@@ -6,23 +6,21 @@ array is not said, so all four are read.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
-from app.jebbit.folding import fold
-from app.jebbit.keys import Keys, is_alike, keys_of
+from app.jebbit.folding import fold, letters_of
+from app.jebbit.keys import Keys, is_of_opting, keys_of
+from app.jebbit.nested import WRITTEN_TWICE, Named, Nested, may_nest
 from app.jebbit.url_parameters import UrlParameters, read_parameters
 
 MAX_ITEMS = 1_000
 MAX_KEYS = 2_000
-
-# What stands in place of a value whose key one JSON object holds twice with different values: an
-# object of these values. No rule takes it for an answer, an address, a date or a country.
-WRITTEN_TWICE: Final = "written more than once"
 
 
 class UnreadableBody(Exception):
@@ -64,6 +62,8 @@ class Submission:
     _url: UrlParameters = field(init=False, repr=False, compare=False)
     # Why a value may have come from the page's URL, by its key; nearly always none.
     _doubts: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    # The values that hold others; mostly none.
+    _nests: Sequence[JsonValue] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Work out what every look-up needs."""
@@ -72,6 +72,8 @@ class Submission:
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_url", url)
         object.__setattr__(self, "_doubts", _doubts(url, keys))
+        nests = [each for each in self.attributes.values() if may_nest(each)]
+        object.__setattr__(self, "_nests", nests)
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
@@ -103,27 +105,34 @@ class Submission:
     def find_alike(self, name: str) -> Sequence[Attribute]:
         """Return what stands under keys that are no spelling of this name but plainly mean it.
 
-        They have its letters and digits: `optIn`, `opt.in`; or they stand within an object.
+        They have its letters and digits: `optIn`, `opt.in`; or they stand within a value.
         """
-        alike = self._keys.alike(name)
-        nested = not _NESTS.isdisjoint(map(type, self.attributes.values()))
-        if not alike and not nested:
-            return ()
-        found = [Attribute(key, self.attributes[key], self._doubts.get(key)) for key in alike]
-        return [*found, *self._within([*self.attributes.values()], name)]
+        keys = self._keys.alike(name)
+        if not self._nests:
+            return self._under(keys)
+        return [*self._under(keys), *self._within(self._nested.under(letters_of(name)))]
 
-    def _within(self, value: JsonValue, name: str) -> Iterator[Attribute]:
-        if isinstance(value, list):
-            for item in value:
-                yield from self._within(item, name)
-        elif isinstance(value, dict):
-            for key, inner in value.items():
-                if is_alike(key, name):
-                    yield Attribute(key, inner, self._url.reading(fold(key)))
-                yield from self._within(inner, name)
+    def find_beside(self, name: str) -> Sequence[Attribute]:
+        """Return what stands beside this name: `{"name": "opt_in", "value": "no"}`."""
+        return self._within(self._nested.beside(letters_of(name))) if self._nests else ()
 
+    def find_opting(self, known: Sequence[str]) -> Sequence[Attribute]:
+        """Return what stands under or beside names that speak of opting and are like none known."""
+        keys = self._keys.opting(known)
+        if not self._nests:
+            return self._under(keys)
+        inner = (each for each in self._nested.of_opting() if is_of_opting(each[0], known))
+        return [*self._under(keys), *self._within(inner)]
 
-_NESTS: Final = frozenset((dict, list))
+    @cached_property
+    def _nested(self) -> Nested:
+        return Nested(self._nests)
+
+    def _under(self, keys: Sequence[str]) -> Sequence[Attribute]:
+        return [Attribute(key, self.attributes[key], self._doubts.get(key)) for key in keys]
+
+    def _within(self, found: Iterable[Named]) -> Sequence[Attribute]:
+        return [Attribute(name, value, self._url.reading(fold(name))) for name, value in found]
 
 
 def _doubts(parameters: UrlParameters, keys: Keys) -> Mapping[str, str]:

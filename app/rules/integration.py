@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
@@ -175,6 +175,11 @@ class JebbitSource(_Strict):
     def trusted_keys(self) -> frozenset[str]:
         """The folded names of the URL parameters that are believed."""
         return frozenset(map(fold, self.trusted_url_params))
+
+    @cached_property
+    def opt_in_names(self) -> Sequence[str]:
+        """The names of the opt-ins, of each channel that has one."""
+        return tuple(filter(None, (self.attributes.opt_in, self.attributes.sms_opt_in)))
 
 
 class Terms(NamedTuple):

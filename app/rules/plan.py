@@ -150,7 +150,7 @@ def plan(
         return Skip(refused, evidence, _doubted(identity) if doubted else None)
     fields: dict[str, JsonValue] = {}
     warnings = [*identity.warnings]
-    force_at = None if delivered_before or stale else now
+    force_at = None if delivered_before else now
     answers = region, opt_in, sms_opt_in
     statuses = _statuses(integration, identity, held, answers, told, force_at, warnings)
     mapped = None
@@ -340,7 +340,7 @@ def _given(dates: Sequence[float] | None, received_at: float) -> tuple[float, fl
 def _dates(
     submission: Submission, source: JebbitSource, received_at: float
 ) -> Sequence[float] | None:
-    """Return when it happened by each spelling of the date; None if one cannot be believed."""
+    """Return when it happened by each spelling of the date; None if that is left in doubt."""
     name = source.attributes.occurred_at
     dates: list[float] = []
     for each in submission.find_all(name) if name else ():
@@ -350,6 +350,8 @@ def _dates(
             if (at := _date(each.value, received_at)) is None:
                 return None
             dates.append(at)
+    if not dates and name and any(each.is_present for each in submission.find_alike(name)):
+        return None  # `experienceDate` may be the date, and is not the key that was agreed on
     return dates
 
 

@@ -4,18 +4,19 @@ Everything here closes by default: an answer that is not understood, or that may
 page's URL, never changes a subscription.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
 from pydantic import JsonValue
 
-from app.jebbit.folding import fold, fold_label
+from app.jebbit.folding import fold, fold_label, letters_of
 from app.jebbit.submission import Attribute, Submission, is_present
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
 from app.rules.mapping import ListsNeed
-from app.rules.values import Answer, agree, answer
+from app.rules.values import Answer, Labels, agree, answer
 
 
 class Region(StrEnum):
@@ -176,18 +177,23 @@ def _hints_at_strict(
 ) -> bool:
     """Whether a key that was not agreed on names a country where silence is no consent.
 
-    It decides nothing and leaves doubt: `countryCode`, or `country` where nothing else named one.
+    It decides nothing and leaves doubt: `countryCode`, or where nothing else named one `country`,
+    `ip_country`, or a place's `country`.
     """
     others = list(submission.find_alike(name))
     if not named:
-        others += [each for usual in _OF_COUNTRIES for each in submission.find_all(usual)]
+        for usual in _OF_COUNTRIES:
+            others += [*submission.find_all(usual), *submission.find_alike(usual)]
     return any(
         is_present(each.value) and jurisdictions.ask_for_a_yes(_country(each.value))
         for each in others
     )
 
 
-_OF_COUNTRIES = ("country", "country_code", "country_name")
+_OF_COUNTRIES = (
+    *("country", "country_code", "country_name", "ip_country", "geo_country", "user_country"),
+    *("shipping_country", "billing_country"),
+)
 
 
 def _country(value: JsonValue) -> str | None:
@@ -223,7 +229,7 @@ def read_region(
         for each in (submission.find_all(name) if name else ())
         if is_present(each.value) or not is_believed(each, source)
     }
-    doubtful = doubtful or None in spoken
+    doubtful = doubtful or None in spoken or _hints_at_eu(submission, name)
     for region in (Region.EU, Region.NON_EU):
         if found := spoken.get(region):
             return RegionReading(region, "region", found.key, found.value, doubtful)
@@ -231,6 +237,14 @@ def read_region(
         region = _REGIONS[source.region]
         return RegionReading(region, "integration", value=source.region, doubtful=doubtful)
     return RegionReading(Region.UNKNOWN, "nothing", doubtful=doubtful)
+
+
+def _hints_at_eu(submission: Submission, name: str | None) -> bool:
+    """Whether a key that was not agreed on names a region where silence may be no consent."""
+    return any(
+        each.is_present and _region_named(each.value) is not Region.NON_EU
+        for each in (submission.find_alike(name) if name else ())
+    )
 
 
 _REGIONS = {"eu": Region.EU, "us": Region.NON_EU}
@@ -265,8 +279,11 @@ def read_opt_in(
     answers = [answer(each.value, labels) for each in found]
     agreed = agree(answers)
     speaker = found[answers.index(agreed)] if found else Attribute(name, None)
-    alike = submission.find_alike(name) if agreed in _MAY_SUBSCRIBE else ()
-    objection = _objection(agreed, alike, source) if alike else None
+    objection = None
+    if agreed in _MAY_SUBSCRIBE:
+        alike = submission.find_alike(name)
+        objection = _objection(agreed, alike, source) if alike else None
+        objection = objection or _opposed(agreed, submission, name, source)
     agreed, speaker = objection or (agreed, speaker)
     return OptInReading(agreed, speaker.key, speaker.value, None, *given, bool(objection))
 
@@ -293,6 +310,40 @@ def _objection(
         if each.is_present or not is_believed(each, source):
             return Answer.UNCLEAR, each
     return None
+
+
+def _opposed(
+    agreed: Answer, submission: Submission, name: str, source: JebbitSource
+) -> tuple[Answer, Attribute] | None:
+    """Return what speaks against an answer where nobody agreed on it: `email_opt_out`.
+
+    It may be about something else, so it is no `no` and unsubscribes nobody. But it leaves no
+    silence, and an opt-out leaves no yes.
+    """
+    labels = source.opt_in_labels.labels
+    for each in submission.find_beside(name):
+        said = answer(each.value, labels)
+        if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
+            return Answer.UNCLEAR, each
+    names = source.attributes
+    other_channel = _OF_EMAIL if name == names.sms_opt_in != names.opt_in else _OF_PHONE
+    for each in submission.find_opting(source.opt_in_names):
+        if not other_channel.search(letters_of(each.key)) and _opts_out(each, agreed, labels):
+            return Answer.UNCLEAR, each
+    return None
+
+
+def _opts_out(found: Attribute, agreed: Answer, labels: Labels) -> bool:
+    said = answer(found.value, labels)
+    if not _OUT.search(letters_of(found.key)):
+        return said is Answer.NO and agreed is Answer.NULL
+    in_words = isinstance(found.value, str) and _OUT.search(letters_of(found.value)) is not None
+    return said is Answer.YES or (said is Answer.NO and in_words)
+
+
+_OUT = re.compile("opt(?:ed)?out|unsubscri")
+_OF_PHONE = re.compile("sms|text|phone|mobile|call|push|whatsapp")
+_OF_EMAIL = re.compile("mail|newsletter")
 
 
 def terms(policy: Policy, region: Region) -> Terms:

@@ -69,7 +69,7 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
         case bool():
             return Answer.YES if value else Answer.NO
         case int() | float() if abs(value) < 2**63:
-            return _word(f"{value + 0:g}", labels)  # + 0: -0.0 is 0
+            return _word(str(int(value) if value == int(value) else value), labels)
         case list():
             return _of_boxes(set(_each(value, labels)))
         case _:

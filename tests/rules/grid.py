@@ -4,6 +4,7 @@ Planes are full products of what acts together: places with answers and policies
 URL with what is named there, times with waits and replays, refusals, spellings, lists.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -255,6 +256,30 @@ ALIKE: tuple[Callable[[str, Any], Pairs], ...] = (
     lambda name, value: [(camel(name), value), ("url_params", f"{camel(name)}=no")],
     lambda name, value: [("url_params", {"a": {name: value}})],
     lambda name, value: [(camel(name), value), (name.replace("_", ":"), "hm")],
+    lambda name, value: [("answers", json.dumps([{"more": {camel(name): value}}]))],
+    lambda name, value: [("answers", [{"name": name, "value": value}])],
+    lambda name, value: [("answers", [["email", ADA], [camel(name), value]])],
+)
+OPTING: tuple[Callable[[Any], Pairs], ...] = (
+    *(
+        (lambda value, key=key: [(key, value)])
+        for key in (
+            *("opt_out", "emailOptOut", "email_opt_in", "Unsubscribe", "sms_opt_out", "subscribe"),
+        )
+    ),
+    lambda value: [("answers", {"opt_out": value})],
+    lambda value: [("answers", [["email_opt_out", value]])],
+    lambda value: [("answers", json.dumps({"questions": [{"id": "optOut", "said": value}]}))],
+)
+HINTS: tuple[Pairs, ...] = (
+    [("countryCode", "DE")],
+    [("countryCode", "US")],
+    [("ip_country", "France")],
+    [("place", {"country": "CA"})],
+    [("awsRegion", "eu-west-1")],
+    [("awsRegion", "us-east-1")],
+    [("experienceDate", utc(NOW - 400 * DAY))],
+    [("answers", {"experience_date": utc(NOW - 400 * DAY)})],
 )
 
 
@@ -270,6 +295,12 @@ def alike() -> Rows:
     own = (ABSENT, None, "yes", "no", "maybe")
     for form, name, one, two in product(ALIKE, ("opt_in", "sms_opt_in"), own, said):
         yield flat(pairs(**{name: one}) + form(name, two)), asked
+    for opting, name, one, two in product(
+        OPTING, ("opt_in", "sms_opt_in"), own, (*said, "opted out")
+    ):
+        yield flat(pairs(**{name: one}) + opting(two)), asked
+    for hint, one, country in product(HINTS, own, (ABSENT, "US")):
+        yield flat(pairs(opt_in=one, sms_opt_in=one, country_code=country) + hint), asked
 
 
 def guarded() -> Rows:

@@ -360,9 +360,7 @@ CHANGED: dict[str, Changed] = {
         "now - reading.given_until <= FRESH",
     ),
     "a yes is fresh for longer": Changed(grid.times, POLICY, "= 24 * 3600.0", "= 48 * 3600.0"),
-    "force on a replay": Changed(
-        grid.times, PLAN, "None if delivered_before or stale else now", "None if stale else now"
-    ),
+    "force on a replay": Changed(grid.times, PLAN, "None if delivered_before else now", "now"),
     "stale subscribes": Changed(grid.times, PLAN, "statuses = _only_no(statuses)", "pass"),
     "hidden answers keep their status": Changed(
         grid.urls,
@@ -390,6 +388,24 @@ CHANGED: dict[str, Changed] = {
     ),
     "a no beside a yes is overlooked": Changed(
         grid.alike, POLICY, "(Answer.UNCLEAR, noes[0]) if noes else None", "None"
+    ),
+    "an opt-out under another name is overlooked": Changed(
+        grid.alike,
+        POLICY,
+        "return said is Answer.YES or (said is Answer.NO and in_words)",
+        "return False",
+    ),
+    "a no under another name is silence": Changed(
+        grid.alike, POLICY, "return said is Answer.NO and agreed is Answer.NULL", "return False"
+    ),
+    "a name beside a no is overlooked": Changed(
+        grid.alike, POLICY, "in submission.find_beside(name):", "in ():"
+    ),
+    "texts that are JSON are not read": Changed(
+        grid.alike, "app.jebbit.nested", "return from_json(text.strip()) if", "return None if"
+    ),
+    "a date of another spelling is none": Changed(
+        grid.alike, PLAN, "if not dates and name and any(", "if not dates and not name and any("
     ),
     "a list is joined by silence that is none": Changed(
         grid.guarded, PLAN, "believable and not silenced and", "believable and"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.jebbit.submission import Submission
+from app.jebbit.submission import Submission, parse
 from app.rules.contact import Identity
 from app.rules.integration import Integration
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS
@@ -142,6 +142,10 @@ def test_without_a_date_an_answer_is_of_its_receipt(make_integration):
         ({}, (NOW, NOW)),
         ({"experience_date": ""}, (NOW, NOW)),
         ({"experience_date": "some day"}, (0.0, NOW)),
+        ({"experienceDate": "2020-01-01"}, (0.0, NOW)),
+        ({"experienceDate": "2020-01-01", "experience_date": NOW - 5}, (NOW - 5, NOW - 5)),
+        ({"answers": {"experience_date": 1}}, (0.0, NOW)),
+        ({"experienceDate": ""}, (NOW, NOW)),
         ({"experience_date": "", "url_params": "experience_date="}, (0.0, NOW)),
     ):
         answer = facts(Submission({**ANN, **given}), integration, NOW).answers[0]
@@ -205,6 +209,10 @@ def test_of_several_countries_the_strictest_counts(
         ({"aws_region": "mars"}, Region.NON_EU, "integration", True),
         ({"aws_region": "", "url_params": "aws_region="}, Region.NON_EU, "integration", True),
         ({"aws_region": "eu", "url_params": "aws_region=eu"}, Region.NON_EU, "integration", True),
+        ({"aws_region": "us", "awsRegion": "eu-west-1"}, Region.NON_EU, "region", True),
+        ({"aws_region": "us", "awsRegion": "us-east-1"}, Region.NON_EU, "region", False),
+        ({"aws_region": "us", "awsRegion": ""}, Region.NON_EU, "region", False),
+        ({"aws_region": "", "place": {"AWS region": "mars"}}, Region.NON_EU, "integration", True),
     ],
 )
 def test_a_region_that_is_not_understood_or_not_believed_leaves_doubt(
@@ -234,8 +242,20 @@ def test_a_key_that_only_seems_to_hold_the_country_leaves_doubt(
     make_integration, country, doubtful
 ):
     """Where people of that country, or of one that is not understood, are asked for a yes."""
-    made = region_of({"countryCode": country}, make_integration(jebbit={"region": "us"}))
-    assert (made.region, made.doubtful) == (Region.NON_EU, doubtful)
+    integration = make_integration(jebbit={"region": "us"})
+    for given in (
+        {"countryCode": country},
+        {"place": {"country": country}},
+        *(
+            {f"{of}country": country}
+            for of in ("", "ip_", "geo_", "user_", "shipping_", "billing_")
+        ),
+        *({"country_name": country}, {"country_code": None, "Country": country}),
+    ):
+        made = region_of(given, integration)
+        assert (made.region, made.doubtful) == (Region.NON_EU, doubtful), given
+    for given in ({"ip_country": country}, {"place": {"country": country}}):
+        assert not region_of({"country_code": "US", **given}, integration).doubtful, given
 
 
 # --- What was answered, and in which campaign
@@ -245,6 +265,91 @@ def test_of_several_objections_the_first_is_told(make_integration):
     given = Submission({"opt_in": "yes", "optIn": "no", "opt.in": "no"})
     made = read_opt_in(given, "opt_in", make_integration().jebbit, (NOW, NOW))
     assert (made.answer, made.attribute, made.alike) == (UNCLEAR, "optIn", True)
+
+
+BOTH = {"attributes": {"sms_opt_in": "sms_ok"}, "opt_in_labels": {"false": ["no thanks"]}}
+OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubscribed_from_mail")
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        *(({key: True}, UNCLEAR) for key in (*OUT, "opt_out_1")),
+        *(({key: "yes", "opt_in": "yes"}, UNCLEAR) for key in OUT),
+        *(({key: said}, NULL) for key in OUT for said in ("no", False, None, "", "hm", 2, {})),
+        *(({key: "no", "opt_in": "yes"}, YES) for key in OUT),
+        *(({"opt_out": said}, UNCLEAR) for said in ("opted out", "Unsubscribed")),
+        ({"opt_out": ["no"]}, NULL),
+        *(({key: True}, NULL) for key in ("sms_opt_out", "textOptOut", "push-opt-out", "sms_ok")),
+        *(({key: "no"}, UNCLEAR) for key in ("email_opt_in", "subscribe", "opt_in_2", "optInto")),
+        ({"email_opt_in": "No thanks"}, UNCLEAR),
+        *(({"email_opt_in": said}, NULL) for said in ("yes", "hm", None, "")),
+        ({"email_opt_in": "no", "opt_in": "yes"}, YES),
+        ({"email_opt_in": "no", "opt_in": "no"}, NO),
+        ({"opt_out": True, "opt_in": "hm"}, UNCLEAR),
+        ({"sms_opt_in": "no"}, NULL),
+        ({"smsOk": "no"}, NULL),
+        ({"a": {"opt_out": "yes"}}, UNCLEAR),
+        ({"a": '{"b": [{"emailOptOut": 1}]}'}, UNCLEAR),
+        ({"a": ["email_opt_out", "yes"]}, UNCLEAR),
+        ({"a": ["sms_ok", "no"], "b": {"id": "sms_opt_out", "c": True}}, NULL),
+        *(({"a": [{"name": name, "value": "no"}]}, UNCLEAR) for name in ("opt_in", "optIn")),
+        ({"a": {"name": "opt_in", "value": "no"}, "opt_in": "yes"}, UNCLEAR),
+        ({"a": {"name": "opt_in", "value": "yes"}, "opt_in": "yes"}, YES),
+        ({"a": {"name": "opt_in", "value": "yes"}}, UNCLEAR),
+        ({"a": {"name": "opt_in", "value": None}}, NULL),
+        ({"a": {"name": "opt_in"}}, NULL),
+        ({"a": ["opt_in", "no"]}, UNCLEAR),
+        ({"a": '[["opt_in", "no"]]'}, UNCLEAR),
+        ({"a": '{"opt_in": "no"'}, NULL),
+        ({"a": ' {"opt_in": "no"} '}, NO),
+        ({"a": {"b": '{"opt_in": "no"}'}}, NO),
+        ({"a": "the [opt_in] is no"}, NULL),
+    ],
+)
+def test_what_only_seems_to_speak_against_an_answer_makes_it_unclear(
+    make_integration, given, answer
+):
+    """It subscribes nobody and unsubscribes nobody."""
+    source = make_integration(jebbit=BOTH).jebbit
+    assert read_opt_in(Submission(given), "opt_in", source, (NOW, NOW)).answer is answer
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        *(
+            ({key: True, "sms_ok": "yes"}, UNCLEAR)
+            for key in ("opt_out", "smsOptOut", "text_opt_out")
+        ),
+        *(({key: True, "sms_ok": "yes"}, YES) for key in ("email_opt_out", "newsletterOptOut")),
+        ({"opt_in": "no", "sms_ok": "yes"}, YES),
+    ],
+)
+def test_an_opt_out_that_tells_of_its_channel_is_about_that_channel(
+    make_integration, given, answer
+):
+    source = make_integration(jebbit=BOTH).jebbit
+    assert read_opt_in(Submission(given), "sms_ok", source, (NOW, NOW)).answer is answer
+
+
+def test_what_is_written_twice_does_not_stand_together(make_integration):
+    """A word for an answer is no name of the other value; but each is looked through."""
+    source = make_integration(jebbit=BOTH).jebbit
+    for given, answer in (
+        ('"opt_in": "opt-out", "opt_in": "yes"', YES),
+        ('"a": {"sms_opt_out": true}, "a": 1', UNCLEAR),
+    ):
+        [item] = parse(f'{{"sms_ok": "yes", {given}}}'.encode())
+        assert read_opt_in(item.submission, "sms_ok", source, (NOW, NOW)).answer is answer
+
+
+def test_an_opt_in_of_both_channels_is_that_of_email(make_integration):
+    """What is said of texts alone does not make it unclear."""
+    source = make_integration(jebbit={"attributes": {"sms_opt_in": "opt_in"}}).jebbit
+    for key, answer in (("email_opt_out", UNCLEAR), ("sms_opt_out", YES)):
+        given = Submission({"opt_in": "yes", key: True})
+        assert read_opt_in(given, "opt_in", source, (NOW, NOW)).answer is answer
 
 
 @pytest.mark.parametrize(
@@ -357,7 +462,17 @@ def test_a_phone_that_gets_no_texts_is_told(make_integration):
     )
     assert made.evidence.statuses.force is True, "by the email's own yes"
     for said in ("no", None):  # nothing is left alone that was not asked for
-        assert codes(decided(integration, {**fixed, "opt_in": "yes", "sms": said})) == []
+        made = decided(integration, {**fixed, "opt_in": "yes", "sms": said})
+        assert codes(made) == []
+        assert made.evidence.statuses.force is True
+
+
+def test_without_a_program_nothing_is_asked_of_sms(make_integration):
+    """Nor does its yes matter to what is forced."""
+    integration = make_integration(**{**OF_BOTH, "cordial": {"sms": {"program": None}}})
+    made = decided(integration, {**ANN, **PHONE, "opt_in": None, "sms": "yes"})
+    assert asked(made) == ("subscribed", None)
+    assert "programs" not in made.body["channels"]["sms"]
 
 
 LISTS = [

@@ -210,7 +210,7 @@ URL = {"url_params": "optIn=1"}
         ({"url_params": "opt_in=no", "answers": {"opt_in": "no"}}, UNCLEAR, "opt_in"),
         ({"opt_in": "yes", "optIn": "no", **URL}, UNCLEAR, "optIn"),
         (
-            {"optInto": "no", "sms_opt_in": "no", "opt": {"in": "no"}, "colors": ["no"]},
+            {"sms_opt_in": "no", "opt": {"in": "no"}, "colors": ["no"]},
             NULL,
             "opt_in",
         ),

@@ -33,7 +33,10 @@ TYPES = ("string", "number", "date", "array", "geo", "list")
         ("no", ["FALSE", " No ", "N", "Off", "Opted Out", "OPTED_OUT"]),
         ("null", [None, "", "  ", "null", "none", "NULL", " None "]),
         ("unclear", ["maybe", "Yes, sign me up", "yes please", "2", "1.0", "truee", "undefined"]),
-        ("unclear", [2, -1, 0.5, 10**30, {}, {"yes": True}, {"opt_in": "yes"}]),
+        (
+            "unclear",
+            [2, -1, 0.5, 1.0000001, 0.9999999, 1e-9, 10**30, {}, {"yes": True}, {"opt_in": "yes"}],
+        ),
     ],
 )
 def test_answers(said: str, values: list[Any]) -> None:

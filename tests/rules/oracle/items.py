@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from tests.rules.oracle.documents import JsonObject
+from tests.rules.oracle.documents import JsonObject, load
 from tests.rules.oracle.folding import fold_key, fold_word, squash
 from tests.rules.oracle.urls import url_names
 
@@ -30,15 +30,21 @@ class Alike(NamedTuple):
     written_twice: bool  # the key is there twice, with different values
 
 
-def _within(value: Any) -> Iterator[JsonObject]:
-    """Yield the objects in a value, at any depth."""
-    if isinstance(value, JsonObject):
-        yield value
-        for _, inner in value:
-            yield from _within(inner)
+def _within(value: Any) -> Iterator[JsonObject | list[Any]]:
+    """Yield the objects and lists in a value, at any depth, those of JSON texts too."""
+    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
+        try:
+            yield from _within(load(value.strip()))
+        except ValueError:
+            return
     elif isinstance(value, list):
-        for inner in value:
+        yield value
+        for inner in _parts(value):
             yield from _within(inner)
+
+
+def _parts(level: JsonObject | list[Any]) -> list[Any]:
+    return [value for _, value in level] if isinstance(level, JsonObject) else level
 
 
 def _group(pairs: Sequence[tuple[str, Any]], forbidden: bool, doubted: bool) -> Group:
@@ -97,7 +103,7 @@ class Item:
     def _alike(self, name: str | None, trusted: frozenset[str]) -> Iterator[Alike]:
         letters = squash(name or "")
         doubted = letters in self.urls.letters
-        inner = (each for _, value in self.pairs for each in _within(value))
+        inner = (each for each in self._inner() if isinstance(each, JsonObject))
         for number, pairs in enumerate((self.pairs, *inner)):
             meant = [pair for pair in pairs if letters and squash(pair[0]) == letters]
             for key, value in meant:
@@ -105,6 +111,37 @@ class Item:
                     forbidden = fold_key(key) in self.urls.forbidden - trusted
                     different = {_as_text(each) for other, each in meant if other == key}
                     yield Alike(value, forbidden, doubted, len(different) > 1)
+
+    def _inner(self) -> list[JsonObject | list[Any]]:
+        return self.once("inner", lambda: [e for _, value in self.pairs for e in _within(value)])
+
+    def beside(self, name: str) -> list[Any]:
+        """Return what stands in an object or list beside a text with the letters of a name."""
+        found = []
+        for level in self._inner():
+            parts = _parts(level)
+            if any(isinstance(each, str) and squash(each) == squash(name) for each in parts):
+                found += [
+                    each
+                    for each in parts
+                    if not isinstance(each, str) or squash(each) != squash(name)
+                ]
+        return found
+
+    def said_under(self, part: str) -> list[tuple[str, Any]]:
+        """Return the keys, at any depth, whose letters hold these, with their values.
+
+        A text of a list or an object is taken as a key too, of all that stands beside it.
+        """
+        found = [pair for pair in self.pairs if part in squash(pair[0])]
+        for level in self._inner():
+            if isinstance(level, JsonObject):
+                found += [pair for pair in level if part in squash(pair[0])]
+            names = [
+                each for each in _parts(level) if isinstance(each, str) and part in squash(each)
+            ]
+            found += [(name, each) for name in names for each in _parts(level) if each != name]
+        return found
 
     def _read(self, name: str | None, trusted: frozenset[str]) -> Group:
         if name is None:

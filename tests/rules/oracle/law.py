@@ -74,7 +74,11 @@ def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> Worlds:
     said = item.once(("said", source.key, law), read)
     joined_by = source.joined_by.items()
     hidden = tuple(field for field, name in joined_by if item.group(name, trusted).hidden)
-    times = read_given(item.group(source.occurred_at, trusted), when.received_at)
+    dated = item.group(source.occurred_at, trusted)
+    hinted = not dated.spoken and any(
+        each.value not in (None, "") for each in item.alike(source.occurred_at, trusted)
+    )
+    times = read_given(dated, when.received_at, hinted)
     return _worlds(source, when, hidden, said, times)
 
 

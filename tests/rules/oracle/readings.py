@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tests.rules.oracle.documents import JsonObject, load
-from tests.rules.oracle.folding import fold_word
+from tests.rules.oracle.folding import fold_word, squash
 from tests.rules.oracle.items import Alike, Group, Item
 from tests.rules.oracle.source import Source
 
@@ -132,8 +132,43 @@ def read_opt_in(item: Item, name: str | None, source: Source) -> Reading:
     readings: dict[str, bool] = {}
     for answer, hard in read_answer(item.group(name, source.trusted), source.labels):
         for said, also_hard in _objected(answer, item.alike(name, source.trusted), source.labels):
-            readings[said] = readings.get(said, False) or (hard and also_hard)
+            for left in _left_of(said, item, name, source):
+                readings[left] = readings.get(left, False) or (hard and also_hard)
     return tuple(readings.items())
+
+
+_CHANNELS = {
+    "email": ("sms", "text", "phone", "mobile", "call", "push", "whatsapp"),
+    "sms": ("mail", "newsletter"),
+}  # what a key says that is about another channel
+
+
+def _says_out(letters: str) -> bool:
+    return any(each in letters for each in ("optout", "optedout", "unsubscri"))
+
+
+def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple[str, ...]:
+    """Return what is left of a yes, or of silence, where another name speaks against it."""
+    if answer not in ("yes", "null") or not name:
+        return (answer,)
+    beside = [answer_of(each, source.labels) for each in item.beside(name)]
+    if "no" in beside or (answer == "null" and {*beside} - {"null"}):
+        return ("unclear",)
+    own = {squash(each) for each in (source.opt_in, source.sms_opt_in) if each}
+    channel = "sms" if name == source.sms_opt_in and name != source.opt_in else "email"
+    for part in ("optin", "optout", "optedin", "optedout", "subscri"):
+        for key, value in item.said_under(part):
+            letters, said = squash(key), answer_of(value, source.labels)
+            if letters in own or any(each in letters for each in _CHANNELS[channel]):
+                continue
+            out = _says_out(letters)
+            word = squash(value) if isinstance(value, str) else ""
+            says_out = said == "no" and _says_out(word)
+            if (out and (said == "yes" or says_out)) or (
+                not out and said == "no" and answer == "null"
+            ):
+                return ("unclear",)
+    return (answer,)
 
 
 def _objected(answer: str, alike: Sequence[Alike], labels: Mapping[str, Any]) -> Reading:
@@ -246,6 +281,11 @@ def _region_of(value: Any) -> str | None:
 def read_place(item: Item, source: Source, law: Law) -> Reading:
     """Return the readings of where a person is."""
     countries = _countries(item.group(source.country, source.trusted), law)
+    hinted = [each.value for each in item.alike(source.country, source.trusted)]
+    if not item.group(source.country, source.trusted).spoken:
+        hinted += [value for _, value in item.said_under("country")]
+    if any(not _is_empty(each) for each in hinted):
+        countries += [(region, express, True, False) for region, express, _, _ in countries]
     regions: list[tuple[str | None, bool, bool]] | None = None
     own = _REGIONS.get(str(source.own_region).upper(), "unknown")
     readings: dict[Place, bool] = {}
@@ -255,6 +295,8 @@ def read_place(item: Item, source: Source, law: Law) -> Reading:
             continue
         if regions is None:
             regions = _spoken_regions(item.group(source.region, source.trusted))
+            if any(not _is_empty(each.value) for each in item.alike(source.region, source.trusted)):
+                regions += [(spoken, True, False) for spoken, _, _ in regions]
         for spoken, unsure, also_hard in regions:
             place = Place(spoken or own, express, doubtful or unsure)
             _note(readings, place, hard and also_hard)
@@ -281,11 +323,14 @@ def _time_of(value: Any) -> float | None:
         return None
 
 
-def read_given(group: Group, received_at: float) -> Reading:
+def read_given(group: Group, received_at: float, hinted: bool = False) -> Reading:
     """Return when the answers were given, in unix seconds, never after they were received.
 
-    Where a date is not understood or not believed, they may as well have been given long ago.
+    Where a date is not understood or not believed, they may as well have been given long ago. So
+    where it is only `hinted` at, by a key that is no spelling of its name.
     """
+    if hinted:
+        return ((0.0, True),)
     if not group.values:
         return certain(received_at)
     times = {None if group.hidden else _time_of(value) for value in group.spoken}

@@ -1,0 +1,87 @@
+"""What stands within the values of a submission: in objects, in lists, in texts that are JSON."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from pydantic import JsonValue
+from pydantic_core import from_json
+
+from app.jebbit.folding import letters_of
+from app.jebbit.keys import speaks_of_opting
+
+# What stands in place of a value whose key one JSON object holds twice with different values: an
+# object of these values. No rule takes it for an answer, an address, a date or a country.
+WRITTEN_TWICE: Final = "written more than once"
+
+_LONGEST_NAME = 64  # characters of a text that may name what stands beside it
+
+Named = tuple[str, JsonValue]
+"""A name as it is written, and a value that stands under it or beside it."""
+
+
+def may_nest(value: JsonValue) -> bool:
+    """Whether a value may hold others."""
+    return (
+        "{" in value or "[" in value if isinstance(value, str) else isinstance(value, dict | list)
+    )
+
+
+class Nested:
+    """The names within some values, at any depth, with what stands under and beside them.
+
+    Names are compared by their letters and digits. All is read once, in time with its size.
+    """
+
+    def __init__(self, values: Sequence[JsonValue]) -> None:
+        self._under: dict[str, list[Named]] = {}
+        self._beside: dict[str, list[tuple[str, Sequence[JsonValue]]]] = {}
+        self._opting: list[tuple[str, Sequence[JsonValue]]] = []
+        waiting = list(values)
+        for value in waiting:  # grows meanwhile
+            level = _unpacked(value) if isinstance(value, str) else value
+            if isinstance(level, dict):
+                for key, inner in level.items():
+                    self._under.setdefault(letters_of(key), []).append((key, inner))
+                if isinstance(twice := level.get(WRITTEN_TWICE), dict):
+                    waiting += twice.values()  # each by itself: they do not stand together
+                    continue
+                level = list(level.values())
+            if isinstance(level, list):
+                self._note_texts(level)
+                waiting += filter(may_nest, level)
+
+    def _note_texts(self, level: Sequence[JsonValue]) -> None:
+        """Note which texts of an object or list may name the values beside them."""
+        texts = [each for each in level if isinstance(each, str) and len(each) <= _LONGEST_NAME]
+        for letters, text in {letters_of(each): each for each in texts}.items():
+            self._beside.setdefault(letters, []).append((text, level))
+        opting = next(filter(speaks_of_opting, texts), None)
+        if opting is not None:
+            self._opting.append((opting, level))
+
+    def under(self, letters: str) -> Sequence[Named]:
+        """Return what stands under keys of these letters."""
+        return self._under.get(letters, ()) if letters else ()
+
+    def beside(self, letters: str) -> Iterator[Named]:
+        """Yield what stands beside a text of these letters: `["opt_in", "no"]`."""
+        return _others(self._beside.get(letters, ()) if letters else ())
+
+    def of_opting(self) -> Iterator[Named]:
+        """Yield what stands under and beside names that speak of opting in or out."""
+        for found in self._under.values():
+            if speaks_of_opting(found[0][0]):
+                yield from found
+        yield from _others(self._opting)
+
+
+def _unpacked(text: str) -> JsonValue:
+    """Return the object or list that a text is in JSON; else None."""
+    try:
+        return from_json(text.strip()) if text.strip()[:1] in ("{", "[") else None
+    except ValueError:
+        return None
+
+
+def _others(levels: Sequence[tuple[str, Sequence[JsonValue]]]) -> Iterator[Named]:
+    return ((text, each) for text, level in levels for each in level if each != text)
