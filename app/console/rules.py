@@ -26,7 +26,7 @@ from app.ledger.documents import masked_document
 from app.ledger.integrations import StoredIntegration
 from app.operations import changes, comparing, integrations, naming
 from app.operations.comparing import Comparison
-from app.operations.describing import described, last_described
+from app.operations.describing import described_within, last_described
 from app.operations.integrations import Change
 from app.operations.invalid import Invalid, WrongPlace
 from app.operations.naming import Made, Names
@@ -34,6 +34,7 @@ from app.rules.values import FieldType
 
 router = APIRouter(include_in_schema=False, route_class=AdminPage)
 
+_PATIENCE_SECONDS = 3.0  # for Cordial's fields: rules are looked at while Cordial is down, too
 _STALE: Final = f"{CHANGED_MEANWHILE} Open it anew to go on; your text is below."
 
 
@@ -233,7 +234,11 @@ def _is_live(visit: Visit) -> bool:
 async def _names(visit: Visit, stored: StoredIntegration) -> Names:
     """Return what rules can name; who types does not wait for Cordial."""
     context = visit.context
-    told = last_described(context, stored) if _is_live(visit) else await described(context, stored)
+    told = (
+        last_described(context, stored)
+        if _is_live(visit)
+        else await described_within(context, stored, _PATIENCE_SECONDS)
+    )
     return await naming.names_of(context, visit.who, stored, told)
 
 

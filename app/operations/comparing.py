@@ -14,7 +14,7 @@ from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration
 from app.ledger.submissions import Kept
 from app.operations.context import Context
-from app.operations.describing import described
+from app.operations.describing import described_within
 from app.operations.integrations import patched
 from app.rules.contact import identify
 from app.rules.integration import Integration
@@ -32,6 +32,7 @@ MOST: Final = 5_000
 _AT_ONCE = 20  # read or planned before deliveries and webhooks have their turn
 _ASKED_AT_ONCE = 100  # whose addresses are looked up together
 _EXAMPLES = 5
+_PATIENCE_SECONDS = 3.0  # for the account's attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ async def _attributes(
     """Return the account's attributes if unmapped ones may flow; None if it does not tell."""
     if "known" not in (stored.integration.unmapped, after.unmapped):
         return None
-    told = (await described(context, stored)).attributes
+    told = (await described_within(context, stored, _PATIENCE_SECONDS)).attributes
     return None if told is None else {each.key: each.type for each in told if each.type}
 
 

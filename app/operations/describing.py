@@ -1,7 +1,8 @@
 """What an integration's Cordial account tells of itself."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.cordial.account import BadAccountUrl
 from app.cordial.attributes import AccountAttribute
@@ -41,6 +42,18 @@ async def described(
     except BadAccountUrl as error:
         return Described(None, None, [str(error)], 0.0)
     return _described(found, age)
+
+
+async def described_within(
+    context: Context, stored: StoredIntegration, seconds: float
+) -> Described:
+    """Return what the account of an integration told lately, for a page that must not wait long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await described(context, stored)
+    except TimeoutError:
+        problem = f"Cordial did not answer within {seconds:g} s."
+        return replace(last_described(context, stored), problems=[problem])
 
 
 def last_described(context: Context, stored: StoredIntegration) -> Described:

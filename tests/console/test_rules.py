@@ -6,6 +6,8 @@ from itertools import count
 
 import pytest
 
+from app.console import rules
+from app.sandbox.faults import Fault
 from tests.console.test_pages import text_of
 from tests.console.test_rules_form import RICH
 
@@ -270,6 +272,22 @@ def test_it_offers_what_there_is(stage, admin, quiz):
         (at,) = (name for name, text in shown.items() if text == attribute and "origin" not in name)
         found = at.removesuffix("attribute")
         assert (shown[f"{found}field"], shown[f"{found}type"]) == expected
+
+
+def test_the_page_does_not_wait_for_a_cordial_that_is_down(stage, admin, monkeypatch):
+    """It opens without the account's fields, and says why."""
+    account = {"account_url": f"{stage.account_url}/v2"}
+    made = stage.create(f"Down {next(_numbers)}", state="paused", cordial=account)
+    monkeypatch.setattr(rules, "_PATIENCE_SECONDS", 0.05)
+    slow = Fault(kind="slow", seconds=2, path="/accountcontactattributes")
+    stage.sandbox.faults.append(slow)
+    try:
+        page = admin.get(f"/console/integrations/{made}/rules")
+    finally:
+        stage.sandbox.faults.remove(slow)
+    assert "cannot be offered: Cordial did not answer within 0.05 s." in text_of(page.text)
+    assert form_on(page.text)["mapping.1.field"] == "quiz_outcome"
+    stage.ops.delete(f"/integrations/{made}?force=true")
 
 
 def test_a_field_that_the_account_lacks_is_created_by_one_button(stage, admin, still):

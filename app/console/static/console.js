@@ -122,6 +122,7 @@ function mark(wrong) {
 
 if (editor) {
   let turn = 0;
+  let stale = false; // the comparison is of other rules than those in the form
   let timer;
   const told = document.querySelector("[data-stale]");
   const compared = document.getElementById("compared");
@@ -144,8 +145,12 @@ if (editor) {
         await ask(what, mine);
         if (told) told.hidden = true;
         if (mine !== turn) return;
-        if (what === "preview") later("compare", mine, COMPARE_MS - TRY_MS);
-        else compared.removeAttribute("aria-busy");
+        if (what === "compare") {
+          stale = false;
+          compared.removeAttribute("aria-busy");
+        } else if (stale) {
+          later("compare", mine, COMPARE_MS - TRY_MS);
+        }
       } catch (error) {
         if (mine !== turn) return;
         if (told) {
@@ -157,16 +162,21 @@ if (editor) {
     }, ms);
   };
 
+  const tried = () => {
+    turn += 1;
+    later("preview", turn, TRY_MS);
+  };
   const changed = () => {
     const save = compared.querySelector("button[value=save]");
     if (save) save.disabled = true;
     compared.setAttribute("aria-busy", "true");
-    turn += 1;
-    later("preview", turn, TRY_MS);
+    stale = true;
+    tried();
   };
 
   editor.addEventListener("input", (event) => {
-    if (event.target.type !== "checkbox") changed();
+    if (event.target.closest("[data-sample]")) tried();
+    else if (event.target.type !== "checkbox") changed();
   });
   editor.addEventListener("click", (event) => {
     const button = event.target.closest("button[value^='set ']");
@@ -181,7 +191,7 @@ if (editor) {
   editor.addEventListener("submit", (event) => {
     if (event.submitter?.value !== "preview") return; // Enter in an input
     event.preventDefault();
-    changed();
+    tried();
   });
 }
 
