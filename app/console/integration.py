@@ -321,7 +321,7 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
         account_url=configured.cordial.account_url,
         api_key=masked(configured.cordial.api_key.get_secret_value()),
         rules=_rules(configured),
-        policy=_policy(configured),
+        policy=() if stored.unanswered else _policy(configured),
         seen=[
             SeenLine(
                 each.key,

@@ -104,5 +104,5 @@ async def _alike(refused: CordialError, ask: Callable[[], Awaitable[object]]) ->
     except CordialError as error:
         told = error.http_status, error.message
         if told == (refused.http_status, refused.message):
-            return ["key", "allow_list", "region"]
+            return ["key", "allow_list", "permission", "region"]
     return ["allow_list", "permission"]

@@ -8,7 +8,6 @@ from pydantic import JsonValue
 
 from app.cordial.account import BadAccountUrl
 from app.cordial.attributes import Account
-from app.cordial.errors import CordialError
 from app.cordial.preflight import examine
 from app.jebbit.folding import fold
 from app.ledger.integrations import StoredIntegration
@@ -57,6 +56,32 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What an account told of itself; `untold` says why it did not tell its attributes."""
+
+    account: Account
+    untold: str | None
+
+    @property
+    def fields(self) -> Sequence[Offered]:
+        """The attributes and lists that it has."""
+        attributes = (self.account.attributes or {}).values()
+        offered = [Offered(each.key, each.type or "string") for each in attributes]
+        return [*offered, *(Offered(each, "list") for each in sorted(self.account.lists or ()))]
+
+
+async def told_by(context: Context, stored: StoredIntegration, *, refresh: bool = False) -> Told:
+    """Ask the account of an integration what it has, unless it told lately; or with `refresh`."""
+    try:
+        described, _ = await context.accounts.describe(stored, refresh=refresh)
+    except BadAccountUrl as error:
+        return Told(Account(None, None), str(error))
+    untold = " ".join(each.problem for each in described.untold) or "It gives no reason."
+    tells = described.account.attributes is not None
+    return Told(described.account, None if tells else untold)
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The mapping while it is written, beside what the account has.
 
@@ -76,16 +101,19 @@ class Rows:
         return sum(each.problem is not None for each in self.rows)
 
 
-async def suggested(context: Context, stored: StoredIntegration, sample: Sample | None) -> Rows:
+def suggested(
+    context: Context, stored: StoredIntegration, sample: Sample | None, told: Told
+) -> Rows:
     """Return the mapping to begin with: the stored one, or a suggested one if nobody saved any.
 
     Attributes of the sample that go nowhere have a row too.
     """
-    fields, untold = await fields_of(context, stored)
     given = sample.attributes if sample else {}
     names = stored.integration.jebbit.attributes
     read = {name for name in (names.opt_in, names.sms_opt_in, names.country, names.region) if name}
-    offers = suggest(given, None if untold else fields, _addresses(stored.integration), read)
+    offers = suggest(
+        given, None if told.untold else told.fields, _addresses(stored.integration), read
+    )
     saved = stored.setup is None or stored.setup.mapped
     if saved or not offers:
         rows = [_row_of(rule) for rule in stored.integration.mapping if rule.attribute]
@@ -100,11 +128,11 @@ async def suggested(context: Context, stored: StoredIntegration, sample: Sample 
             Row(each.attribute, each.field or "", each.type, each.separator or "", why=each.why)
             for each in offers
         ]
-    return await tried(context, stored, sample, rows)
+    return tried(context, stored, sample, told, rows)
 
 
 def of_sheet(
-    stored: StoredIntegration, sample: Sample | None, fields: Sequence[Offered], content: bytes
+    stored: StoredIntegration, sample: Sample | None, told: Told, content: bytes
 ) -> tuple[Sequence[Row], Sheet]:
     """Return the rows of a customer's sheet, and the sheet; the sample's other attributes follow.
 
@@ -115,7 +143,7 @@ def of_sheet(
         UnreadableSheet: it is no CSV.
     """
     given = sample.attributes if sample else {}
-    keys = {each.key: each.type for each in fields}
+    keys = {each.key: each.type for each in told.fields}
     sheet = read_sheet(content, given, keys)
     addresses = _addresses(stored.integration)
     rows = []
@@ -136,53 +164,36 @@ _ADDRESS: Final[Mapping[str, str]] = {
 }
 
 
-async def tried(
-    context: Context, stored: StoredIntegration, sample: Sample | None, rows: Sequence[Row]
+def tried(
+    context: Context,
+    stored: StoredIntegration,
+    sample: Sample | None,
+    told: Told,
+    rows: Sequence[Row],
 ) -> Rows:
     """Try rows on the sample and against the account: what each sends, and what is wrong."""
-    fields, untold = await fields_of(context, stored)
     rows = [replace(each, value=_value(sample, each.attribute)) for each in rows]
     constants = [rule for rule in stored.integration.mapping if rule.attribute is None]
-    made = Rows(rows, fields, untold, constants=constants)
+    made = Rows(rows, told.fields, told.untold, constants=constants)
     try:
         draft = patched(context, stored.integration, {"mapping": _mapping(stored, rows)})
     except Invalid as error:
         return _refused(made, error)
-    made = await _examined(context, stored, draft, made)
+    made = _examined(told, draft, made)
     return made if sample is None else _sent(context, draft, sample, made)
 
 
 async def save(
-    context: Context, who: Caller, stored: StoredIntegration, rows: Sequence[Row]
+    context: Context, who: Caller, stored: StoredIntegration, rows: Sequence[Row], version: int
 ) -> StoredIntegration:
-    """Store the mapping.
+    """Store the mapping that somebody began to write at a version of the integration.
 
     Raises:
+        VersionChanged: somebody else changed it meanwhile.
         Invalid: it is none; `Rows.problem` and the rows say why.
     """
-    change = Change({"mapping": _mapping(stored, rows)})
+    change = Change({"mapping": _mapping(stored, rows)}, {version})
     return await integrations.change(context, who, stored.id, change)
-
-
-async def fields_of(
-    context: Context, stored: StoredIntegration
-) -> tuple[Sequence[Offered], str | None]:
-    """Return the fields that the account has, and why it does not tell, if it does not."""
-    try:
-        account = await _account(context, stored)
-    except (CordialError, BadAccountUrl) as error:
-        return [], str(error)
-    offered = [
-        Offered(each.key, each.type or "string") for each in (account.attributes or {}).values()
-    ]
-    offered += [Offered(each, "list") for each in sorted(account.lists or ())]
-    untold = "The key may not read them." if account.attributes is None else None
-    return offered, untold
-
-
-async def _account(context: Context, stored: StoredIntegration) -> Account:
-    described, _ = await context.accounts.describe(stored)
-    return described.account
 
 
 def _value(sample: Sample | None, attribute: str) -> JsonValue:
@@ -238,17 +249,11 @@ def _sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-async def _examined(
-    context: Context, stored: StoredIntegration, draft: Integration, made: Rows
-) -> Rows:
+def _examined(told: Told, draft: Integration, made: Rows) -> Rows:
     """Hold the rows against what the account has."""
-    try:
-        account = await _account(context, stored)
-    except (CordialError, BadAccountUrl):
-        return made
     found = {
         int(each.place.removeprefix(_PLACE)): each
-        for each in examine(draft, account)
+        for each in examine(draft, told.account)
         if each.level == "error" and each.place.removeprefix(_PLACE).isdigit()
     }
     going = {id(row): number for number, row in enumerate(_going(made.rows))}

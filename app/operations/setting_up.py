@@ -237,17 +237,20 @@ _STRICTEST: Final = Choice("opted_in_only", subscribe=False)
 
 
 async def answer_whom(
-    context: Context, who: Caller, integration_id: str, whom: Whom
+    context: Context, who: Caller, integration_id: str, whom: Whom, version: int
 ) -> StoredIntegration:
     """Store what a person says of whom to send and subscribe; from then on it may be resumed.
 
+    `version` is that of the integration that they looked at.
+
     Raises:
+        VersionChanged: somebody else changed it meanwhile.
         UnknownIntegration: there is none.
         Invalid: with it, it would be no integration.
     """
     stored = await context.integrations.get(integration_id)
     patch = whom.patch(stored.integration.jebbit.opt_in_labels)
-    return await integrations.change(context, who, integration_id, Change(patch))
+    return await integrations.change(context, who, integration_id, Change(patch, {version}))
 
 
 def outcome(stored: StoredIntegration, choice: Choice, region: Region, answer: Answer) -> Treated:

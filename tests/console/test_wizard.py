@@ -8,6 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from app.jebbit.samples import SAMPLES
+from app.sandbox.account import Attribute
 from app.sandbox.faults import Fault
 from tests.console.stage import staged
 from tests.console.test_pages import text_of
@@ -53,6 +54,12 @@ def typed(stage, **changes):
     return account | changes
 
 
+def answer(admin, **answers):
+    """Answer whom to send, as the page is now."""
+    version = re.findall(r'name="version" value="(\d+)"', admin.get(f"{HERE}/whom").text)
+    return admin.post(f"{HERE}/whom", data={"version": version, **answers})
+
+
 def page(admin, path):
     answer = admin.get(path, follow_redirects=True)
     assert answer.status_code == 200, answer.text
@@ -62,7 +69,7 @@ def page(admin, path):
 def form_on(page):
     """Return what a browser would send of the mapping's form, as it stands."""
     (form,) = re.findall(r'(?s)<form [^>]*class="rows-form">(.*?)</form>', page)
-    sent = dict(re.findall(r'<input [^>]*?name="(row[^"]+)" value="([^"]*)"', form))
+    sent = dict(re.findall(r'<input [^>]*?name="((?:row|version)[^"]*)" value="([^"]*)"', form))
     for name, options in re.findall(r'(?s)<select [^>]*?name="([^"]+)"[^>]*>(.*?)</select>', form):
         chosen = re.search(r'value="([^"]*)" selected', options)
         sent[name] = chosen[1] if chosen else "string"
@@ -93,7 +100,7 @@ def test_from_nothing_to_the_first_delivered_contact(begun):
     assert form[f"{row_of(form, 'outcome')}_field"] == "quiz_outcome"
     saved = admin.post(f"{HERE}/mapping", data=form | {"do": "save"})
     assert saved.headers["location"] == f"{HERE}/whom?done=mapped", text_of(saved.text)
-    answered = admin.post(f"{HERE}/whom", data=WHOM | {"do": "save"})
+    answered = answer(admin, **WHOM)
     assert answered.headers["location"] == f"{HERE}/check?done=answered", text_of(answered.text)
     assert "Nothing keeps it from going live" in page(admin, f"{HERE}/check")
     (one,) = stage.post(ANN, secret=SECRET)
@@ -134,6 +141,7 @@ def test_a_name_is_used_once(begun):
     again = admin.post(NEW, data=typed(stage))
     assert again.status_code == 409
     assert "Choose another name." in text_of(again.text)
+    assert f'<a href="{HERE}">Go on setting that one up</a>' in again.text
 
 
 @pytest.mark.parametrize(
@@ -410,6 +418,17 @@ def test_a_field_that_the_account_lacks_is_created_from_its_row(sampled, kind, n
         assert "letters, numbers, and dashes" in text_of(refused.text)
 
 
+def test_a_field_that_somebody_makes_in_cordial_meanwhile_is_seen(sampled):
+    """At once, though the account was asked a moment ago."""
+    stage, admin = sampled
+    form = mapping_form(admin)
+    form |= {f"{row_of(form, 'weird')}_field": "by_hand"}
+    looked = admin.post(f"{HERE}/mapping", data=form | {"do": "look"})
+    assert "Cordial has no attribute by_hand" in text_of(looked.text)
+    stage.sandbox.account.attributes["by_hand"] = Attribute(type="string")
+    assert admin.post(f"{HERE}/mapping", data=form | {"do": "save"}).is_redirect
+
+
 def test_a_rule_that_cannot_be_is_told_beside_its_row(sampled):
     """Reserved fields, and two rules for one."""
     _, admin = sampled
@@ -476,7 +495,7 @@ def test_every_answer_is_wanted_and_what_was_given_stays(sampled):
     assert "Name the field that gets the answer." in text_of(everyone.text)
     assert stage.ops.get("/integrations/spring-quiz").json()["policy"]["collect"] == "both"
     alone = {name: WHOM[name] for name in ("opt_in", "region", "send", "subscribe")}
-    assert admin.post(f"{HERE}/whom", data=alone | {"collect": "non_eu"}).is_redirect
+    assert answer(admin, **alone, collect="non_eu").is_redirect
     policy = stage.ops.get("/integrations/spring-quiz").json()["policy"]
     assert policy["collect"] == "non_eu"
     assert policy["eu"]["auto_subscribe"] is False
@@ -503,6 +522,22 @@ def test_each_choice_is_answered_on_the_sample(begun, said, outcomes):
     assert shown[8] == ("subscribed." if said == "yes" else "left as they are.")
 
 
+def test_two_admins_at_once_do_not_undo_each_other(sampled):
+    """The later one is told, keeps what they typed, and may insist."""
+    stage, admin = sampled
+    form = mapping_form(admin) | {"do": "save"}
+    stage.ops.patch("/integrations/spring-quiz", json={"unmapped": "known"})
+    late = admin.post(f"{HERE}/mapping", data=form)
+    assert late.status_code == 412
+    assert "Somebody else changed this integration meanwhile" in text_of(late.text)
+    again = form_on(late.text)
+    assert again | {"version": form["version"], "do": "save"} == form
+    assert admin.post(f"{HERE}/mapping", data=again | {"do": "save"}).is_redirect
+    version = form["version"]
+    assert admin.post(f"{HERE}/whom", data=WHOM | {"version": version}).status_code == 412
+    assert stage.ops.post("/integrations/spring-quiz/resume").status_code == 409
+
+
 def test_an_answer_in_the_customers_own_words_is_asked_for(begun):
     """Once it is told what it means, the sample is answered by that."""
     stage, admin = begun
@@ -514,7 +549,7 @@ def test_an_answer_in_the_customers_own_words_is_asked_for(begun):
     assert 'id="means-wrong"' in asked.text
     looked = admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes", "do": "look"})
     assert "The sample, if sent: subscribed." in text_of(looked.text)
-    assert admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes"}).is_redirect
+    assert answer(admin, **WHOM, means="yes").is_redirect
     labels = stage.ops.get("/integrations/spring-quiz").json()["jebbit"]["opt_in_labels"]
     assert labels == {"true": ["Count me in"], "false": []}
     assert "Count me in” mean" not in text_of(admin.get(f"{HERE}/whom").text)
@@ -530,11 +565,11 @@ def test_sms_is_asked_where_a_phone_number_is_mapped(begun):
     assert 'id="sms_attribute-wrong"' in asked.text
     assert 'id="sms_program-wrong"' in asked.text
     sms = {"sms": "yes", "sms_attribute": "sms_opt_in", "sms_program": "main"}
-    assert admin.post(f"{HERE}/whom", data=WHOM | sms).is_redirect
+    assert answer(admin, **WHOM, **sms).is_redirect
     kept = stage.ops.get("/integrations/spring-quiz").json()
     assert kept["cordial"]["sms"]["program"] == "main"
     assert kept["jebbit"]["attributes"]["sms_opt_in"] == "sms_opt_in"
-    assert admin.post(f"{HERE}/whom", data=WHOM | {"sms": "no"}).is_redirect
+    assert answer(admin, **WHOM, sms="no").is_redirect
     kept = stage.ops.get("/integrations/spring-quiz").json()
     assert kept["cordial"]["sms"] is None
 
@@ -561,7 +596,7 @@ def test_each_finding_leads_to_the_step_that_mends_it(sampled):
         {"attribute": "weird", "field": "brand_new"},
     ]
     stage.ops.patch("/integrations/spring-quiz", json={"mapping": rules})
-    admin.post(f"{HERE}/whom", data=WHOM)
+    assert answer(admin, **WHOM).is_redirect
     shown = admin.get(f"{HERE}/check").text
     assert "Cordial has no attribute brand_new" in text_of(shown)
     assert f'<a href="{HERE}/mapping">Open Mapping</a>' in shown

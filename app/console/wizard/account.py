@@ -23,7 +23,7 @@ from app.console.wizard.steps import (
 )
 from app.ledger.documents import masked
 from app.ledger.integrations import NameTaken, StoredIntegration
-from app.operations import setting_up
+from app.operations import integrations, setting_up
 from app.operations.invalid import Invalid
 from app.operations.setting_up import AccountGiven, Reached
 
@@ -48,7 +48,10 @@ class CauseView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """The step: what was typed, what is wrong with it, and what Cordial says to the key."""
+    """The step: what was typed, what is wrong with it, and what Cordial says to the key.
+
+    `taken` leads to the integration that has the name already and is being set up.
+    """
 
     wizard: Wizard
     values: Mapping[str, str]
@@ -59,6 +62,7 @@ class AccountView:
     causes: Sequence[CauseView] = ()
     works: bool = False
     missing: Sequence[str] = ()
+    taken: str | None = None
 
 
 @_new.get("/integrations/new")
@@ -80,7 +84,9 @@ async def create(request: Request) -> Response:
     except NameTaken as error:
         status, text = told(error) or (HTTPStatus.CONFLICT, "")
         wrong = {"name": f"{text} Choose another name."}
-        view = AccountView(first_wizard(visit), _typed(form), wrong=wrong)
+        known = await integrations.get(visit.context, str(error))
+        taken = visit.link(f"/integrations/new/{known.id}") if known.setup else None
+        view = AccountView(first_wizard(visit), _typed(form), wrong=wrong, taken=taken)
         return page(visit, "account", view, status=status)
     reached = await setting_up.reach(visit.context, stored)
     return to(visit, stored, *(("jebbit", "reached") if reached.access.ok else ("account",)))

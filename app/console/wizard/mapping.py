@@ -10,8 +10,17 @@ from fastapi import APIRouter, Request, Response
 from app.console.decision import shown
 from app.console.forms import Form, read_form
 from app.console.state import Visit, visit_of
-from app.console.wizard.steps import StepPage, Wizard, page, stored_of, to, wizard_of
-from app.ledger.integrations import StoredIntegration
+from app.console.wizard.steps import (
+    MEANWHILE,
+    StepPage,
+    Wizard,
+    page,
+    stored_of,
+    to,
+    version_in,
+    wizard_of,
+)
+from app.ledger.integrations import StoredIntegration, VersionChanged
 from app.operations import mapping_rows, naming, sampling
 from app.operations.invalid import Invalid
 from app.operations.mapping_rows import Row, Rows
@@ -62,6 +71,7 @@ class MappingView:
     """The step: the rows that go somewhere, the others, and what the account offers."""
 
     wizard: Wizard
+    version: int
     going: Sequence[RowView]
     others: Sequence[RowView]
     total: int
@@ -86,7 +96,8 @@ async def show(request: Request) -> Response:
     """Show the mapping, suggested if nobody saved one."""
     visit, stored = visit_of(request), stored_of(request)
     sample = await sampling.sample_of(visit.context, stored)
-    rows = await mapping_rows.suggested(visit.context, stored, sample)
+    told = await mapping_rows.told_by(visit.context, stored)
+    rows = mapping_rows.suggested(visit.context, stored, sample, told)
     return page(visit, "mapping", await _view(visit, stored, sample, rows))
 
 
@@ -111,12 +122,20 @@ async def change(request: Request) -> Response:
             problem = error.places[0].detail
     elif do in ("field", "type") and number < len(rows):
         rows = await _mended(visit, stored, sample, rows, number)
-    tried = await mapping_rows.tried(visit.context, stored, sample, rows)
+    told = await mapping_rows.told_by(visit.context, stored)
+    tried = mapping_rows.tried(visit.context, stored, sample, told, rows)
+    if tried.wrong:  # somebody may have mended it in Cordial meanwhile
+        told = await mapping_rows.told_by(visit.context, stored, refresh=True)
+        tried = mapping_rows.tried(visit.context, stored, sample, told, rows)
     if problem:
         tried = replace(tried, problem=problem)
     if do == "save":
         try:
-            saved = await mapping_rows.save(visit.context, visit.who, stored, rows)
+            version = version_in(form)
+            saved = await mapping_rows.save(visit.context, visit.who, stored, rows, version)
+        except VersionChanged:
+            view = await _view(visit, stored, sample, replace(tried, problem=MEANWHILE), form)
+            return page(visit, "mapping", view, status=HTTPStatus.PRECONDITION_FAILED)
         except Invalid:
             view = await _view(visit, stored, sample, tried, form)
             return page(visit, "mapping", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -135,7 +154,8 @@ async def _mended(
     number: int,
 ) -> Sequence[Row]:
     """Return the rows with one put right as the page offered it."""
-    tried = await mapping_rows.tried(visit.context, stored, sample, rows)
+    told = await mapping_rows.told_by(visit.context, stored)
+    tried = mapping_rows.tried(visit.context, stored, sample, told, rows)
     row = tried.rows[number]
     match row.mend:
         case None:
@@ -155,17 +175,17 @@ async def _sheet(
     """Show the rows of a sheet, and the lines that do not fit; nothing is saved."""
     pasted = form.one("sheet") or ""
     content = form.file("file") or pasted.strip().encode()
-    fields, _ = await mapping_rows.fields_of(visit.context, stored)
+    told = await mapping_rows.told_by(visit.context, stored)
     try:
         if not content:
             raise UnreadableSheet("Paste the sheet, or choose its file.")
-        rows, sheet = mapping_rows.of_sheet(stored, sample, fields, content)
+        rows, sheet = mapping_rows.of_sheet(stored, sample, told, content)
     except UnreadableSheet as error:
-        found = await mapping_rows.suggested(visit.context, stored, sample)
+        found = mapping_rows.suggested(visit.context, stored, sample, told)
         view = await _view(visit, stored, sample, found)
         view = replace(view, sheet_problem=str(error), pasted=pasted)
         return page(visit, "mapping", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
-    tried = await mapping_rows.tried(visit.context, stored, sample, rows)
+    tried = mapping_rows.tried(visit.context, stored, sample, told, rows)
     view = await _view(visit, stored, sample, tried)
     return page(visit, "mapping", _of_sheet(view, sheet, pasted))
 
@@ -210,6 +230,7 @@ async def _view(
     lines = [_line(number, row) for number, row in enumerate(found.rows[:_MOST_ROWS])]
     return MappingView(
         await wizard_of(visit, stored, "mapping"),
+        stored.version,
         [each for each in lines if each.field],
         [each for each in lines if not each.field],
         len(lines),

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, cast
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
+from app.console.forms import Form
 from app.console.rendering import render
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
@@ -137,6 +138,21 @@ async def _done(visit: Visit, stored: StoredIntegration) -> Mapping[StepName, bo
         "check": live,
         "live": live,
     }
+
+
+MEANWHILE: Final = (
+    "Somebody else changed this integration meanwhile, so nothing is saved. Open the step anew to "
+    "see it as it is now, or save once more to put yours in its place."
+)
+
+
+def version_in(form: Form) -> int:
+    """Return the version of the integration that a form was opened at."""
+    text = form.text("version")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 0
+
+
+_DIGITS: Final = 19
 
 
 def to(visit: Visit, stored: StoredIntegration, step: StepName, done: str = "") -> Response:

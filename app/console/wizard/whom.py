@@ -10,8 +10,17 @@ from fastapi import APIRouter, Request, Response
 from app.console.decision import shown
 from app.console.forms import read_form
 from app.console.state import Visit, visit_of
-from app.console.wizard.steps import StepPage, Wizard, page, stored_of, to, wizard_of
-from app.ledger.integrations import StoredIntegration
+from app.console.wizard.steps import (
+    MEANWHILE,
+    StepPage,
+    Wizard,
+    page,
+    stored_of,
+    to,
+    version_in,
+    wizard_of,
+)
+from app.ledger.integrations import StoredIntegration, VersionChanged
 from app.operations import mapping_rows, sampling, setting_up
 from app.operations.invalid import Invalid
 from app.operations.sampling import Sample
@@ -79,6 +88,7 @@ class WhomView:
     """The step: what was chosen, and what is wrong or missing by the name of its input."""
 
     wizard: Wizard
+    version: int
     values: Mapping[str, str]
     keys: Sequence[str]
     sample_says: str
@@ -110,8 +120,13 @@ async def take(request: Request) -> Response:
     if not wrong:
         try:
             whom = _whom(stored, values, unclear)
-            saved = await setting_up.answer_whom(visit.context, visit.who, stored.id, whom)
+            saved = await setting_up.answer_whom(
+                visit.context, visit.who, stored.id, whom, version_in(form)
+            )
             return to(visit, saved, "check", "answered")
+        except VersionChanged:
+            view = await _view(visit, stored, values, problem=MEANWHILE)
+            return page(visit, "whom", view, status=HTTPStatus.PRECONDITION_FAILED)
         except Invalid as error:
             text = " ".join(f"{each.detail[:1].upper()}{each.detail[1:]}." for each in error.places)
             view = await _view(visit, stored, values, problem=text)
@@ -242,16 +257,17 @@ async def _view(
     told = _in_words(sample, values["opt_in"], said)
     if said is Answer.UNCLEAR:
         said = _MEANS.get(values["means"], said)
-    fields, _ = await mapping_rows.fields_of(visit.context, stored)
+    account = await mapping_rows.told_by(visit.context, stored)
     return WhomView(
         await wizard_of(visit, stored, "whom"),
+        stored.version,
         values,
         keys,
         told,
         _groups(stored, said if sample else None),
         _takes_sms(stored),
         _unclear(stored, sample, values["opt_in"]),
-        [each.key for each in fields if each.type == "string"],
+        [each.key for each in account.fields if each.type == "string"],
         wrong or {},
         problem,
     )
