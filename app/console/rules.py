@@ -21,6 +21,7 @@ from app.console.rules_trial import SampleLine, TrialView, sample_lines, trial_o
 from app.console.saving import CHANGED_MEANWHILE, refusal_of
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
+from app.jebbit.folding import fold
 from app.ledger.changes import UnknownVersion
 from app.ledger.documents import masked_document
 from app.ledger.integrations import StoredIntegration
@@ -207,7 +208,7 @@ def _page(visit: Visit, view: RulesView, status: HTTPStatus = HTTPStatus.OK) -> 
 async def _view(visit: Visit, draft: _Draft, sample: str, pasted: str) -> RulesView:
     stored, form = draft.stored, draft.form
     names = await _names(visit, stored)
-    seen = attribute_lines(visit, names)
+    seen, named = attribute_lines(visit, names), form.named()
     page = visit.link(f"/integrations/{stored.id}")
     samples = await sample_lines(visit, stored.id, sample)
     return RulesView(
@@ -218,7 +219,7 @@ async def _view(visit: Visit, draft: _Draft, sample: str, pasted: str) -> RulesV
         form=form,
         names=names,
         notes=notes_of(visit, names, form),
-        unused=[each for each in seen if not form.names(each.key)],
+        unused=[each for each in seen if fold(each.key) not in named],
         seen=seen,
         samples=samples,
         sample=sample or (samples[0].id if samples else ""),

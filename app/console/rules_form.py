@@ -297,11 +297,11 @@ class RulesForm:
         }
         return cls(_number(form.one("version") or "", 0), rows, values)
 
-    def names(self, attribute: str) -> bool:
-        """Say whether anything in it names an attribute, however it is spelled."""
+    def named(self) -> frozenset[str]:
+        """Return the attributes that anything in it names, folded: spellings make no difference."""
         rows = (each.attribute for each in self.rows)
         read = (text for place, text in self.values.items() if SETTINGS[place].offers == "seen")
-        return fold(attribute) in map(fold, (*rows, *read))
+        return frozenset(map(fold, filter(None, (*rows, *read))))
 
     def with_row(self, row: RowForm) -> Self:
         """Return it with one more rule, in the first blank row."""

@@ -21,7 +21,7 @@ from tests.conftest import OPS_TOKEN, SECRET_KEY, WEBHOOK_SECRET, migrate, signe
 from tests.load import bench_plan
 from tests.postgresql import postgresql_running
 
-_ROUNDS = 15
+_ROUNDS = 40
 _STORED = 2_000  # of which the newest are compared
 _PATCH = {"policy": {"opt_in": "opted_in_or_null"}, "unmapped": "ignore"}
 
