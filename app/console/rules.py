@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.console import rules_form
+from app.console import rules_settings
 from app.console.changes import DifferenceLine, shown
 from app.console.comparison import ChangeLine, change_lines
 from app.console.forms import Form, read_form
@@ -73,7 +73,7 @@ class RulesView:
     @property
     def spec(self) -> Any:
         """What the form consists of."""
-        return rules_form
+        return rules_settings
 
     @property
     def wrong_inputs(self) -> frozenset[str]:
@@ -174,7 +174,7 @@ async def _asked(
     if verb == "create" and rest.isascii() and rest.isdigit() and int(rest) < len(form.rows):
         row = form.rows[int(rest)]
         kind_wanted = cast(FieldType, row.type)
-        if row.type in rules_form.TYPES:
+        if row.type in rules_settings.TYPES:
             with suppress(Invalid):  # the page then says what is wrong with the rule
                 made = await naming.create_field(
                     visit.context, visit.who, stored.id, row.field, kind_wanted

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from app.console.decision import shown
-from app.console.rules_form import LISTS_NEED, TYPES, RowForm, RulesForm
+from app.console.rules_form import RowForm, RulesForm
+from app.console.rules_settings import LISTS_NEED, TYPES
 from app.console.state import Visit
 from app.console.times import counted
 from app.console.times import told as told_ago

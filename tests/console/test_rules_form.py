@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from app.console.forms import Form
-from app.console.rules_form import SETTINGS, RowForm, RulesForm, input_of
+from app.console.rules_form import RowForm, RulesForm, input_of
+from app.console.rules_settings import SETTINGS
 from app.ledger.documents import document_of
 from app.operations.invalid import WrongPlace
 from app.rules.integration import EuPolicy, Integration, Sms, merge_patch
