@@ -54,7 +54,6 @@ _ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to th
 _SETTLE_GROUP = 200
 _CLAIMED = 2  # claim this many times the places: no place is idle during a claim
 _WAIT_SECONDS = 1.0  # for a place; after that, a pause or a mended mapping may have changed it
-_UNSETTLED = 3  # at most this many times the places are under way, if settling is slow
 _GATHER_SECONDS = 0.004  # between two commits while outcomes wait: fewer, larger ones are cheaper
 _REST_SECONDS = 0.005  # after a look that found nothing
 _CLAIM_SECONDS = 30.0  # else a ledger that does not answer would look like a hanging worker
@@ -79,7 +78,7 @@ _LEFT: tuple[type[Exception], ...] = (LeaseLost, UnknownIntegration, *UNAVAILABL
 
 @dataclass(eq=False, slots=True)
 class _Flight:
-    """A claim under way. Once it is `sent` it frees its place, before its outcome is written."""
+    """A claim under way; once it is `sent`, its outcome waits to be written."""
 
     claim: Claim
     round: int
@@ -206,9 +205,9 @@ class Worker:
         self._round_at = self._clock()
         self._rounds += 1
         self._metrics.round()
-        unsent = [each for each in self._flights.values() if not each.sent]
+        flying = [each.claim.integration_id for each in self._flights.values()]
         most = _CLAIMED * self._concurrency
-        if len(unsent) >= most or len(self._flights) >= _UNSETTLED * self._concurrency:
+        if len(flying) >= most:
             return 0
         try:
             if self._locked_out and not await self._has_key():
@@ -218,8 +217,8 @@ class Worker:
                 claims = await claim(
                     self._database,
                     self._round_at,
-                    most - len(unsent),
-                    flying=Counter(each.claim.integration_id for each in unsent),
+                    most - len(flying),
+                    flying=Counter(flying),
                     most=_most_of_one(most),
                     lease_seconds=self._lease_seconds,
                     holder=self._holder.name if self._holder else "",
@@ -263,9 +262,10 @@ class Worker:
                 else:
                     outcome = await self._send(flight, span)
                     await self._turn_gate(each, outcome.turn)
-            flight.sent = True
-            self.wake()
-            held = await self._settle(flight, self._kept(outcome.settlement))
+                # It keeps its place until its outcome is written: if this process is killed, no
+                # more are sent again than there are places.
+                flight.sent = True
+                held = await self._settle(flight, self._kept(outcome.settlement))
         except _LEFT:
             held = False
         else:

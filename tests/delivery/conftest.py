@@ -242,13 +242,13 @@ class Line:
 
         async def unmoved() -> bool:
             before = await self._standing()
-            await self._look_again()
+            await self.looked_again()
             return before[0] == 0 and await self._standing() == before
 
         await self.until(unmoved)
         return len(self.cordial.bodies())
 
-    async def _look_again(self) -> None:
+    async def looked_again(self) -> None:
         """Return when every worker has begun and ended a look for work."""
         assert self.workers
         # The look that goes on now may have begun before; the next is over when one more begins.

@@ -115,6 +115,29 @@ async def test_what_waits_too_long_for_its_place_is_claimed_anew(line):
     assert len(line.cordial.bodies()) == 10
 
 
+async def test_no_more_could_be_sent_again_than_may_be_sent_at_once(line, monkeypatch):
+    """However slowly outcomes are written: a process killed meanwhile leaves no others in doubt."""
+    may_write, write = asyncio.Event(), module.settle
+
+    async def wait_and_write(*settled):
+        await may_write.wait()
+        return await write(*settled)
+
+    monkeypatch.setattr(module, "settle", wait_and_write)
+    await line.create()
+    await line.create(name="Autumn quiz")
+    ids = await line.accept(*(person(f"s{each}") for each in range(10)))
+    ids += await line.accept(*(person(f"a{each}") for each in range(10)), to="autumn-quiz")
+    await line.start(concurrency=4)
+    try:
+        await line.until(lambda: len(line.cordial.bodies()) == 4)
+        await line.looked_again()
+        assert len(line.cordial.bodies()) == 4
+    finally:
+        may_write.set()
+    assert {one.status for one in await line.settled(*ids)} == {"delivered"}
+
+
 async def test_requests_are_paced(line):
     """By `requests_per_second`: a burst of as many, then no more than that rate."""
     await line.create(cordial={"requests_per_second": 20})
