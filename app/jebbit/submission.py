@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from app.jebbit.folding import fold, letters_of
 from app.jebbit.keys import Keys, is_of_opting, keys_of
-from app.jebbit.nested import WRITTEN_TWICE, Named, Nested, may_nest
+from app.jebbit.nested import WRITTEN_TWICE, Named, Nested, nesting
 from app.jebbit.url_parameters import UrlParameters, read_parameters
 
 MAX_ITEMS = 1_000
@@ -72,8 +72,7 @@ class Submission:
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_url", url)
         object.__setattr__(self, "_doubts", _doubts(url, keys))
-        nests = [each for each in self.attributes.values() if may_nest(each)]
-        object.__setattr__(self, "_nests", nests)
+        object.__setattr__(self, "_nests", nesting(self.attributes.values()))
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
@@ -109,7 +108,7 @@ class Submission:
         """
         keys = self._keys.alike(name)
         if not self._nests:
-            return self._under(keys)
+            return self._under(keys) if keys else ()
         return [*self._under(keys), *self._within(self._nested.under(letters_of(name)))]
 
     def find_beside(self, name: str) -> Sequence[Attribute]:
@@ -120,7 +119,7 @@ class Submission:
         """Return what stands under or beside names that speak of opting and are like none known."""
         keys = self._keys.opting(known)
         if not self._nests:
-            return self._under(keys)
+            return self._under(keys) if keys else ()
         inner = (each for each in self._nested.of_opting() if is_of_opting(each[0], known))
         return [*self._under(keys), *self._within(inner)]
 
