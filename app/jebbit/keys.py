@@ -38,6 +38,7 @@ class Keys:
     assigning: Sequence[str]
     _found: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
     _alike: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
+    _like: dict[Sequence[str], Sequence[str]] = field(default_factory=dict, compare=False)
     _opting: dict[Sequence[str], Sequence[str]] = field(default_factory=dict, compare=False)
 
     def find(self, name: str) -> Sequence[str]:
@@ -61,6 +62,18 @@ class Keys:
                 for key in keys
             ]
         return alike
+
+    def like_any(self, names: Sequence[str]) -> Sequence[str]:
+        """Return the keys that have the letters of one of some names; the same each time."""
+        like = self._like.get(names)
+        if like is None:
+            like = self._like[names] = [
+                key
+                for keys in self.by_name.values()
+                for key in keys
+                if any(is_alike(key, name) for name in names)
+            ]
+        return like
 
     def opting(self, known: Sequence[str]) -> Sequence[str]:
         """Return the keys that speak of opting in or out and are none of, or like, those known."""

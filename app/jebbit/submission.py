@@ -111,6 +111,14 @@ class Submission:
             return self._under(keys) if keys else ()
         return [*self._under(keys), *self._within(self._nested.under(letters_of(name)))]
 
+    def find_like_any(self, names: Sequence[str]) -> Sequence[Attribute]:
+        """Return what stands under keys, at any depth, with the letters of one of some names."""
+        keys = self._keys.like_any(names)
+        if not self._nests:
+            return self._under(keys) if keys else ()
+        inner = (found for name in names for found in self._nested.under(letters_of(name)))
+        return [*self._under(keys), *self._within(inner)]
+
     def find_beside(self, name: str) -> Sequence[Attribute]:
         """Return what stands beside this name: `{"name": "opt_in", "value": "no"}`."""
         return self._within(self._nested.beside(letters_of(name))) if self._nests else ()

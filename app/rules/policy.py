@@ -182,8 +182,7 @@ def _hints_at_strict(
     """
     others = list(submission.find_alike(name))
     if not named:
-        for usual in _OF_COUNTRIES:
-            others += [*submission.find_all(usual), *submission.find_alike(usual)]
+        others += submission.find_like_any(_OF_COUNTRIES)
     return any(
         is_present(each.value) and jurisdictions.ask_for_a_yes(_country(each.value))
         for each in others

@@ -59,27 +59,31 @@ Said = tuple[tuple[Place, str, str, bool], ...]
 
 def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> Worlds:
     """Return what the law says by each reading of an item."""
+    key = ("read", source.key, law, when.received_at)
+    hidden, said, times = item.once(key, lambda: _read(item, source, when, law))
+    return _worlds(source, when, hidden, said, times)
+
+
+def _read(
+    item: Item, source: Source, when: When, law: Law
+) -> tuple[tuple[str, ...], Said, Reading]:
+    """Return which lists a stranger may have asked for, what was said, and when."""
     trusted = source.trusted
-
-    def read() -> Said:
-        return tuple(
-            (place, email, sms, one and two and three)
-            for (place, one), (email, two), (sms, three) in product(
-                read_place(item, source, law),
-                read_opt_in(item, source.opt_in, source),
-                read_opt_in(item, source.sms_opt_in, source),
-            )
+    said = tuple(
+        (place, email, sms, one and two and three)
+        for (place, one), (email, two), (sms, three) in product(
+            read_place(item, source, law),
+            read_opt_in(item, source.opt_in, source),
+            read_opt_in(item, source.sms_opt_in, source),
         )
-
-    said = item.once(("said", source.key, law), read)
+    )
     joined_by = source.joined_by.items()
     hidden = tuple(field for field, name in joined_by if item.group(name, trusted).hidden)
     dated = item.group(source.occurred_at, trusted)
     hinted = not dated.spoken and any(
         each.value not in (None, "") for each in item.alike(source.occurred_at, trusted)
     )
-    times = read_given(dated, when.received_at, hinted)
-    return _worlds(source, when, hidden, said, times)
+    return hidden, said, read_given(dated, when.received_at, hinted)
 
 
 @lru_cache(maxsize=50_000)

@@ -55,17 +55,17 @@ class Source:
             for rule in self.mapping
             if rule.get("type") == "list"
         }
-        read_by = (
-            *(self.opt_in, self.sms_opt_in, self.country, self.region, self.occurred_at),
-            *(self.own_region, self.trusted, self.campaign, self.included, self.excluded),
-            *(self.email, self.phone, str(self.labels)),
-        )
-        self.key = _KEYS.setdefault(read_by, len(_KEYS))  # the same where all is read alike
         self.joined_by = {
             rule["field"]: rule.get("attribute")
             for rule in self.mapping
             if rule.get("type") == "list"
         }
+        read_by = (
+            *(self.opt_in, self.sms_opt_in, self.country, self.region, self.occurred_at),
+            *(self.own_region, self.trusted, self.campaign, self.included, self.excluded),
+            *(self.email, self.phone, str(self.labels), str(self.joined_by)),
+        )
+        self.key = _KEYS.setdefault(read_by, len(_KEYS))  # the same where all is read alike
         self.collect = policy["collect"]
         self.opt_in_guard = policy.get("opt_in_guard", True)
         self.opt_in_field = policy.get("opt_in_field")
