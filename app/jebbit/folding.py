@@ -27,7 +27,7 @@ _INVISIBLE = re.compile(
 )
 _GAPS = re.compile(r"[\s_-]+")
 _SPACES = re.compile(r"\s+")
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ENTITY = re.compile(r"&(?:#[0-9]{,7}|#[xX][0-9a-fA-F]{,6}|[A-Za-z0-9]+);")
 
 
 def fold(name: str) -> str:
@@ -55,7 +55,7 @@ def fold_label(text: str) -> str:
 
 def unescape(text: str) -> str:
     """Return a text with its whole HTML entities decoded: `&amp;` is `&`, `&copy` stays."""
-    return _ENTITY.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
+    return _ENTITY.sub(lambda match: html.unescape(match[0]), text)
 
 
 def compatible(text: str) -> str:
@@ -65,7 +65,7 @@ def compatible(text: str) -> str:
     them, which anybody can type into a form, would stop the service. What is beyond the marks that
     writing needs is left out.
     """
-    if len(text) > _MOST_MARKS and not text.isascii():
+    if not text.isascii():
         text = "".join(_with_few_marks(text))
     return unicodedata.normalize("NFKC", text)
 
@@ -93,7 +93,8 @@ _known_label = lru_cache(maxsize=1_024)(_label)
 def _plain(text: str) -> str:
     if text.isascii() and text.isprintable() and "`" not in text:
         return text.lower()
-    folded = compatible(compatible(_INVISIBLE.sub("", text)).casefold())
+    shown = _INVISIBLE.sub("", text).translate(_LIKE_ASCII)  # NFKC makes a space of an accent
+    folded = compatible(compatible(shown).casefold())
     return "".join(map(_shown, folded.translate(_LIKE_ASCII)))
 
 

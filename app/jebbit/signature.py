@@ -22,7 +22,6 @@ LONGEST_HEADER = 1024  # characters; Jebbit's own has 59
 MOST_SIGNATURES = 4
 
 _SECONDS = re.compile(r"[0-9]{1,12}")
-_USUAL = re.compile(r"t=([0-9]{1,12}),v1=([A-Za-z0-9+/=]+)")  # what Jebbit's sample shows
 
 
 class InvalidSignature(Exception):
@@ -119,9 +118,7 @@ def _parse(header: str | None) -> Signature:
         raise InvalidSignature("missing")
     if len(header) > LONGEST_HEADER or not header.isascii():
         raise InvalidSignature("malformed")
-    if usual := _USUAL.fullmatch(header):
-        return Signature(usual[1], (usual[2].encode(),))
-    pairs = [part.strip().partition("=") for part in header.split(",")]
+    pairs = [part.partition("=") for part in header.split(",")]
     times = [value.strip() for name, _, value in pairs if name.strip() == "t"]
     given = tuple(value.strip().encode() for name, _, value in pairs if name.strip() == "v1")
     if len(times) != 1 or not _SECONDS.fullmatch(times[0]):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.jebbit.signature import InvalidSignature, read, sign, verify
+from app.jebbit.signature import HEADER, TEST_HEADER, InvalidSignature, read, sign, verify
 
 SECRET = "$super_secure_shared_secret!"
 AT = 1_700_000_000
@@ -225,3 +225,40 @@ def test_what_is_signed_is_accepted_by_its_secret_alone(body: bytes, secret: str
 def test_any_text_is_refused_with_a_reason(header: str) -> None:
     """No header raises anything but the refusal."""
     assert refusal(header) in {"malformed", "stale", "future", "mismatch"}
+
+
+def test_headers_have_the_names_that_jebbit_gives_them() -> None:
+    """They are compared without case."""
+    assert (HEADER, TEST_HEADER) == ("x-jebbit-signature", "x-jebbit-test")
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [("1", 1), ("9" * 12, 999_999_999_999), ("9" * 13, None), ("", None), ("1x", None)],
+)
+def test_times_have_one_to_twelve_digits(written: str, read_as: int | None) -> None:
+    """As a text, which is signed just so."""
+    given = f"t={written},v1={GOOD}"
+    if read_as is None:
+        assert refusal(given) == "malformed"
+    else:
+        found = read(given, now=read_as, tolerance=0)
+        assert found == (written, (GOOD.encode(),))
+
+
+def test_the_longest_header_that_is_read() -> None:
+    """A longer one is just wrong."""
+    start = f"t={AT},v1={GOOD}"
+    assert check(start + " " * (1024 - len(start))) == AT
+    assert refusal(start + " " * (1025 - len(start))) == "malformed"
+
+
+def test_spaces_around_names_and_values_are_none_of_them() -> None:
+    """Also before the first and after the last."""
+    assert check(f" t = {AT} , v1 = {GOOD} ") == AT
+
+
+def test_a_refusal_says_why_in_a_word() -> None:
+    """To us, in a log's line."""
+    with pytest.raises(InvalidSignature, match="missing"):
+        check(None)

@@ -373,3 +373,48 @@ def test_only_the_keys_of_the_url_are_doubted() -> None:
     assert found["b"] is None
     assert found["a"] is not None
     assert found["a"].startswith("url_params holds it")
+
+
+def test_what_is_worked_out_of_a_submission_makes_no_difference() -> None:
+    """Submissions are equal by their attributes, whatever was looked up in one of them."""
+    given = {"a": [{"b": 1}], "c": 2, "url_params": "c=3"}
+    one, other = Submission(given), Submission({**given})
+    object.__setattr__(one, "_doubts", {"c": "another"})
+    object.__setattr__(one, "_url", None)
+    object.__setattr__(one, "_nests", ())
+    assert one == other
+
+
+def test_where_more_stands_in_the_url_than_is_read_every_key_is_doubted() -> None:
+    """With what stands there, for a person to look."""
+    found = Submission({"a": 1, "b": "x", "url_params": "&".join(f"p{n}=1" for n in range(9_999))})
+    assert found.find("a") == Attribute("a", 1, "more stands in url_params than is read of a URL")
+    few = Submission({"a": 1, "b": "x", "url_params": "b=1"})
+    assert few.find("a") == Attribute("a", 1, None)
+    [doubted] = few.find_all("b")
+    assert doubted.doubt is not None
+    assert not doubted.trusted
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"a": 1e999}', {"a": "Infinity"}),
+        ('[{"b": 1}, {"a": 1e999, "a": 1e999}]', {"b": 1}),
+        ('{"a": "\\"", "a": "\\""}', {"a": '"'}),
+        ('{"a": "\\"", "a": "\\"\\""}', {"a": {WRITTEN_TWICE: {"1": '"', "2": '""'}}}),
+        ('{"a": 1, "a": 2, "b": 1e999}', {"a": {WRITTEN_TWICE: {"1": 1, "2": 2}}, "b": "Infinity"}),
+    ],
+)
+def test_infinity_and_quotes_hide_no_key_that_is_written_twice(text: str, kept: Any) -> None:
+    """The quick reader is believed where it dropped nothing."""
+    found = parse(text.encode())[0].submission
+    assert found is not None
+    assert found.attributes == kept
+
+
+def test_of_several_items_each_is_looked_at_for_infinity() -> None:
+    """One that has none hides no other."""
+    first, second = parse(b'[{"a": 1, "a": 2}, {"b": -1e999}]')
+    assert first.submission == Submission({"a": {WRITTEN_TWICE: {"1": 1, "2": 2}}})
+    assert second.submission == Submission({"b": "-Infinity"})
