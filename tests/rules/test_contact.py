@@ -15,10 +15,14 @@ from app.rules.contact import (
     Statuses,
     contact_body,
     identify,
+    national_digits,
     normalize_email,
     normalize_phone,
+    read_email,
     read_phone,
+    takes_sms,
 )
+from app.rules.mapping import PlanWarning
 from app.rules.policy import Status
 from app.rules.usual_addresses import usual_phone
 
@@ -320,3 +324,126 @@ def test_options_of_the_account(make_integration: Make) -> None:
         "forceSubscribe": True,
         "identifyBy": ["uid"],
     }
+
+
+@pytest.mark.parametrize(("local", "read"), [(307, True), (308, True), (309, False)])
+def test_the_longest_texts_that_are_looked_at(local: int, read: bool) -> None:
+    """No address is longer than 320 characters, with the blanks around it."""
+    assert len(f"{ADA}{' ' * (local - 3)}") == local + 12
+    assert (normalize_email(f"{ADA}{' ' * (local - 3)}") is not None) is read
+    number = "+16175550123"
+    padded = number + " " * (local + 12 - len(number))
+    assert (normalize_phone(padded, ["US"]) is not None) is read
+
+
+def test_an_address_under_test_may_rehearse() -> None:
+    """No name server is asked; capital letters and blanks make no difference."""
+    assert read_email(" Ann@Host.TEST ") == "ann@host.test"
+    assert read_email("ann@no-such-name-of-anybody.example.com") is not None
+    assert read_email("\u212ann@example.com") == "knn@example.com"
+
+
+@pytest.mark.parametrize(
+    ("text", "regions", "number"),
+    [
+        ("5555555555.0", ["US"], "+15555555555"),
+        ("5555555555.000000000", ["US"], "+15555555555"),
+        ("5555555555.0000000000", ["US"], None),
+        ("5555555555.", ["US"], "+15555555555"),
+        (" 0044 7400 123456 ", ["US"], "+447400123456"),
+        ("(00) 44 7400 123456", ["US"], None),
+        ("(0049) 1512 3456789", ["US"], "+4915123456789"),
+        ("00--49 1512 3456789", ["US"], "+4915123456789"),
+        ("00 - 49 1512 3456789", ["US"], "+4915123456789"),
+        ("00(49) 1512 3456789", ["US"], "+4915123456789"),
+        ("4915123456789", ["US"], "+4915123456789"),  # without its plus, and of no length here
+        ("4915123456789", ["US", "FR"], "+4915123456789"),
+        ("447400123456", ["FR", "US"], "+447400123456"),
+        ("07400 123456", ["FR", "GB"], "+447400123456"),  # known there, only possible in France
+        ("7400 123456", ["US", "GB"], "+447400123456"),
+        ("+49", ["US"], None),
+        ("+", ["US"], None),
+    ],
+)
+def test_numbers_as_people_write_them(text: str, regions: list[str], number: str | None) -> None:
+    """A spreadsheet's number, a prefix for abroad, a code without its plus; a number that is known
+    goes before one that is only possible."""
+    assert read_phone(text, regions) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        *((value, "+16175550123") for value in (6175550123, 6175550123.0, "6175550123")),
+        *((value, None) for value in (True, False, 0, 0.5, 1, -6175550123, 1e15, 10**15, 10**300)),
+        *((value, None) for value in (float("1e300"), [6175550123], {}, {"a": 1})),
+        (123456789012345, None),
+        (999_999_999_999_999, None),
+        (4915123456789, "+4915123456789"),
+    ],
+)
+def test_a_number_that_is_sent_as_a_number(make_integration: Make, value: Any, number: Any) -> None:
+    """Digits are a phone number; a truth, a fraction, a list and what is too long are none."""
+    found = identify(Submission({"phone_number": value}), make_integration(mapping=BOTH))
+    assert (found.phone, found.known) == (number, number is not None)
+    if number is None:
+        assert found.warnings == [
+            PlanWarning(
+                "phone_not_usable",
+                "phone_number",
+                None,
+                "phone_number holds no phone address that can be used and believed.",
+            )
+        ]
+
+
+@pytest.mark.parametrize(
+    ("given", "usable"),
+    [
+        ({"phone_number": "617 555 0123"}, True),
+        ({"phone_number": "617 555 0123", "email": "nobody"}, True),
+        ({"phone_number": "12"}, False),
+        ({"phone_number": "12", "email": ADA}, False),
+        ({"phone_number": "12", "email": "nobody"}, False),
+        ({"email": "nobody"}, None),
+        ({"email": ADA}, None),
+    ],
+)
+def test_whether_a_phone_number_can_be_used(
+    make_integration: Make, given: Any, usable: Any
+) -> None:
+    """Drift counts those that cannot."""
+    found = identify(Submission(given), make_integration(mapping=BOTH))
+    assert found.phone_usable is usable
+
+
+def test_countries_that_were_read_already_say_whose_number_it_is(make_integration: Make) -> None:
+    """One that has no telephone numbers says nothing; then the integration's own does."""
+    given = Submission({"phone_number": "07400 123456", "country_code": "GB"})
+    integration = make_integration(mapping=BOTH)
+    assert identify(given, integration).phone == "+447400123456"
+    assert identify(given, integration, ["FR"]).phone != "+447400123456"
+    for none in (["AQ"], [None], []):
+        found = identify(Submission({"phone_number": "617 555 0123"}), integration, none)
+        assert found.phone == "+16175550123"
+
+
+def test_the_digits_of_a_number_and_whether_it_takes_texts() -> None:
+    """By its own country's plan."""
+    assert national_digits("+4915123456789") == "15123456789"
+    assert [takes_sms(each) for each in ("+4915123456789", "+4930123456", "+19005551234")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_without_a_keyword_none_is_sent(make_integration: Make) -> None:
+    """With one, it is."""
+    for keyword in (None, "join"):
+        integration = make_integration(cordial={"sms": {"program": "main", "keyword": keyword}})
+        identity = Identity(None, "+16175550123", None, [])
+        body = contact_body(integration, identity, Statuses(sms=SUBSCRIBED), {})
+        program = body["channels"]["sms"]["programs"]["main"]
+        assert program.get("keyword", None) == keyword
+        assert ("keyword" in program) is (keyword is not None)
