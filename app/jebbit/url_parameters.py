@@ -34,7 +34,7 @@ _AROUND_NAMES = " \t\r\n\"'[]{}()\\"
 _NAMING_KEYS = frozenset(("name", "key", "param", "parameter", "k", "n", "id", "field"))
 # With its semicolon or, as browsers forgive it, without.
 _ENTITY = re.compile(
-    r"(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31}(?=;)|amp|lt|gt|quot));?"
+    r"(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z0-9]+(?=;)|amp|lt|gt|quot));?"
 )
 _SHORT_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.jebbit import url_parameters
 from app.jebbit.folding import fold
 from app.jebbit.submission import Submission
 from app.jebbit.url_parameters import read_parameters
@@ -182,3 +183,194 @@ def test_any_text_is_read(key: str, text: str) -> None:
     found = read_parameters({key: text, "url_params": text})
     assert found.unread is None
     assert found.reading(fold("no such key here")) is None or "no" in text
+
+
+# --- the edges
+
+
+def named(attributes: dict[str, Any]) -> set[str]:
+    """Return all names that some reading finds."""
+    found = read_parameters(attributes)
+    assert found.unread is None
+    return set(found.readings)
+
+
+@pytest.mark.parametrize("mark", [*"=:?#;,./{}()[]\"'<>|\\", " ", "\t", "\n", "\u00a0", "&"])
+def test_a_name_may_begin_after_any_mark(mark: str) -> None:
+    """Of a text in which it stands, whoever wrote that; and it may hold the mark."""
+    assert "email" in named({"note": f"x{mark}email=1"})
+    assert "email" in named({"url_params": f"a=1{mark}email=2"})
+
+
+@pytest.mark.parametrize("mark", ["_", "-", "x", "$", "*", "!", "@"])
+def test_other_signs_are_of_the_name(mark: str) -> None:
+    assert "email" not in named({"note": f"x{mark}email=1", "url_params": f"x{mark}email=1"})
+
+
+def test_a_mark_may_be_of_the_name() -> None:
+    assert {"are_you_sure?", "b?c"} <= named({"note": "?a=1&are you sure?=2&b?c=3"})
+
+
+@pytest.mark.parametrize("mark", [*"&?#;"])
+def test_bare_names_stand_between_these(mark: str) -> None:
+    """In the page's own texts alone."""
+    assert {"a", "email"} <= named({"url_params": f"a{mark}email"})
+    assert named({"note": f"a{mark}email"}) == set()
+
+
+@pytest.mark.parametrize("around", [*" \t\r\n\"'[]{}()\\"])
+def test_what_stands_around_a_name_is_not_of_it(around: str) -> None:
+    assert "email" in named({"url_params": f"{around}email{around}"})
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "key", "param", "parameter", "k", "n", "id", "field", "Name", "0", "17"]
+)
+def test_keys_under_which_a_name_stands(key: str) -> None:
+    """In a list of parameters, or one that is written as an object."""
+    assert "email" in named({"url_params": {key: "email"}})
+    assert "email" in named({"url_params": {"x": [{key: ["email"]}]}})
+    assert "email" in named({"note": {key: "email"}}) or "param" not in key
+
+
+def test_under_other_keys_stands_a_value() -> None:
+    assert "email" not in named({"url_params": {"value": "email", "x": ["email"], "1a": "email"}})
+    assert "email" in named({"url_params": {"page": "email"}}), "but for a page's"
+    assert "email" in named({"x": {"my url": "email"}}), "of any attribute"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("&#101;mail=1", "&#0000101;mail=1", "&#x65;mail=1", "&#X000065;mail=1", "&#101mail=1"),
+        *("a&ampemail=1", "a&lt;email=1", "a&ltemail=1", "a&gtemail=1", "a&quotemail=1"),
+        *("a&#x3Bemail=1", "a&#x3bemail=1", "a&QUOT;email=1", "a&Tab;email=1", "a&colon;email=1"),
+        *("em&#x61;il=1", "emai&#x6C;=1", "emai&#x6c;=1", "email&equals;1", "a&sup2;&email=1"),
+        *("%u0065mail=1", "\\u0065mail=1", "\\x65mail=1", "emai%u006C=1", "emai%u006c=1"),
+        *("emai\\x6C=1", "emai\\x6c=1", "e\\mail=1", "e\\u006dail\\u003D1", "e%6Dail=1"),
+        *(
+            "email%3D1",
+            "email%253D1",
+            "email%25253D1",
+            "%65mail",
+            "\uff45mail\uff1d1",
+            "email\ufe661",
+        ),
+    ],
+)
+def test_every_decoding_is_a_reading(text: str) -> None:
+    """Entities with and without their semicolon, percent signs, escapes, compatible letters."""
+    assert "email" in named({"url_params": text})
+    assert "email" in named({"page_url": f"https://x.example/?{text}"})
+
+
+@pytest.mark.parametrize("text", ["gr%F6%DFe=1", "gr%C3%B6%C3%9Fe=1", "gr\u00f6\u00dfe=1"])
+def test_letters_are_decoded_as_utf_8_and_as_latin_1(text: str) -> None:
+    assert fold("gr\u00f6\u00dfe") in named({"url_params": text})
+
+
+@pytest.mark.parametrize(
+    "text", ["&#0000000101;mail=1", "&#x0000065;mail=1", "%u065mail=1", "\\x6mail=1", "&emai;l=1"]
+)
+def test_what_is_no_encoding_is_none(text: str) -> None:
+    assert "email" not in named({"url_params": text})
+
+
+@pytest.mark.parametrize("text", ["email[]", "email[x][y]=1", "e%6Dail%5B%5D=1", "email%5Bx=1"])
+def test_what_stands_before_brackets_is_a_name(text: str) -> None:
+    assert "email" in named({"url_params": text})
+
+
+def test_a_plus_is_a_space() -> None:
+    assert "opt_in" in named({"url_params": "opt+in=1"})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "read"),
+    [
+        ({"page_url": "a" * 65_536}, True),
+        ({"page_url": "a" * 65_537}, False),
+        ({"page_url": "a" * 65_530, "referrer": "b" * 6}, True),
+        ({"page_url": "a" * 65_530, "referrer": "b" * 7}, False),
+        ({"page_url": "[" * 8 + '"a"' + "]" * 8}, True),
+        ({"page_url": [[[[[[[["a"]]]]]]]]}, True),
+        ({"page_url": ["=" + "a" * 999] * 65}, True),
+        ({"page_url": "a=" * 140}, True),
+        ({"page_url": "a=" * 150}, False),
+    ],
+)
+def test_how_much_is_read_at_most(attributes: dict[str, Any], read: bool) -> None:
+    """Of all texts together: characters, and characters of names."""
+    assert (read_parameters(attributes).unread is None) is read
+
+
+def json_in_json(levels: int) -> str:
+    text = "email"
+    for _ in range(levels):
+        text = json.dumps(text)
+    return text
+
+
+def test_how_deep_is_read_at_most() -> None:
+    """JSON texts in JSON texts, and decodings of one text."""
+    assert read_parameters({"page_url": json_in_json(3)}).unread is None
+    text = "%25" * 3 + "65mail=1"
+    assert read_parameters({"page_url": text}).unread is None
+    for _ in range(20):
+        text = quote(text)
+    assert read_parameters({"page_url": text}).unread is not None
+
+
+def test_a_long_key_is_shown_in_part() -> None:
+    """To a person, in a line."""
+    for length, shown in ((64, "u" * 64), (65, "u" * 64 + "...")):
+        found = read_parameters({"url" + "u" * (length - 3): "email=1"})
+        assert found.reading("email") == f"{('url' + shown)[:64]}{shown[64:]} holds it as " + (
+            "a name before a value"
+        )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kept"),
+    [
+        ({"page_url": "a=1", "url_params": "b=" + "c" * 1_019}, True),
+        ({"page_url": "a=1", "url_params": "b=" + "c" * 1_020}, False),
+        ({"page_url": ["a=1"]}, False),
+        ({"page_url": None}, False),
+        ({"page_url": "a=1", "note": "x=1"}, False),
+        ({"page_url": "a=1", "note": "x"}, True),
+        ({"page_url": "a=1", "x=1": "x"}, False),
+    ],
+)
+def test_only_short_texts_of_a_page_are_remembered(attributes: dict[str, Any], kept: bool) -> None:
+    """Many shoppers come by the same link; what else a person writes is read each time."""
+    url_parameters._known.cache_clear()
+    assert read_parameters(attributes) == read_parameters(attributes)
+    assert url_parameters._known.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "email=1",
+        "email%3D1",
+        "email&#61;1",
+        "email\\x3d1",
+        "email\uff1d1",
+        ["email=1"],
+        {"a": "email=1"},
+    ],
+)
+def test_other_texts_are_read_where_they_may_assign(note: Any) -> None:
+    """Alone, among texts, and among others."""
+    for beside in ({}, {"city": "Rome"}, {"age": 3}, {"more": ["x"], "city": "Rome"}):
+        assert "email" in named({"note": note, **beside})
+        assert "email" in named({**beside, "note": note})
+    assert named({"note": "email", "city": "a:b"}) == set()
+
+
+def test_the_first_reading_is_told() -> None:
+    """Of several places the first, of several ways the first."""
+    found = read_parameters({"url_params": "email=1&email", "page_url": {"email": 1}})
+    assert found.reading("email") == "url_params holds it as a name before a value"
+    assert found.reading("opt_in") is None
