@@ -33,9 +33,7 @@ _BETWEEN_NAMES = re.compile(r"[&?#;]")
 _AROUND_NAMES = " \t\r\n\"'[]{}()\\"
 _NAMING_KEYS = frozenset(("name", "key", "param", "parameter", "k", "n", "id", "field"))
 # With its semicolon or, as browsers forgive it, without.
-_ENTITY = re.compile(
-    r"(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z0-9]+(?=;)|amp|lt|gt|quot));?"
-)
+_ENTITY = re.compile(r"(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z0-9]+(?=;)|amp|lt|gt|quot));?")
 _SHORT_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
 

@@ -244,7 +244,7 @@ def test_under_other_keys_stands_a_value() -> None:
     [
         *("&#101;mail=1", "&#0000101;mail=1", "&#x65;mail=1", "&#X000065;mail=1", "&#101mail=1"),
         *("a&ampemail=1", "a&lt;email=1", "a&ltemail=1", "a&gtemail=1", "a&quotemail=1"),
-        *("a&#x3Bemail=1", "a&#x3bemail=1", "a&QUOT;email=1", "a&Tab;email=1", "a&colon;email=1"),
+        *("a&#x3B;email=1", "a&#x3b;email=1", "a&QUOT;email=1", "a&Tab;email=1", "a&colon;email=1"),
         *("em&#x61;il=1", "emai&#x6C;=1", "emai&#x6c;=1", "email&equals;1", "a&sup2;&email=1"),
         *("%u0065mail=1", "\\u0065mail=1", "\\x65mail=1", "emai%u006C=1", "emai%u006c=1"),
         *("emai\\x6C=1", "emai\\x6c=1", "e\\mail=1", "e\\u006dail\\u003D1", "e%6Dail=1"),
