@@ -125,6 +125,10 @@ def _named(
     ):
         if keys:
             why = f"This {what} names the contact."
+            if keys is emails and is_present(sample[keys[0]]) and not _is_email(sample[keys[0]]):
+                why = (
+                    "It should name the contact, but is no email address: is hash_pii on in Jebbit?"
+                )
             yield keys[0], Suggestion(keys[0], field, "string", why)
 
 

@@ -549,6 +549,8 @@ def test_an_answer_in_the_customers_own_words_is_asked_for(begun):
     assert 'id="means-wrong"' in asked.text
     looked = admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes", "do": "look"})
     assert "The sample, if sent: subscribed." in text_of(looked.text)
+    assert answer(admin, **WHOM, means="neither").is_redirect
+    assert "What does “Count me in” mean?" in page(admin, f"{HERE}/whom")
     assert answer(admin, **WHOM, means="yes").is_redirect
     labels = stage.ops.get("/integrations/spring-quiz").json()["jebbit"]["opt_in_labels"]
     assert labels == {"true": ["Count me in"], "false": []}

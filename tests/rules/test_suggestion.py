@@ -103,7 +103,10 @@ def test_an_address_is_known_by_its_value_too():
     found = of({"q7": "Ann@Example.com", "cell": "555"}, addresses=mine)
     assert found["q7"].field == "channels.newsletter.address"
     assert found["cell"].field == "channels.text.address"
-    assert of({"q7": "5d41402abc4b2a76b9719d911017c592"})["q7"].field is None
+    hashed = "5d41402abc4b2a76b9719d911017c592"
+    assert of({"q7": hashed})["q7"].field is None
+    assert "hash_pii" in of({"email": hashed})["email"].why
+    assert "hash_pii" not in of({"email": ""})["email"].why
 
 
 def test_a_value_of_another_type_is_told():

@@ -171,6 +171,7 @@ def _answered(stored: StoredIntegration) -> Mapping[str, str]:
         "sms_program": (sms.program if sms else None) or "",
         "sms_keyword": (sms.keyword if sms else None) or "",
         "answer_field": policy.opt_in_field or "",
+        "means": "neither",  # of what is still unclear
     }
 
 
@@ -350,7 +351,10 @@ def _group(stored: StoredIntegration, said: Answer | None, region: Region) -> Gr
 
     return Group(
         f"People {where}",
-        "The EEA and the UK count as the EU." if eu else "",
+        "The EEA and the UK count as the EU."
+        if eu
+        else "Where the law asks everybody for a yes, as in Canada or Brazil, silence subscribes "
+        "nobody, whatever is chosen here.",
         [
             Question(
                 f"{prefix}send",
