@@ -69,7 +69,9 @@ async def test_a_change_is_seen_while_it_is_made_confirmed_saved_and_brought_bac
     await page.get_by_text("Something must be corrected, so nothing is compared.").wait_for()
     assert await save.is_disabled()
     assert await label.get_attribute("aria-invalid") == "true"
+    assert await page.locator("[aria-invalid]").count() == 1
     await label.fill("")
+    await page.locator("[aria-invalid]").wait_for(state="detached")
     await page.get_by_text("2 people would be newly subscribed.").wait_for()
 
     await save.click()

@@ -96,7 +96,7 @@ function swap(page) {
     const region = document.getElementById(fresh.id);
     if (!region) continue;
     region.className = fresh.className;
-    if (fresh.dataset.wrong !== undefined) mark(fresh.dataset.wrong.split(" "));
+    if (fresh.dataset.wrong !== undefined) mark(fresh.dataset.wrong.split(" ").filter(Boolean));
     if (region.innerHTML === fresh.innerHTML) continue;
     for (const each of region.querySelectorAll("details[id]")) {
       const next = fresh.querySelector(`#${CSS.escape(each.id)}`);
