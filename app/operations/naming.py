@@ -203,7 +203,8 @@ async def create_field(
         if report.account is not None:
             context.accounts.learn(stored.integration, report.account)
     (found,) = report.findings[:1]
-    return Made(found.level == "note", said(found) if found.remedy != "Nothing." else found.problem)
+    done = found.level == "note"
+    return Made(done, found.problem if done else said(found))
 
 
 def _whole(name: str, found: Fit) -> str | None:
