@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.ledger.database import Database
-from app.ledger.integrations import Integrations
+from app.ledger.integrations import Integrations, Setup
 from app.ledger.vault import Vault
 from app.main import open_context
 from app.operations.callers import Caller, Role
@@ -388,6 +388,18 @@ def test_the_state_can_be_applied_alone(run, ledger, write):
         assert stored.state == state
         versions.add(stored.version)
     assert len(versions) == 1
+
+
+def test_a_file_answers_whom_to_send(run, ledger, write):
+    """What is being set up in the console may send once a file says all of it."""
+    write(FILE)
+    assert run("apply", "file.yaml", "--yes").code == 0
+    (stored,) = ledger(Integrations.list)
+    ledger(lambda each: each.delete("spring-quiz", force=True, now=NOW))
+    ledger(lambda each: each.create(stored.integration, paused_reason="x", now=NOW, setup=Setup()))
+    assert run("apply", "file.yaml", "--yes").code == 0
+    (stored,) = ledger(Integrations.list)
+    assert (stored.state, stored.setup) == ("active", None)
 
 
 WRONG_CASE = FILE.replace(
