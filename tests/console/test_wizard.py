@@ -516,7 +516,8 @@ def test_each_choice_is_answered_on_the_sample(begun, said, outcomes):
     body = json.dumps({**ANN, "opt_in": said})
     assert admin.post(f"{HERE}/sample", data={"body": body}).is_redirect
     page = admin.get(f"{HERE}/whom").text
-    shown = re.findall(r'<span class="sub">The sample[^:]*: ([^<]*)</span>', page)
+    shown = re.findall(r'<span class="sub">With the sample[^:]*: ([^<]*)</span>', page)
+    assert page.count("The sample&#39;s person is one of them.") == 1
     assert shown[:5] == outcomes
     assert shown[5:8] == outcomes[:3]
     assert shown[8] == ("subscribed." if said == "yes" else "left as they are.")
@@ -548,7 +549,7 @@ def test_an_answer_in_the_customers_own_words_is_asked_for(begun):
     assert "What does “Count me in” mean?" in text_of(asked.text)
     assert 'id="means-wrong"' in asked.text
     looked = admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes", "do": "look"})
-    assert "The sample, if sent: subscribed." in text_of(looked.text)
+    assert "if sent: subscribed." in text_of(looked.text)
     assert answer(admin, **WHOM, means="neither").is_redirect
     assert "What does “Count me in” mean?" in page(admin, f"{HERE}/whom")
     assert answer(admin, **WHOM, means="yes").is_redirect

@@ -26,7 +26,7 @@ from app.operations.invalid import Invalid
 from app.operations.sampling import Sample
 from app.operations.setting_up import Choice, Label, SmsChoice, Whom
 from app.rules.integration import OptInRule
-from app.rules.policy import Region, Status
+from app.rules.policy import Region, Status, read_region
 from app.rules.values import Answer, answer
 
 router = APIRouter(include_in_schema=False, route_class=StepPage)
@@ -265,7 +265,7 @@ async def _view(
         values,
         keys,
         told,
-        _groups(stored, said if sample else None),
+        _groups(visit, stored, sample, said if sample else None),
         _takes_sms(stored),
         _unclear(stored, sample, values["opt_in"]),
         [each.key for each in account.fields if each.type == "string"],
@@ -304,7 +304,13 @@ def _in_words(sample: Sample | None, name: str, said: Answer) -> str:
     return f"In the sample it is “{shown(found.value)}”: {_SAYS[said]}."
 
 
-def _groups(stored: StoredIntegration, said: Answer | None) -> Sequence[Group]:
+def _groups(
+    visit: Visit, stored: StoredIntegration, sample: Sample | None, said: Answer | None
+) -> Sequence[Group]:
+    where = None
+    if sample is not None:
+        source, jurisdictions = stored.integration.jebbit, visit.context.jurisdictions
+        where = read_region(sample.submission, source, jurisdictions).region
     return [
         Group(
             "Who is collected",
@@ -322,12 +328,21 @@ def _groups(stored: StoredIntegration, said: Answer | None) -> Sequence[Group]:
                 ),
             ],
         ),
-        _group(stored, said, Region.NON_EU),
-        _group(stored, said, Region.EU),
+        _group(stored, said, Region.NON_EU, is_there=where is Region.NON_EU),
+        _group(stored, said, Region.EU, is_there=where is Region.EU),
     ]
 
 
-def _group(stored: StoredIntegration, said: Answer | None, region: Region) -> Group:
+_ABOUT: Final[Mapping[Region, str]] = {
+    Region.NON_EU: "Where the law asks everybody for a yes, as in Canada or Brazil, silence "
+    "subscribes nobody, whatever is chosen here.",
+    Region.EU: "The EEA and the UK count as the EU.",
+}
+
+
+def _group(
+    stored: StoredIntegration, said: Answer | None, region: Region, *, is_there: bool
+) -> Group:
     eu = region is Region.EU
     prefix, where = ("eu_", "in the EU") if eu else ("", "outside the EU")
     yes = (
@@ -340,21 +355,18 @@ def _group(stored: StoredIntegration, said: Answer | None, region: Region) -> Gr
         if said is None:
             return ""
         found = setting_up.outcome(stored, Choice(rule, subscribe=False), region, said)
-        return "The sample: sent." if found.sent else "The sample: not sent."
+        return f"With the sample's answer: {'sent' if found.sent else 'not sent'}."
 
     def status(*, subscribe: bool) -> str:
         if said is None:
             return ""
         found = setting_up.outcome(stored, Choice("everyone", subscribe), region, said)
         done = "subscribed" if found.status is Status.SUBSCRIBED else "left as they are"
-        return f"The sample, if sent: {done}."
+        return f"With the sample's answer, if sent: {done}."
 
     return Group(
         f"People {where}",
-        "The EEA and the UK count as the EU."
-        if eu
-        else "Where the law asks everybody for a yes, as in Canada or Brazil, silence subscribes "
-        "nobody, whatever is chosen here.",
+        _ABOUT[region] + (" The sample's person is one of them." if is_there else ""),
         [
             Question(
                 f"{prefix}send",
