@@ -1,19 +1,25 @@
 """What the service is measured against, each a process of its own.
 
 `python -m tests.load.bare fastapi PORT` (or `starlette`) serves an endpoint that reads a body and
-answers, with the service's uvicorn settings. `python -m tests.load.bare post PORT SECONDS
-CONNECTIONS` reads requests as the stub shows them from standard input, posts them again and again
-with the service's HTTP client, and prints how many a second were answered.
+answers, with the service's uvicorn settings. `python -m tests.load.bare through PORT STUB` posts
+the person in each body to the stub, with the service's HTTP client, before it answers.
+`python -m tests.load.bare post PORT SECONDS CONNECTIONS` reads requests as the stub shows them from
+standard input, posts them again and again with that client, and prints how many a second were
+answered.
 """
 
 import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import cycle
 
 import uvloop
 from fastapi import FastAPI, Request
+from fastapi.telemetry import TelemetryConfig
+from pydantic_core import from_json, to_json
 from starlette.applications import Starlette
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import JSONResponse
@@ -22,12 +28,18 @@ from starlette.routing import Route
 from app.cordial.client import client_on, open_pool
 from app.serving import DrainingServer
 
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+_AT_ONCE = 50  # requests to Cordial
+
 
 def fastapi_app() -> FastAPI:
     """Return an endpoint as FastAPI's users write it."""
-    app = FastAPI(
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-    )
+    app = FastAPI(telemetry=_NO_TELEMETRY)
 
     @app.post("/webhooks/jebbit/{integration_id}", status_code=202)
     async def receive(integration_id: str, request: Request) -> dict[str, int]:
@@ -43,6 +55,30 @@ def starlette_app() -> Starlette:
         return JSONResponse({"accepted": len(await request.body())}, 202)
 
     return Starlette(routes=[Route("/webhooks/jebbit/{integration_id}", receive, methods=["POST"])])
+
+
+def through_app(stub: int) -> FastAPI:
+    """Return an endpoint that answers when Cordial has: nothing is stored."""
+
+    @asynccontextmanager
+    async def open_client(app: FastAPI) -> AsyncIterator[None]:
+        async with open_pool(_AT_ONCE) as pool, client_on(pool) as http:
+            app.state.http = http
+            yield
+
+    app = FastAPI(telemetry=_NO_TELEMETRY, lifespan=open_client)
+    headers = {"content-type": "application/json", "authorization": "Basic a2V5Og=="}
+
+    @app.post("/webhooks/jebbit/{integration_id}", status_code=202)
+    async def receive(integration_id: str, request: Request) -> dict[str, int]:
+        person = from_json(await request.body())[0]["data"]
+        body = {"channels": {"email": {"address": person["email"]}}, **person}
+        url = f"http://127.0.0.1:{stub}/v2/contacts"
+        answer = await app.state.http.post(url, headers=headers, content=to_json(body))
+        answer.raise_for_status()
+        return {"accepted": 1}
+
+    return app
 
 
 async def post(port: int, seconds: float, connections: int, seen: list[tuple[str, str]]) -> float:
@@ -74,11 +110,17 @@ def _headers(head: str) -> dict[str, str]:
     return {name: named[name] for name in given}
 
 
+def _app(kind: str, numbers: list[str]) -> Starlette:
+    if kind == "through":
+        return through_app(int(numbers[0]))
+    return fastapi_app() if kind == "fastapi" else starlette_app()
+
+
 if __name__ == "__main__":
     what, port_, *numbers = sys.argv[1:]
     if what == "post":
         duration, at_once = float(numbers[0]), int(numbers[1])
         print(uvloop.run(post(int(port_), duration, at_once, json.load(sys.stdin))))
     else:
-        app_ = fastapi_app() if what == "fastapi" else starlette_app()
+        app_ = _app(what, numbers)
         DrainingServer(app_, "127.0.0.1", int(port_), log_level="ERROR").run()

@@ -85,6 +85,7 @@ class Bench:
         seconds: float | None = None,
         most: int | None = None,
         rate: float | None = None,
+        connections: int = _CONNECTIONS,
     ) -> Measured:
         """Post webhooks of people that no other has told of."""
         seconds = seconds or self.options.seconds
@@ -96,7 +97,7 @@ class Bench:
             most=most or max(_CONNECTIONS, int(seconds * _MOST_PER_SECOND / batch)),
             seconds=seconds,
             batch=batch,
-            connections=_CONNECTIONS,
+            connections=connections,
             rate=rate,
         )
         measured = post(load)

@@ -20,6 +20,7 @@ from tests.load.client import Measured, address
 from tests.load.measuring import CONCURRENCY, NAME, Bench, Finding, per_second
 from tests.load.service import Process, bare, serve
 from tests.load.sustained import apart, together
+from tests.load.through import through
 from tests.load.waiting import waiting
 from tests.processes import ROOT
 
@@ -217,6 +218,7 @@ ROWS: dict[int, Callable[[Bench], list[Finding]]] = {
     7: planning,
     8: starting,
     9: telling,
+    10: through,
 }
 NEEDS = {4: {1, 3}, 5: {1, 3, 4}}  # what a row compares with
 PURE = {7}  # without a ledger

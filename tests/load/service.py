@@ -195,10 +195,11 @@ def stub(folder: Path) -> Iterator[Process]:
 
 
 @contextmanager
-def bare(framework: str, folder: Path) -> Iterator[Process]:
-    """Run the bare endpoint of `fastapi` or `starlette`."""
+def bare(kind: str, folder: Path, *numbers: int) -> Iterator[Process]:
+    """Run a bare endpoint: `fastapi`, `starlette`, or `through` with the port of the stub."""
     port = free_port()
-    with process(["tests.load.bare", framework, str(port)], folder, port) as running:
+    arguments = ["tests.load.bare", kind, str(port), *map(str, numbers)]
+    with process(arguments, folder, port) as running:
         yield running
 
 
