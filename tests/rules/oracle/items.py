@@ -64,7 +64,8 @@ def _group(pairs: Sequence[tuple[str, Any]], forbidden: bool, doubted: bool) -> 
 
 
 def _as_text(value: Any) -> str:
-    return json.dumps(value)
+    """Return a value as it is compared: `false` and `0` are one."""
+    return json.dumps(float(value) if isinstance(value, bool | int) else value)
 
 
 def _is_blank(value: Any) -> bool:
