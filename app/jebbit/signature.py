@@ -121,11 +121,12 @@ def _parse(header: str | None) -> Signature:
     pairs = [part.partition("=") for part in header.split(",")]
     times = [value.strip() for name, _, value in pairs if name.strip() == "t"]
     given = tuple(value.strip().encode() for name, _, value in pairs if name.strip() == "v1")
-    if len(times) != 1 or not _SECONDS.fullmatch(times[0]):
+    if len(times) != 1 or not 1 <= len(given) <= MOST_SIGNATURES:
         raise InvalidSignature("malformed")
-    if not 1 <= len(given) <= MOST_SIGNATURES:
+    [signed_at] = times
+    if not _SECONDS.fullmatch(signed_at):
         raise InvalidSignature("malformed")
-    return Signature(times[0], given)
+    return Signature(signed_at, given)
 
 
 def _expected(prefix: bytes, body: bytes, secret: str) -> bytes:

@@ -208,7 +208,7 @@ def _other_calls(node: ast.Call) -> Iterator[Variant]:
             left_out = f"{keyword.arg}={text_of(keyword.value)}"
             yield Variant(_with(node, keywords=_without(node.keywords, at)), left_out)
     called = name_of(node)
-    if called in _OTHER_CALLS and not (called == "split" and not node.args):  # at every space
+    if called in _OTHER_CALLS and not (called == "split" and _splits_everywhere(node)):
         func = deepcopy(node.func)
         match func:
             case ast.Attribute():
@@ -222,6 +222,11 @@ def _other_calls(node: ast.Call) -> Iterator[Variant]:
         yield Variant(_call("list", node.args[0]))
     if called in ("get", "compile") and len(node.args) == 2:  # its default, its flags
         yield Variant(_with(node, args=node.args[:1]), node.args[1])
+
+
+def _splits_everywhere(node: ast.Call) -> bool:
+    """Whether a call of `split` says no number, so that it does not matter where it starts."""
+    return len(node.args) < 2 and not node.keywords
 
 
 def text_of(node: Any) -> str:
