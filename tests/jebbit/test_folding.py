@@ -96,6 +96,8 @@ def test_what_shows_nothing_does_not_come_between_a_letter_and_its_mark() -> Non
         *(
             ("\u2018a\u2019", "'a'"),
             ("`a\u00b4", "'a'"),
+            ("`a`", "'a'"),
+            ("X\u00e9", "x\u00e9"),
             ("\u201ca\u201d", '"a"'),
             ("\u00aba\u00bb", '"a"'),
         ),
