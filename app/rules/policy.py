@@ -173,14 +173,14 @@ def read_countries(submission: Submission, source: JebbitSource) -> Sequence[str
 
 
 def _hints_at_strict(
-    submission: Submission, name: str, jurisdictions: Jurisdictions, *, named: bool
+    submission: Submission, name: str | None, jurisdictions: Jurisdictions, *, named: bool
 ) -> bool:
     """Whether a key that was not agreed on names a country where silence is no consent.
 
     It decides nothing and leaves doubt: `countryCode`, or where nothing else named one `country`,
     `ip_country`, or a place's `country`.
     """
-    others = list(submission.find_alike(name))
+    others = [*submission.find_alike(name)] if name else []
     if not named:
         others += submission.find_like_any(_OF_COUNTRIES)
     return any(
@@ -215,7 +215,7 @@ def read_region(
     named = sorted(filter(None, set(countries)))
     doubtful = None in countries or len(named) > 1
     name = source.attributes.country
-    if name and _hints_at_strict(submission, name, jurisdictions, named=bool(named)):
+    if _hints_at_strict(submission, name, jurisdictions, named=bool(named)):
         doubtful = True
     if named:
         eu = [each for each in named if each in jurisdictions.eu_countries or each == EUROPE]

@@ -73,7 +73,7 @@ def test_a_yes_forces_for_a_day(age, forces):
 
 def test_an_answer_without_a_time_is_older_than_any():
     silent = OptInReading(YES)
-    assert (silent.given_from, silent.given_until) == (0.0, 0.0)
+    assert (silent.given_from, silent.given_until, silent.alike) == (0.0, 0.0, False)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,26 @@ def test_countries_that_were_read_already_are_not_read_again(make_integration):
     assert (made.region, made.value) == (Region.EU, "FR")
 
 
+def test_without_names_for_them_country_and_region_are_the_integrations_own(make_integration):
+    """What stands under usual names of a country leaves doubt all the same."""
+    integration = make_integration(jebbit={"attributes": {"country": None, "region": None}})
+    given = {"country_code": "DE", "aws_region": "eu", "awsRegion": "eu"}
+    assert list(read_countries(Submission(given), integration.jebbit)) == []
+    for held, doubtful in ((given, True), ({"aws_region": "eu", "awsRegion": "eu"}, False)):
+        made = region_of(held, integration)
+        told = (made.region, made.decided_by, made.doubtful)
+        assert told == (Region.NON_EU, "integration", doubtful)
+    made = region_of(
+        {"aws_region": "eu", "country_code": "DE"},
+        make_integration(jebbit={"attributes": {"country": "land"}}),
+    )
+    assert (made.decided_by, made.doubtful) == ("region", True)
+    made = region_of(
+        {"country_code": "DE"}, make_integration(jebbit={"attributes": {"country": "land"}})
+    )
+    assert (made.decided_by, made.doubtful) == ("integration", True)
+
+
 @pytest.mark.parametrize(
     ("countries", "region", "value", "doubtful"),
     [
@@ -280,6 +300,7 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         *(({key: "no", "opt_in": "yes"}, YES) for key in OUT),
         *(({"opt_out": said}, UNCLEAR) for said in ("opted out", "Unsubscribed")),
         ({"opt_out": ["no"]}, NULL),
+        ({"unsubscribe": "https://x.example/unsubscribe"}, NULL),  # what every mail has
         *(({key: True}, NULL) for key in ("sms_opt_out", "textOptOut", "push-opt-out", "sms_ok")),
         *(({key: "no"}, UNCLEAR) for key in ("email_opt_in", "subscribe", "opt_in_2", "optInto")),
         ({"email_opt_in": "No thanks"}, UNCLEAR),
