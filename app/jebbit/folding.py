@@ -41,6 +41,8 @@ def fold(name: str) -> str:
 
 def letters_of(name: str) -> str:
     """Return the letters and digits of a name alone: those of `opt_in`, `optIn` and `opt.in`."""
+    if name.isascii() and name.isalnum():
+        return name.lower()
     return "".join(filter(str.isalnum, fold(name)))
 
 

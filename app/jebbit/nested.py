@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from app.jebbit.folding import letters_of
-from app.jebbit.keys import speaks_of_opting
+from app.jebbit.keys import is_of_opting, speaks_of_opting
 
 # What stands in place of a value whose key one JSON object holds twice with different values: an
 # object of these values. No rule takes it for an answer, an address, a date or a country.
@@ -80,12 +80,12 @@ class Nested:
         """Yield what stands beside a text of these letters: `["opt_in", "no"]`."""
         return _others(self._beside.get(letters, ()) if letters else ())
 
-    def of_opting(self) -> Iterator[Named]:
-        """Yield what stands under and beside names that speak of opting in or out."""
+    def of_opting(self, known: Sequence[str]) -> Iterator[Named]:
+        """Yield what stands under and beside names that speak of opting and are like none known."""
         for found in self._under.values():
-            if speaks_of_opting(found[0][0]):
+            if is_of_opting(found[0][0], known):
                 yield from found
-        yield from _others(self._opting)
+        yield from _others([each for each in self._opting if is_of_opting(each[0], known)])
 
 
 def _unpacked(text: str) -> JsonValue:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 
 from app.jebbit.folding import fold, letters_of
-from app.jebbit.keys import Keys, is_of_opting, keys_of
+from app.jebbit.keys import Keys, keys_of
 from app.jebbit.nested import WRITTEN_TWICE, Named, Nested, nesting
 from app.jebbit.url_parameters import UrlParameters, read_parameters
 
@@ -128,8 +128,7 @@ class Submission:
         keys = self._keys.opting(known)
         if not self._nests:
             return self._under(keys) if keys else ()
-        inner = (each for each in self._nested.of_opting() if is_of_opting(each[0], known))
-        return [*self._under(keys), *self._within(inner)]
+        return [*self._under(keys), *self._within(self._nested.of_opting(known))]
 
     @cached_property
     def _nested(self) -> Nested:

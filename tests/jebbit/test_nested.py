@@ -66,4 +66,6 @@ def test_a_name_without_letters_names_nothing() -> None:
 def test_whatever_speaks_of_opting() -> None:
     """Keys, and the first such text of each object or list."""
     found = Nested([{"emailOptOut": 1, "city": 2}, ["opt_out", "yes", "optIn"], ["city", "x"]])
-    assert [*found.of_opting()] == [("emailOptOut", 1), ("opt_out", "yes"), ("opt_out", "optIn")]
+    assert [*found.of_opting(())] == [("emailOptOut", 1), ("opt_out", "yes"), ("opt_out", "optIn")]
+    assert [*found.of_opting(("opt out",))] == [("emailOptOut", 1)]
+    assert [*found.of_opting(("email_opt_out",))] == [("opt_out", "yes"), ("opt_out", "optIn")]
