@@ -412,9 +412,9 @@ def _answer_in_words(reading: OptInReading, name: str | None, read: Sequence[Rea
         return f"not believed, because {key} may come from the page's URL ({reading.doubt})."
     if reading.alike:
         return (
-            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. That key is not "
-            f"{name} but seems to mean it, so it may say no and never yes. Name the attribute as "
-            "Jebbit sends it."
+            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. It does not stand "
+            f"where {name} should, so it may speak against it and never for it. Name the attribute "
+            "as Jebbit sends it."
         )
     if all(each.key is None for each in read):
         return f"none, because the submission has no attribute {name}: nobody was asked there."
