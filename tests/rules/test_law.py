@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.rules.code_under_test import Rules
-from tests.rules.grid import ALIKE, ASKED_NOW, COUNTRIES, LAW, WORDS, utc
+from tests.rules.grid import ALIKE, ASKED_NOW, COUNTRIES, HINTS, LAW, OPTING, WORDS, utc
 from tests.rules.oracle import (
     DAY,
     EU,
@@ -87,8 +87,8 @@ LIKELY: dict[str, tuple[Any, ...]] = {
 WAYS_IN = list(URL_FORMS.values())
 TWISTS = [
     (),
-    *product(("url", "url", "key", "any", "alike"), repeat=1),
-    *product(("url", "key", "any", "alike"), repeat=2),
+    *product(("url", "url", "key", "any", "alike", "opting", "hint"), repeat=1),
+    *product(("url", "key", "any", "alike", "opting"), repeat=2),
 ]
 DECIDES = (
     *("opt_in", "opt_in", "sms_opt_in", "sms_opt_in", "email", "country_code", "experience_date"),
@@ -150,6 +150,10 @@ def webhooks(draw: st.DrawFn) -> str:
             pairs.insert(choose((0, len(pairs))), (choose(SPELLINGS)(key), value))
         elif twist == "alike":
             pairs += choose(ALIKE)(key, value)
+        elif twist == "opting":
+            pairs += choose(OPTING)(value)
+        elif twist == "hint":
+            pairs += choose(HINTS)
         else:
             pairs.append((draw(keys), draw(values)))
     return draw(envelopes(pairs))
