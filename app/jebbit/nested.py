@@ -82,18 +82,19 @@ class Nested:
 
     def of_opting(self, known: Sequence[str]) -> Iterator[Named]:
         """Yield what stands under and beside names that speak of opting and are like none known."""
-        for found in self._under.values():
-            if is_of_opting(found[0][0], known):
+        for letters, found in self._under.items():
+            if is_of_opting(letters, known):
                 yield from found
         yield from _others([each for each in self._opting if is_of_opting(each[0], known)])
 
 
 def _unpacked(text: str) -> JsonValue:
-    """Return the object or list that a text is in JSON; else None."""
+    """Return what a text is in JSON, None if it is not."""
     try:
-        return from_json(text.strip()) if text.strip()[:1] in ("{", "[") else None
+        value: JsonValue = from_json(text)
     except ValueError:
         return None
+    return value
 
 
 def _others(levels: Sequence[tuple[str, Sequence[JsonValue]]]) -> Iterator[Named]:

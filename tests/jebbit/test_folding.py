@@ -112,6 +112,7 @@ def test_what_looks_like_ascii_is_ascii(text: str, plain: str) -> None:
 def test_letters_and_digits_of_a_name_are_told_alone() -> None:
     """However it joins its words."""
     assert [letters_of(each) for each in ("Opt In 2", "opt.in-2", "?")] == ["optin2", "optin2", ""]
+    assert [letters_of(each) for each in ("OptIn2", "Stra\u00dfe")] == ["optin2", "strasse"]
 
 
 def test_a_letter_keeps_as_many_marks_as_writing_needs() -> None:

@@ -402,7 +402,7 @@ CHANGED: dict[str, Changed] = {
         grid.alike, POLICY, "in submission.find_beside(name):", "in ():"
     ),
     "texts that are JSON are not read": Changed(
-        grid.alike, "app.jebbit.nested", "return from_json(text.strip()) if", "return None if"
+        grid.alike, "app.jebbit.nested", "value: JsonValue = from_json(text)", "value = None"
     ),
     "a date of another spelling is none": Changed(
         grid.alike, PLAN, "if not dates and name and any(", "if not dates and not name and any("
