@@ -418,3 +418,28 @@ def test_of_several_items_each_is_looked_at_for_infinity() -> None:
     first, second = parse(b'[{"a": 1, "a": 2}, {"b": -1e999}]')
     assert first.submission == Submission({"a": {WRITTEN_TWICE: {"1": 1, "2": 2}}})
     assert second.submission == Submission({"b": "-Infinity"})
+
+
+def test_what_stands_under_other_keys_and_within_values_is_found() -> None:
+    """Each with why it is doubted; of a submission without nests what stands under its keys."""
+    flat = {"optIn": 1, "opt_in": 2, "email_opt_out": 5, "city": 7, "url_params": "optIn=1"}
+    nested = {"a": {"opt.in": 3, "city": 8}, "b": ["opt_in", 4], "c": {"smsOptOut": 6}}
+    doubt = "url_params holds it as a name before a value"
+    alike, out = Attribute("optIn", 1, doubt), Attribute("email_opt_out", 5)
+    known = ("opt_in",)
+    one = Submission(flat)
+    assert [*one.find_alike("opt_in")] == [alike]
+    assert [*one.find_like_any(("optin", "town"))] == [alike, Attribute("opt_in", 2)]
+    assert [*one.find_beside("opt_in")] == []
+    assert [*one.find_opting(known)] == [out]
+    both = Submission({**flat, **nested})
+    assert [*both.find_alike("opt_in")] == [alike, Attribute("opt.in", 3)]
+    assert [*both.find_like_any(("city",))] == [Attribute("city", 7), Attribute("city", 8)]
+    assert [*both.find_beside("opt_in")] == [Attribute("opt_in", 4)]
+    assert [*both.find_opting(known)] == [out, Attribute("smsOptOut", 6)]
+    for none in (one, both):
+        assert [*none.find_alike("x")] == [*none.find_like_any(("x",))] == []
+        assert [*none.find_beside("x")] == []
+    doubted = Submission({"a": {"opt_in": 1}, "url_params": "opt_in=1"})
+    assert doubted.find_alike("opt_in")[0].doubt == doubt
+    assert (Attribute("a", " ").is_present, Attribute("a", 0).is_present) == (False, True)
