@@ -55,7 +55,7 @@ QUESTIONS = {
     "the overview": (latest, {BY_STATUS}),
     "what a source sent": (
         lambda database: payloads(database, "spring-quiz", limit=500),
-        {BY_STATUS},
+        {BY_STATUS, "submissions_pkey"},  # which are the newest, then so many of them at a time
     ),
     "retention": (
         lambda database: wipe_payloads(database, Retention(DAY, DAY), NOW - 25 * DAY),
