@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import JsonValue
 
 from app.console.comparison import ChangeLine, change_lines
-from app.console.forms import Form, read_form
+from app.console.forms import Form, read_form, whole_number
 from app.console.rendering import render
 from app.console.saving import CHANGED_MEANWHILE, Refusal, refusal_of
 from app.console.session import AdminPage, Page
@@ -255,7 +255,7 @@ def _number(text: str) -> int:
     Raises:
         UnknownVersion: it is none.
     """
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else -1
-    if not 0 <= number <= _LARGEST:
+    number = whole_number(text, 10)
+    if number is None or number > _LARGEST:
         raise UnknownVersion(text[:20])
     return number

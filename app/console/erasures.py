@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.console.errors import told
-from app.console.forms import Form, read_form
+from app.console.forms import Form, read_form, whole_number
 from app.console.rendering import render
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
@@ -42,10 +42,10 @@ class ErasuresView:
 async def show(request: Request) -> Response:
     """Ask whom to erase."""
     visit = visit_of(request)
-    done = request.query_params.get("done", "")
+    done = whole_number(request.query_params.get("done", ""), 9)
     notice = None
-    if done.isascii() and done.isdigit() and len(done) < 10:
-        said = counted(int(done), "submission was", "submissions were")
+    if done is not None:
+        said = counted(done, "submission was", "submissions were")
         notice = f"{said} erased. Erase the contact in Cordial too."
     return await _page(visit, notice=notice)
 

@@ -35,6 +35,11 @@ class Form:
         return self.files.get(name)
 
 
+def whole_number(text: str, digits: int) -> int | None:
+    """Return a number that a browser sent; None if it is none, or has more digits than so many."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
 async def read_form(request: Request) -> Form:
     """Return the form that a request carries; what is none counts as an empty one."""
     body = await request.body()

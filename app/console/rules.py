@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from app.console import rules_settings
 from app.console.changes import DifferenceLine, shown
 from app.console.comparison import ChangeLine, change_lines
-from app.console.forms import Form, read_form
+from app.console.forms import Form, read_form, whole_number
 from app.console.rendering import render
 from app.console.rules_form import RowForm, RulesForm
 from app.console.rules_names import AttributeLine, RowNote, attribute_lines, notes_of
@@ -36,6 +36,7 @@ from app.rules.values import FieldType
 router = APIRouter(include_in_schema=False, route_class=AdminPage)
 
 _PATIENCE_SECONDS = 3.0  # for Cordial's fields: rules are looked at while Cordial is down, too
+_DIGITS: Final = 4  # of the number of a row
 _STALE: Final = f"{CHANGED_MEANWHILE} Open it anew to go on; your text is below."
 
 
@@ -171,8 +172,9 @@ async def _asked(
         field = "" if any(each.field == found.field for each in form.rows) else found.field or ""
         row = RowForm(rest, field, found.type, found.separator or "")
         return form.with_row(row), None
-    if verb == "create" and rest.isascii() and rest.isdigit() and int(rest) < len(form.rows):
-        row = form.rows[int(rest)]
+    number = whole_number(rest, _DIGITS)
+    if verb == "create" and number is not None and number < len(form.rows):
+        row = form.rows[number]
         kind_wanted = cast(FieldType, row.type)
         if row.type in rules_settings.TYPES:
             with suppress(Invalid):  # the page then says what is wrong with the rule

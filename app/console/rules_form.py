@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from pydantic import JsonValue
 
-from app.console.forms import Form
+from app.console.forms import Form, whole_number
 from app.console.rules_settings import SETTINGS, Setting
 from app.jebbit.folding import fold
 from app.operations.invalid import WrongPlace, invalid_at
@@ -249,8 +249,8 @@ def _put(document: dict[str, Any], path: Sequence[str], value: JsonValue) -> Non
 
 
 def _number(text: str, otherwise: int) -> int:
-    small = text.isascii() and text.isdigit() and len(text) < 19
-    return int(text) if small else otherwise
+    number = whole_number(text, 18)
+    return otherwise if number is None else number
 
 
 def _written(value: JsonValue) -> str:

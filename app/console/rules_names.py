@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from app.console.decision import shown
 from app.console.rules_form import RowForm, RulesForm
-from app.console.rules_settings import LISTS_NEED, TYPES
+from app.console.rules_settings import LISTS_NEED, field_type
 from app.console.state import Visit
 from app.console.times import counted
 from app.console.times import told as told_ago
@@ -73,7 +73,7 @@ def _note(visit: Visit, names: Names, number: int, row: RowForm) -> RowNote:
     if row.attribute and not seen and names.submissions:
         told = "in nothing that came in"
     said = " · ".join(filter(None, (told, *_seldom(row))))
-    kind = cast(FieldType, row.type if row.type in TYPES else "string")
+    kind = field_type(row.type)
     if not row.field:
         return RowNote(said)
     if row.field in names.addresses:

@@ -1,7 +1,7 @@
 """What the editor of rules consists of: each setting with its words, by its place."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, cast, get_args
 
 from app.rules.mapping import TooLong
 from app.rules.values import FieldType
@@ -170,6 +170,13 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 """Every setting of the form, by its place. The mapping has rows; the account and secrets a page."""
 
 TYPES: Final = get_args(FieldType)
+
+
+def field_type(text: str) -> FieldType:
+    """Return the type that a form names; what is none counts as the usual one."""
+    return cast(FieldType, text) if text in TYPES else "string"
+
+
 KINDS: Final = tuple((each, each) for each in TYPES)
 LISTS_NEED: Final = (
     ("not_no", "joining needs no no"),

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from app.console import csv, words
 from app.console.errors import UnreadableAddress, told
 from app.console.filters import SPANS, Filters
+from app.console.forms import whole_number
 from app.console.rendering import render
 from app.console.session import Page
 from app.console.state import Visit, visit_of
@@ -303,9 +304,9 @@ def _cursor(request: Request) -> int | None:
     text = request.query_params.get("before", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    if (before := whole_number(text, 18)) is None:
         raise UnreadableAddress("The page of the list cannot be read.")
-    return int(text)
+    return before
 
 
 _DONE = {"replayed": "put back in line", "discarded": "discarded"}
@@ -314,11 +315,11 @@ _DONE = {"replayed": "put back in line", "discarded": "discarded"}
 def _notice(request: Request) -> str | None:
     """Return what was done just now, as the address says it."""
     verb, _, numbers = request.query_params.get("done", "").partition("-")
-    done, _, refused = numbers.partition("-")
-    small = all(each.isascii() and each.isdigit() and len(each) < 10 for each in (done, refused))
-    if verb not in _DONE or not small:
+    first, _, second = numbers.partition("-")
+    done, refused = whole_number(first, 9), whole_number(second, 9)
+    if verb not in _DONE or done is None or refused is None:
         return None
-    said = f"{counted(int(done), 'submission was', 'submissions were')} {_DONE[verb]}."
-    if int(refused):
-        said += f" {counted(int(refused), 'stayed as it was', 'stayed as they were')}."
+    said = f"{counted(done, 'submission was', 'submissions were')} {_DONE[verb]}."
+    if refused:
+        said += f" {counted(refused, 'stayed as it was', 'stayed as they were')}."
     return said

@@ -22,7 +22,7 @@ from app.rules.integration import Integration
 from app.rules.mapping import Rule
 from app.rules.plan import plan, would_map
 from app.rules.sheet import Sheet, read_sheet
-from app.rules.suggestion import Addresses, Offered, same_name, suggest
+from app.rules.suggestion import Offered, addresses_of, same_name, suggest
 from app.rules.values import FieldType
 
 _PLACE: Final = "mapping."
@@ -112,7 +112,7 @@ def suggested(
     names = stored.integration.jebbit.attributes
     read = {name for name in (names.opt_in, names.sms_opt_in, names.country, names.region) if name}
     offers = suggest(
-        given, None if told.untold else told.fields, _addresses(stored.integration), read
+        given, None if told.untold else told.fields, addresses_of(stored.integration), read
     )
     saved = stored.setup is None or stored.setup.mapped
     if saved or not offers:
@@ -145,7 +145,7 @@ def of_sheet(
     given = sample.attributes if sample else {}
     keys = {each.key: each.type for each in told.fields}
     sheet = read_sheet(content, given, keys)
-    addresses = _addresses(stored.integration)
+    addresses = addresses_of(stored.integration)
     rows = []
     for line in sheet.rows:
         name = line.field if line.field in keys else _ADDRESS.get(line.field.lower(), line.field)
@@ -200,11 +200,6 @@ def _value(sample: Sample | None, attribute: str) -> JsonValue:
     """Return what a sample has under a name, however it is spelled."""
     found = sample.submission.find(attribute) if sample and attribute else None
     return found.value if found else None
-
-
-def _addresses(integration: Integration) -> Addresses:
-    email, sms = integration.cordial.email_channel, integration.sms.channel
-    return Addresses(f"channels.{email}.address", f"channels.{sms}.address")
 
 
 def _row_of(rule: Rule) -> Row:
@@ -287,7 +282,7 @@ def _sent(context: Context, draft: Integration, sample: Sample, made: Rows) -> R
         jurisdictions=context.jurisdictions,
     )
     identity = identify(sample.submission, draft)
-    addresses = _addresses(draft)
+    addresses = addresses_of(draft)
     sent: dict[str, JsonValue] = {addresses.email: identity.email, addresses.phone: identity.phone}
     mapped = decided.evidence.mapped or would_map(sample.submission, draft, decided.evidence).steps
     sent |= {each.field: each.value for each in mapped}

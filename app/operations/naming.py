@@ -22,7 +22,7 @@ from app.operations.context import Context
 from app.operations.describing import Described
 from app.operations.invalid import invalid_at
 from app.rules.mapping import GEO_PARTS, check_field
-from app.rules.suggestion import Addresses, Offered, Suggestion, suggest
+from app.rules.suggestion import Addresses, Offered, Suggestion, addresses_of, suggest
 from app.rules.survey import Kind
 from app.rules.values import FieldType
 
@@ -126,7 +126,6 @@ async def names_of(
         if each.key != sources.OTHERS
     ]
     found = told.attributes or ()
-    configured = stored.integration
     return Names(
         number,
         attributes,
@@ -137,10 +136,7 @@ async def names_of(
             ]
         ),
         " ".join(told.problems) or None,
-        Addresses(
-            f"channels.{configured.cordial.email_channel}.address",
-            f"channels.{configured.sms.channel}.address",
-        ),
+        addresses_of(stored.integration),
         Account(
             None if told.attributes is None else {each.key: each for each in found},
             None if told.lists is None else frozenset(told.lists),

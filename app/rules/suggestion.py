@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from app.jebbit.folding import fold, letters_of
 from app.jebbit.submission import is_present
 from app.rules.contact import read_email
+from app.rules.integration import Integration
 from app.rules.mapping import GEO_PARTS, NEVER_UNMAPPED, RESERVED_FIELDS
 from app.rules.values import FieldType, NotConvertible, convert, parse_date
 
@@ -38,6 +39,12 @@ class Addresses(NamedTuple):
 
     email: str = "channels.email.address"
     phone: str = "channels.sms.address"
+
+
+def addresses_of(integration: Integration) -> Addresses:
+    """Return the fields of the addresses, by the channels of an integration."""
+    email, sms = integration.cordial.email_channel, integration.sms.channel
+    return Addresses(f"channels.{email}.address", f"channels.{sms}.address")
 
 
 _USUAL_ADDRESSES: Final = Addresses()

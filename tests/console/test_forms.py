@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.console.forms import read_form
+from app.console.forms import read_form, whole_number
 
 
 async def read(content_type, body):
@@ -57,3 +57,12 @@ async def test_what_is_no_form_is_an_empty_one(content_type, body):
     """Never an error of ours."""
     form = await read(content_type, body)
     assert (form.one("a"), dict(form.files)) == (None, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "1.0", " 1", "\u00b2", "\uff11", "one", "12345", "9" * 5_000]
+)
+def test_what_is_no_number_or_too_long_is_none(text):
+    """Whatever a browser sends: Python itself refuses to read thousands of digits."""
+    assert whole_number(text, 4) is None
+    assert (whole_number("0", 4), whole_number("0012", 4)) == (0, 12)

@@ -305,6 +305,8 @@ def test_a_field_that_the_account_lacks_is_created_by_one_button(stage, admin, s
     assert "number" in live(admin, path, **sent, do="preview")
     assert name in str(stage.ops.get(f"/integrations/{still}/account").json())
     again = admin.post(path, data={**sent, "do": "create 1"})
+    odd = admin.post(path, data={**sent, "do": f"create {'1' * 5_000}"})
+    assert odd.status_code == again.status_code
     assert f"{name} is there already." in again.text
     (entry, *_) = stage.ops.get("/audit?operation=integration.create_field").json()
     assert (entry["name"], entry["target"], entry["outcome"]) == ("ops", still, "done")

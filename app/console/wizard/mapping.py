@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Final, cast, get_args
+from typing import Final, cast
 
 from fastapi import APIRouter, Request, Response
 
 from app.console.decision import shown
-from app.console.forms import Form, read_form
+from app.console.forms import Form, read_form, whole_number
+from app.console.rules_settings import field_type
 from app.console.state import Visit, visit_of
 from app.console.wizard.steps import (
     MEANWHILE,
@@ -30,8 +31,8 @@ from app.rules.values import FieldType
 
 router = APIRouter(include_in_schema=False, route_class=StepPage)
 
-TYPES: Final[Sequence[FieldType]] = get_args(FieldType)
 _MOST_ROWS: Final = 1_000
+_DIGITS: Final = 4  # of the number of a row
 _IN_WORDS: Final = {
     "string": "text",
     "number": "number",
@@ -197,27 +198,22 @@ def _of_sheet(view: MappingView, sheet: Sheet, pasted: str) -> MappingView:
 def _asked(form: Form) -> tuple[str, int]:
     """Return what a button asks for, and of which row."""
     do, _, number = (form.one("do") or "look").partition("-")
-    return do, int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 0
+    return do, whole_number(number, _DIGITS) or 0
 
 
 def _rows(form: Form) -> list[Row]:
-    number = form.text("rows")
-    total = int(number) if number.isascii() and number.isdigit() and len(number) < 5 else 0
+    total = whole_number(form.text("rows"), _DIGITS) or 0
     read = [
         Row(
             form.text(f"row{each}_attribute"),
             form.text(f"row{each}_field"),
-            _type(form.text(f"row{each}_type")),
+            field_type(form.text(f"row{each}_type")),
             form.one(f"row{each}_separator") or "",  # a space is one
             why=form.text(f"row{each}_why"),
         )
         for each in range(min(total, _MOST_ROWS))
     ]
     return [each for each in read if each.attribute or each.field]
-
-
-def _type(text: str) -> FieldType:
-    return cast(FieldType, text) if text in TYPES else "string"
 
 
 async def _view(

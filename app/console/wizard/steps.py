@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, cast
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.console.forms import Form
+from app.console.forms import Form, whole_number
 from app.console.rendering import render
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
@@ -148,11 +148,10 @@ MEANWHILE: Final = (
 
 def version_in(form: Form) -> int:
     """Return the version of the integration that a form was opened at."""
-    text = form.text("version")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else 0
+    return whole_number(form.text("version"), _DIGITS) or 0
 
 
-_DIGITS: Final = 19
+_DIGITS: Final = 18
 
 
 def to(visit: Visit, stored: StoredIntegration, step: StepName, done: str = "") -> Response:
