@@ -4,8 +4,10 @@ Each entry point is fed texts of many shapes in two sizes. Four times the text m
 as long, and on a busy machine somewhat more; what is quadratic takes sixteen times as long.
 """
 
+import functools
 import gc
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +31,20 @@ _MOST = 10.0  # how much longer it may take; linear: 4, quadratic: 16
 _BRIEF = 0.02  # s; what takes no longer than this blocks nobody, and cannot be measured well
 
 Make = Callable[[int], Any]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read everything anew: short texts are remembered and long ones are not.
+
+    Else the smaller of two sizes is read once, the larger as often as it is asked for.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("app."):
+            for function, value in list(vars(module).items()):
+                if isinstance(value, functools._lru_cache_wrapper):
+                    monkeypatch.setattr(module, function, value.__wrapped__)
+
 
 TEXTS: dict[str, Make] = {
     "one run": lambda size: "x" * size,
