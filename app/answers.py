@@ -8,6 +8,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 import httpx
 
@@ -67,7 +68,8 @@ async def exchange(
 async def _content(answer: httpx.Response, most: int) -> bytes:
     """Read a body; httpx would decompress each piece of it whole, however large it becomes."""
     pieces, size, expand = [], 0, _expansion(answer)
-    async for piece in answer.aiter_raw():
+    # Not by `aiter_raw`, which would cut it anew.
+    async for piece in cast(httpx.AsyncByteStream, answer.stream):
         if expand is not None:
             piece = expand(piece, most + 1 - size)
         pieces.append(piece)

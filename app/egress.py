@@ -6,17 +6,14 @@ Cordial alone comes before them.
 
 import asyncio
 import socket
-import ssl
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from app.addresses import split_url
 
@@ -122,57 +119,6 @@ class Routes:
 
 
 STRAIGHT = Routes()
-
-
-class Pool(httpx.AsyncBaseTransport):
-    """The shared connections, by the way that Cordial is reached; `others` takes everybody's."""
-
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        certificates: ssl.SSLContext,
-        routes: Routes = STRAIGHT,
-        choose: Callable[[httpx.URL], Proxy | None] | None = None,
-    ) -> None:
-        self.routes = routes
-        self._session = session
-        self._certificates = certificates
-        self._choose = choose or routes.to_cordial
-        self._straight = self._transport(None)
-        self._through: dict[Proxy, AiohttpTransport] = {}
-
-    @property
-    def others(self) -> "Pool":
-        """The same connections for calls of others than Cordial."""
-        return Pool(self._session, self._certificates, self.routes, self.routes.to)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request by its way.
-
-        Raises:
-            ProxyRefused: a proxy is on the way, and does not let it through.
-        """
-        proxy = None if self.routes.straight else self._choose(request.url)
-        if proxy is None:
-            return await self._straight.handle_async_request(request)
-        if proxy not in self._through:
-            self._through[proxy] = self._transport(proxy)
-        if request.url.scheme == "http":  # there is no CONNECT, so the request itself carries them
-            request.headers.update(proxy.headers)
-        try:
-            response = await self._through[proxy].handle_async_request(request)
-        except httpx.ProxyError as error:
-            if isinstance(error.__cause__, aiohttp.ClientHttpProxyError):
-                raise ProxyRefused(proxy, error.__cause__.status) from None
-            raise
-        if response.status_code == 407:  # no server says this, only a proxy
-            await response.aclose()
-            raise ProxyRefused(proxy, response.status_code)
-        return response
-
-    def _transport(self, proxy: Proxy | None) -> AiohttpTransport:
-        through = httpx.Proxy(proxy.url, headers=proxy.headers) if proxy else None
-        return AiohttpTransport(verify=self._certificates, client=self._session, proxy=through)
 
 
 async def exit_address(proxy: Proxy, host: str, port: int) -> str | None:

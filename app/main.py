@@ -35,12 +35,10 @@ from app.api.requests import RequestIds
 from app.api.state import State
 from app.console import routes as console
 from app.console.state import Console
-from app.cordial.client import client_on, open_pool
 from app.delivery.accounts import Accounts
 from app.delivery.notifier import Notifier
 from app.delivery.sending import Sender
 from app.delivery.worker import SteadyClock, Worker
-from app.egress import Pool
 from app.ending import on_signals
 from app.jebbit_api.client import JebbitApi
 from app.ledger import holders
@@ -60,6 +58,7 @@ from app.operations.context import Context
 from app.operations.sessions import Sessions
 from app.operations.slowdown import Slowdown
 from app.operations.tallying import RefusedLog
+from app.pool import Pool, client_on, open_pool
 from app.settings import Secrets, Settings, load_secrets, traces_exporter
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import Metrics

@@ -14,13 +14,14 @@ import httpx
 import pytest
 
 from app.answers import MOST_BYTES, Answer, UnreadableAnswer, exchange
-from app.cordial.client import CordialClient, client_on, open_pool
+from app.cordial.client import CordialClient
 from app.cordial.errors import AccessRefused, RateLimited, Unavailable
 from app.delivery.notifier import Notifier
 from app.jebbit.credentials import ApiCredentials
 from app.jebbit_api.client import JebbitApi, Unreachable
 from app.ledger.database import Database
 from app.ledger.notices import NoticeKind, announce
+from app.pool import client_on, open_pool
 
 SECONDS = 0.5  # that an answer may take
 BODY = b'{"success": true, "cID": "1"}'

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.cordial.client import CordialClient, client_on, open_pool
+from app.cordial.client import CordialClient
 from app.cordial.errors import AccessRefused, CordialError, NoAnswer, ProxyRefuses, Unavailable
 from app.egress import NoProxy, Proxy, Routes, exit_address, own_address
+from app.pool import client_on, open_pool
 from tests.proxies import certificate, listening, recording_proxy
 
 CONTACT: dict[str, Any] = {"channels": {"email": {"address": "ann@example.com"}}}

@@ -4,9 +4,7 @@ import socket
 import ssl
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -35,7 +33,8 @@ from app.cordial.errors import (
     read_answer,
     refused_by_proxy,
 )
-from app.egress import STRAIGHT, Pool, ProxyRefused, Routes
+from app.egress import ProxyRefused
+from app.pool import Body
 from app.rules.values import FieldType
 
 QUICK_TRIES = 3
@@ -45,29 +44,6 @@ Observe = Callable[[int | None, str, float], None]
 """Told of each request: HTTP status (None: no answer), class of error (`none`), seconds."""
 
 Read = TypeVar("Read")
-
-_NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError, OSError)
-
-
-@asynccontextmanager
-async def open_pool(connections: int, routes: Routes = STRAIGHT) -> AsyncIterator[Pool]:
-    """Open the pool of connections that all accounts share, and the ways out that it takes.
-
-    httpx's own pool costs some 6 ms of CPU for each request at 50 at a time, aiohttp's a tenth.
-    """
-    certificates = httpx.create_ssl_context()
-    connector = aiohttp.TCPConnector(limit=connections, ssl=certificates)
-    async with aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
-        yield Pool(session, certificates, routes)
-
-
-def client_on(pool: Pool) -> httpx.AsyncClient:
-    """Return a client for other calls than Cordial's, on the same pool; it keeps no cookies."""
-    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    headers = {"Accept-Encoding": "gzip"}  # what `exchange` reads
-    return httpx.AsyncClient(transport=pool.others, cookies=no_cookies, headers=headers)
 
 
 class CordialClient:
@@ -93,14 +69,16 @@ class CordialClient:
         self._base = base
         # Cordial: HTTP Basic, the key is the user name, the password empty.
         credentials = b64encode(f"{api_key}:".encode()).decode()
-        self._headers = [
-            ("Host", httpx.URL(base).netloc.decode("ascii")),
-            ("Authorization", f"Basic {credentials}"),
-            ("Content-Type", "application/json"),
-            ("Accept", "application/json"),
-            ("Accept-Encoding", "gzip"),
-            ("User-Agent", "jebbit-cordial-sync"),
-        ]
+        self._headers = httpx.Headers(
+            [
+                ("Host", httpx.URL(base).netloc.decode("ascii")),
+                ("Authorization", f"Basic {credentials}"),
+                ("Content-Type", "application/json"),
+                ("Accept", "application/json"),
+                ("Accept-Encoding", "gzip"),
+                ("User-Agent", "jebbit-cordial-sync"),
+            ]
+        )
         self._urls: dict[str, httpx.URL] = {}
         self._timeout = timeout
         self._clock = clock
@@ -228,7 +206,7 @@ class CordialClient:
         before_try()
         started = time.perf_counter()
         try:
-            answer = await self._send(method, path, _Body(content, before_try))
+            answer = await self._send(method, path, Body(content, before_try))
             result = read(answer)
         except CordialError as error:
             kind = error_class(error)
@@ -237,13 +215,12 @@ class CordialClient:
         self._observe(answer.status, "none", time.perf_counter() - started)
         return result
 
-    def _request_of(self, method: str, path: str, body: "_Body") -> httpx.Request:
+    def _request_of(self, method: str, path: str, body: Body) -> httpx.Request:
         if (url := self._urls.get(path)) is None:
             url = self._urls[path] = httpx.URL(self._base + path)
-        headers = [*self._headers, ("Content-Length", str(len(body.content)))]
-        return httpx.Request(method, url, headers=headers, stream=body)
+        return httpx.Request(method, url, headers=self._headers, stream=body)
 
-    async def _send(self, method: str, path: str, body: "_Body") -> Answer:
+    async def _send(self, method: str, path: str, body: Body) -> Answer:
         request = self._request_of(method, path, body)
         try:
             return await exchange(self._pool.handle_async_request, request, self._timeout)
@@ -252,7 +229,7 @@ class CordialClient:
         except ProxyRefused as refused:
             host = request.url.host
             raise refused_by_proxy(refused.proxy, refused.status, host) from None
-        except _NO_ANSWER as error:
+        except (httpx.HTTPError, OSError) as error:
             if body.refusal is not None:
                 raise body.refusal from None
             raise NoAnswer(f"no answer: {_why(error)}") from None
@@ -280,28 +257,6 @@ async def _again(
         reraise=True,
     )
     return await retrying(next_try)
-
-
-class _Body(httpx.AsyncByteStream):
-    """A request's body, which looks once more before it is written whether it may be.
-
-    The process may have been stopped since the look before: while the request waited for a
-    connection, or in the middle of a step. Headers go out together with the body, so that nothing
-    is sent where the last look says no.
-    """
-
-    def __init__(self, content: bytes, before: Callable[[], None]) -> None:
-        self.content = content
-        self.refusal: Exception | None = None
-        self._before = before
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            self._before()
-        except Exception as refusal:
-            self.refusal = refusal  # what comes out at the other end is a broken connection
-            raise
-        yield self.content
 
 
 def _why(error: BaseException) -> str:

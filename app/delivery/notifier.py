@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-import aiohttp
 import httpx
 import structlog
 
@@ -69,7 +68,7 @@ class Notifier:
         send = partial(self._http.send, stream=True)
         try:
             answer = await exchange(send, request, _TIMEOUT_SECONDS, most=0)
-        except (httpx.HTTPError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             log.warning("notice_not_told", kind=notice.kind.value, error=type(error).__name__)
             return False
         if not answer.is_success:

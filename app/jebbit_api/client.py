@@ -10,7 +10,6 @@ from functools import partial
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import quote
 
-import aiohttp
 import httpx
 from pydantic import (
     BaseModel,
@@ -29,7 +28,6 @@ from app.rules.integration import Secret
 _TIMEOUT = 20.0  # s; it is asked a few times in an integration's life
 _SHOWN = 200  # characters of what Jebbit says about an error
 _MEDIA_TYPE = "application/vnd.api+json"
-_NO_ANSWER = (httpx.HTTPError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class JebbitError(Exception):
@@ -253,7 +251,7 @@ class JebbitApi:
             return await exchange(partial(self._http.send, stream=True), request, self._timeout)
         except TimeoutError:
             raise Unreachable(f"no answer within {self._timeout:g} s") from None
-        except _NO_ANSWER as error:
+        except httpx.HTTPError as error:
             raise Unreachable(f"no answer: {type(error).__name__}") from None
 
 

@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 from pydantic_core import to_json
 
-from app.cordial.client import open_pool
 from app.delivery.accounts import Accounts
 from app.delivery.sending import Sender
 from app.delivery.worker import STALLED_SECONDS, Worker
@@ -25,6 +24,7 @@ from app.ledger.rotation import rotate
 from app.ledger.submissions import StoredSubmission, find
 from app.ledger.vault import Pseudonyms, Vault
 from app.main import create_app, create_worker_app
+from app.pool import open_pool
 from app.rules.integration import Integration
 from app.rules.jurisdictions import Jurisdictions
 from app.settings import Settings

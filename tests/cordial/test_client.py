@@ -18,7 +18,7 @@ from starlette.routing import Route
 from tenacity import wait_none
 
 from app.cordial import client as client_module
-from app.cordial.client import CordialClient, open_pool
+from app.cordial.client import CordialClient
 from app.cordial.errors import (
     AccessRefused,
     NoAnswer,
@@ -27,6 +27,7 @@ from app.cordial.errors import (
     Unavailable,
     Upserted,
 )
+from app.pool import open_pool
 from app.sandbox.faults import Fault
 from app.sandbox.server import create_sandbox
 from app.sandbox.state import Sandbox

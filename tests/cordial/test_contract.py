@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cordial.client import CordialClient, open_pool
+from app.cordial.client import CordialClient
 from app.cordial.errors import Rejected
 from app.cordial.probe import IMPOSSIBLE
+from app.pool import open_pool
 from tests import contract
 from tests.conftest import API_KEY
 from tests.contract import CONTACTS, DEVIATIONS

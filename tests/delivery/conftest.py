@@ -13,7 +13,6 @@ import pytest
 from pydantic_core import to_json
 from sqlalchemy import func, select
 
-from app.cordial.client import open_pool
 from app.delivery.accounts import Accounts
 from app.delivery.schedule import DELAYS
 from app.delivery.sending import Sender
@@ -27,6 +26,7 @@ from app.ledger.retention import Retention
 from app.ledger.schema import contacts, submissions
 from app.ledger.submissions import StoredSubmission, find
 from app.ledger.vault import Pseudonyms, Vault
+from app.pool import open_pool
 from app.rules.integration import Integration, merge_patch
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS
 from app.rules.plan import facts

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from app.cordial.account import BadAccountUrl
-from app.cordial.client import open_pool
 from app.cordial.errors import AccessRefused
 from app.delivery.accounts import Accounts
 from app.ledger.integrations import Gate, StoredIntegration
+from app.pool import open_pool
 from app.rules.integration import Integration
 from app.sandbox.account import Attribute
 from tests.conftest import integration_body

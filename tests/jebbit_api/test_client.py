@@ -7,7 +7,6 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
-from app.cordial.client import client_on, open_pool
 from app.jebbit.credentials import ApiCredentials
 from app.jebbit_api.client import (
     Forbidden,
@@ -20,6 +19,7 @@ from app.jebbit_api.client import (
     WrongAddress,
     WrongCredentials,
 )
+from app.pool import client_on, open_pool
 from tests.jebbit_api.stand_in import (
     BUSINESS,
     CLIENT_ID,

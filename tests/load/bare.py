@@ -25,7 +25,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from app.cordial.client import client_on, open_pool
+from app.pool import client_on, open_pool
 from app.serving import DrainingServer
 
 _NO_TELEMETRY: TelemetryConfig = {
