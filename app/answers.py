@@ -54,22 +54,22 @@ async def exchange(
     """
     async with asyncio.timeout(seconds):
         answer = await send(request)
+        stream = cast(httpx.AsyncByteStream, answer.stream)
         try:
-            content = await _content(answer, most) if most else b""
+            content = await _content(answer, stream, most) if most else b""
         except UnreadableAnswer:
             if answer.is_success:
                 raise
             content = b""
         finally:
-            await answer.aclose()
+            await stream.aclose()
         return Answer(answer.status_code, answer.headers, content)
 
 
-async def _content(answer: httpx.Response, most: int) -> bytes:
+async def _content(answer: httpx.Response, stream: httpx.AsyncByteStream, most: int) -> bytes:
     """Read a body; httpx would decompress each piece of it whole, however large it becomes."""
     pieces, size, expand = [], 0, _expansion(answer)
-    # Not by `aiter_raw`, which would cut it anew.
-    async for piece in cast(httpx.AsyncByteStream, answer.stream):
+    async for piece in stream:
         if expand is not None:
             piece = expand(piece, most + 1 - size)
         pieces.append(piece)

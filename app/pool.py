@@ -96,13 +96,16 @@ class Pool(httpx.AsyncBaseTransport):
             httpx.TransportError: there is no answer; the cause tells why.
         """
         proxy = None if self.routes.straight else self._choose(request.url)
+        headers = request.headers
         if proxy and request.url.scheme == "http":
-            request.headers.update(proxy.headers)  # no CONNECT: the request itself carries them
+            headers.update(proxy.headers)  # no CONNECT: the request itself carries them
         try:
             answer = await self._session.request(
                 request.method,
                 str(request.url),
-                headers=request.headers.multi_items(),
+                headers=[
+                    (name.decode("latin-1"), of.decode("latin-1")) for name, of in headers.raw
+                ],
                 data=_payload(request),
                 allow_redirects=False,
                 proxy=proxy.url if proxy else None,

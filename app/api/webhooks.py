@@ -282,12 +282,15 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
 
 
 async def _integration(state: State, integration_id: str, note: Note) -> StoredIntegration:
-    integrations = state.integrations
-    try:
-        async with asyncio.timeout(_READ_SECONDS):
-            stored = await integrations.recent(integration_id)
-    except UnknownIntegration:
-        raise _unknown(integration_id) from None
+    stored = state.integrations.known(
+        integration_id
+    )  # nearly always, and then nothing is waited for
+    if stored is None:
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                stored = await state.integrations.recent(integration_id)
+        except UnknownIntegration:
+            raise _unknown(integration_id) from None
     note.integration = stored.id
     return stored
 
@@ -435,8 +438,7 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
 async def _store(state: State, arrival: Arrival, note: Note, seconds: float) -> Accepted:
     """Return when the arrival is on disk; anything else is a 503, so that it is sent again."""
     try:
-        async with asyncio.timeout(seconds):
-            accepted = await state.accepting.submit(arrival)
+        accepted = await state.accepting.submit(arrival, patience=seconds)
     except TooManyWaiting:
         note.reason = "too_many_waiting"
         raise ledger_unavailable() from None

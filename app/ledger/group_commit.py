@@ -60,17 +60,23 @@ class GroupCommit(Generic[Item, Result]):
         self._weight = 0  # of all lines and of the group being committed
         self._committer: asyncio.Task[None] | None = None
 
-    async def submit(self, item: Item) -> Result:
+    async def submit(self, item: Item, *, patience: float | None = None) -> Result:
         """Return the item's result once it is committed.
+
+        Args:
+            item: what to commit. It is committed also if the caller goes away or waits no longer.
+            patience: the longest time (s) that the caller waits; None: without end.
 
         Raises:
             TooManyWaiting: the line is full.
+            TimeoutError: it is not committed so far.
             Exception: whatever `commit` raised for this item's group.
         """
         weight, source = self._weigh(item), self._source(item)
         if self._weight and self._weight + weight > self._waiting_weight:
             self._make_room(weight, source)
-        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
         line = self._lines.get(source)
         if line is None:
             line = self._lines[source] = deque()
@@ -79,7 +85,13 @@ class GroupCommit(Generic[Item, Result]):
         self._weights[source] += weight
         if self._committer is None or self._committer.done():
             self._committer = asyncio.create_task(self._commit_waiting())
-        return await done  # if the caller goes away, its item is committed all the same
+        if patience is None:
+            return await done
+        limit = loop.call_later(patience, _give_up, done)  # a third of what asyncio.timeout costs
+        try:
+            return await done
+        finally:
+            limit.cancel()
 
     def _make_room(self, weight: int, source: Hashable) -> None:
         """Turn away the newest items of the source with most; raise if that is the newcomer."""
@@ -153,3 +165,8 @@ class GroupCommit(Generic[Item, Result]):
         for (_, _, done), result in zip(group, results, strict=True):
             if not done.done():
                 done.set_result(result)
+
+
+def _give_up(done: "asyncio.Future[Result]") -> None:
+    if not done.done():
+        done.set_exception(TimeoutError())

@@ -208,6 +208,11 @@ class Integrations:
         self._recent[integration_id] = (self._clock(), stored)
         return stored
 
+    def known(self, integration_id: str) -> StoredIntegration | None:
+        """Return one integration if we read it within the last second."""
+        read_at, stored = self._recent.get(integration_id, (0.0, None))
+        return stored if self._clock() - read_at <= _RECENT_SECONDS else None
+
     async def recent(self, integration_id: str) -> StoredIntegration:
         """Return one integration as it was at most a second ago.
 
@@ -216,8 +221,7 @@ class Integrations:
         Raises:
             UnknownIntegration: there is none.
         """
-        read_at, stored = self._recent.get(integration_id, (0.0, None))
-        if stored is not None and self._clock() - read_at <= _RECENT_SECONDS:
+        if (stored := self.known(integration_id)) is not None:
             return stored
         if integration_id not in self._recent and not await self._exists(integration_id):
             raise UnknownIntegration(integration_id)

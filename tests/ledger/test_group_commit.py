@@ -199,3 +199,23 @@ async def test_a_source_turns_away_nobody_with_less(disk, take_turns):
         await (await take_turns(("d", 13)))[0]
     disk.free.set()
     assert len(await asyncio.gather(*tasks)) == 3
+
+
+async def test_a_caller_waits_no_longer_than_it_has_patience(disk, gather):
+    """Its item is committed all the same, and others go on waiting."""
+    patient = (await gather(1))[0]
+    with pytest.raises(TimeoutError):
+        await gather.committing.submit(2, patience=0.01)
+    disk.free.set()
+    await gather.committing.drain()
+    assert disk.groups == [[1], [2]]
+    assert await patient == "stored 1"
+
+
+async def test_who_is_served_in_time_notices_nothing_of_its_patience(disk, gather):
+    """The limit ends with the answer."""
+    disk.free.set()
+    assert await gather.committing.submit(1, patience=60) == "stored 1"
+    disk.fail = OSError("full")
+    with pytest.raises(OSError, match="full"):
+        await gather.committing.submit(2, patience=60)
