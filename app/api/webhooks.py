@@ -428,7 +428,7 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
             email_at=read.refusals.email,
             sms_at=read.refusals.sms,
         ),
-        kinds=[(key, kind_of(value)) for key, value in item.submission.attributes.items()],
+        kinds=tuple([(key, kind_of(value)) for key, value in item.submission.attributes.items()]),
         asked=opt_in is not None and bool(item.submission.find_all(opt_in)),
         phone=read.identity.phone_usable,
         words=words_of(read.answers),

@@ -38,10 +38,9 @@ from app.ledger.schema import (
     submissions,
 )
 from app.ledger.signals import announce_due
-from app.ledger.sources import Sighting
+from app.ledger.sources import Kinds, Sighting
 from app.ledger.tallies import Tally
 from app.ledger.transaction import Row, Transaction, among
-from app.rules.survey import Kind
 from app.rules.values import Answer
 
 _INTEGRATION: BindParameter[str] = bindparam("integration")
@@ -118,7 +117,7 @@ class NewSubmission:
     session_key: str | None = None
     occurred_at: float | None = None
     refused: Mapping[str, float] = field(default_factory=dict)
-    kinds: Sequence[tuple[str, Kind]] = ()
+    kinds: Kinds = ()
     asked: bool = False
     phone: bool | None = None
     words: Sequence[tuple[str, Answer]] = ()

@@ -5,10 +5,9 @@ is bounded.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
@@ -37,6 +36,10 @@ _LEAST_GAP: Final = 60  # a shorter one makes no difference to `drift.judge`
 _FADES: Final = 0.9  # of a gap, each time that the key is there again
 
 
+Kinds = tuple[tuple[str, Kind], ...]
+"""The keys of a submission, each with the kind of its value."""
+
+
 class Sighting(NamedTuple):
     """What is counted of one submission, received `at` (unix seconds).
 
@@ -46,7 +49,7 @@ class Sighting(NamedTuple):
     """
 
     at: float
-    kinds: Sequence[tuple[str, Kind]]
+    kinds: Kinds
     asked: bool
     phone: bool | None = None
     words: Sequence[tuple[str, Answer]] = ()
@@ -106,10 +109,10 @@ async def see(
     ((submissions, asked_last, document, watching),) = found
     keys: dict[str, list[Any]] = from_json(document)
     watched = _Watched(watching)
-    for kinds, alike in groupby(new, key=attrgetter("kinds")):  # most are of one form
-        many = list(alike)
-        _note(keys, watched, kinds, many, submissions)
-        for each in many:
+    for start in range(0, len(new), _LEAST_GAP):  # among so few, no key is away for long
+        some = new[start : start + _LEAST_GAP]
+        _note(keys, watched, some, submissions)
+        for each in some:
             submissions += 1
             if each.asked:
                 asked_last = submissions
@@ -186,29 +189,31 @@ class _Watched:
 
 
 def _note(
-    keys: dict[str, list[Any]],
-    watched: _Watched,
-    kinds: Sequence[tuple[str, Kind]],
-    alike: Sequence[Sighting],
-    before: int,
+    keys: dict[str, list[Any]], watched: _Watched, some: Sequence[Sighting], before: int
 ) -> None:
-    """Note the keys of submissions in a row that have the same ones, after so many others.
+    """Note the keys of submissions that came after so many others.
 
-    For each key: times, last seen, number of that submission, kinds.
+    For each key: times, last seen, number of that submission, kinds. Most submissions are of a few
+    forms, which are noted together.
     """
-    first, last, at = before + 1, before + len(alike), max(each.at for each in alike)
-    for key, kind in kinds:
-        known = keys.get(key)
-        if known is None:
-            name = _name_of(key, keys, watched, first)
-            known = keys.setdefault(name, [0, at, first, []])
-        elif first - known[2] >= _LEAST_GAP or key in watched.gaps:
-            watched.away(key, first - known[2], len(alike) - 1)
-        known[0] += len(alike)
-        known[1] = max(known[1], at)
-        known[2] = last
-        if kind not in known[3]:
-            known[3].append(kind)
+    forms = defaultdict[Kinds, list[int]](list)
+    for number, each in enumerate(some, before + 1):
+        forms[each.kinds].append(number)
+    at = max(each.at for each in some)
+    for form, numbers in forms.items():
+        first, last, times = numbers[0], numbers[-1], len(numbers)
+        for key, kind in form:
+            known = keys.get(key)
+            if known is None:
+                name = _name_of(key, keys, watched, first)
+                known = keys.setdefault(name, [0, at, first, []])
+            elif first - known[2] >= _LEAST_GAP or key in watched.gaps:
+                watched.away(key, first - known[2], times - 1)
+            known[0] += times
+            known[1] = max(known[1], at)
+            known[2] = max(known[2], last)
+            if kind not in known[3]:
+                known[3].append(kind)
 
 
 def _name_of(key: str, keys: dict[str, list[Any]], watched: _Watched, number: int) -> str:

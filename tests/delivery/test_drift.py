@@ -22,7 +22,7 @@ from tests.ledger.conftest import NOW, Ledger, item
 
 HOUR, DAY = 3600.0, 86_400.0
 _people = count()
-KEYS: Any = [("email", "text"), ("outcome", "text"), ("opt_in", "yes/no"), ("phone", "text")]
+KEYS: Any = (("email", "text"), ("outcome", "text"), ("opt_in", "yes/no"), ("phone", "text"))
 WITHOUT: Any = KEYS[:1] + KEYS[2:]
 RULES = [
     {"attribute": "email", "field": "channels.email.address"},

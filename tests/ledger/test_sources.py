@@ -25,7 +25,7 @@ async def test_a_source_that_invents_keys_stays_bounded(ledger: Ledger) -> None:
     usual = [("opt_in", "yes/no"), ("email", "text")]
     for number in range(30):
         invented = [(f"key {number} {each}", "number") for each in range(20)]
-        kinds: Any = [*usual, *invented, ("ann@example.com", "text"), ("k" * 500, "text")]
+        kinds: Any = (*usual, *invented, ("ann@example.com", "text"), ("k" * 500, "text"))
         await ledger.accept(item(f"c{number}", "a", kinds=kinds, asked=True))
     source = await sources.source_of(ledger.database, "spring-quiz")
     assert source.submissions == 30
@@ -55,7 +55,7 @@ async def test_an_opt_in_that_goes_missing_guards_those_who_come(ledger: Ledger)
 
 async def test_the_usual_gap_of_a_key_is_kept_where_it_is_long(ledger: Ledger) -> None:
     """It fades while the key comes often again, and is gone in the end."""
-    rare: Any = [("rare", "text")]
+    rare: Any = (("rare", "text"),)
     await ledger.accept(item("first", "a", kinds=rare))
     await ledger.accept(*(item(f"c{each}", "a") for each in range(99)))
     await ledger.accept(item("again", "a", kinds=rare))
@@ -105,7 +105,7 @@ async def test_answers_that_are_a_free_text_are_no_words(ledger: Ledger) -> None
 
 async def test_test_webhooks_and_repeats_count_for_nothing(ledger: Ledger) -> None:
     """Nor do submissions that cannot be read."""
-    seen = {"kinds": [("email", "text")], "asked": True, "phone": False}
+    seen = {"kinds": (("email", "text"),), "asked": True, "phone": False}
     await ledger.accept(item("ann", "a", **seen), test=True)
     assert await numbers(ledger) == Numbers()
     await ledger.accept(item("ann", "a", **seen))
@@ -127,8 +127,8 @@ async def test_what_is_kept_does_not_depend_on_how_many_came_at_once(
     ledger: Ledger, together: int
 ) -> None:
     """Of forms that repeat, and of keys that come seldom."""
-    usual: Any = [("opt_in", "yes/no"), ("email", "text")]
-    seldom, other = [*usual, ("rare", "text")], [("opt_in", "text")]
+    usual: Any = (("opt_in", "yes/no"), ("email", "text"))
+    seldom, other = (*usual, ("rare", "text")), (("opt_in", "text"),)
     forms = {5: seldom, 200: seldom, 201: seldom, 202: seldom, 7: other, 220: other, 222: other}
     came = [item(f"c{number}", "a", kinds=forms.get(number, usual)) for number in range(250)]
     await ledger.create("one-by-one")
