@@ -62,7 +62,7 @@ def without_refused(
             parts.setdefault(part, words or refusal.message)
     if not parts:  # no name, or none of ours: it may stand in the text alone
         parts = dict.fromkeys(_parts_in(refusal.message, body, channels), refusal.message)
-    if not parts or any(part.kind == "address" for part in parts):
+    if any(part.kind == "address" for part in parts):
         return None
     if not fields and any(part.kind in ("field", "identifyBy") for part in parts):
         return None
@@ -79,28 +79,27 @@ def without_refused(
 def _parts_of(name: str, body: Body, channels: Channels) -> Iterator[_Part]:
     """Yield the parts of a body that a name in a refusal means."""
     head, *rest = name.split(".")
+    last = name.rpartition(".")[2]
     ours = [key for key in body if key not in RESERVED_FIELDS]
     if named := [key for key in ours if name in (key, key.partition(".")[0]) or head == key]:
         yield from (_Part("field", key) for key in named)
     elif head == "identifyBy":
         yield _Part("identifyBy", head)
     elif head == "channels" and rest:
-        yield from _parts_of_channel(rest[0], rest[1:], body, channels)
+        yield from _parts_of_channel(rest[0], last, body, channels)
     elif head in channels:
-        yield from _parts_of_channel(head, rest, body, channels)
+        yield from _parts_of_channel(head, last, body, channels)
     elif head in ("programs", "program", "keyword", "suppressDOI"):
-        yield from _parts_of_channel(channels.sms, [head], body, channels)
+        yield from _parts_of_channel(channels.sms, last, body, channels)
     elif head in ("subscribeStatus", "forceSubscribe"):
         yield from (_Part("status", each) for each in _subscribed(body))
 
 
-def _parts_of_channel(
-    channel: str, rest: Sequence[str], body: Body, channels: Channels
-) -> Iterator[_Part]:
+def _parts_of_channel(channel: str, last: str, body: Body, channels: Channels) -> Iterator[_Part]:
     sent = _channels(body)
     if channel not in sent:
         return
-    if rest and rest[-1] in ("subscribeStatus", "status"):
+    if last in ("subscribeStatus", "status"):
         yield _Part("status", channel)
     elif channel == channels.sms and channels.email in sent:
         yield _Part("sms", channel)
@@ -110,7 +109,7 @@ def _parts_of_channel(
 
 _SMS_WORDS = re.compile(r"\b(?:sms|phone|mobile|program|keyword)\b", re.IGNORECASE)
 _STATUS_WORDS = re.compile(r"unsubscribed|subscribeStatus|forceSubscribe", re.IGNORECASE)
-_TOKEN = re.compile(r"[^\W_][\w.-]*")
+_TOKEN = re.compile(r"\w[\w.-]*")
 
 
 def _parts_in(text: str, body: Body, channels: Channels) -> list[_Part]:
@@ -137,7 +136,7 @@ def _without(body: Body, part: _Part) -> dict[str, JsonValue]:
     sent = dict(_channels(body))
     if part.kind == "sms":
         del sent[part.key]
-    else:
+    elif part.key in sent:  # the channel may have gone whole
         sent[part.key] = _without_status(sent[part.key])
     left = {**body, "channels": cast(JsonValue, sent)}
     if not _subscribed(left):
@@ -162,7 +161,7 @@ def _subscribed(body: Body) -> list[str]:
 
 def _asks_to_leave(body: Body, channel: str) -> bool:
     """Whether a body asks to unsubscribe a channel, or a program of it."""
-    return Status.UNSUBSCRIBED in _statuses(_channels(body).get(channel, {}))
+    return Status.UNSUBSCRIBED in _statuses(_channels(body)[channel])
 
 
 def _statuses(channel: Mapping[str, JsonValue]) -> list[JsonValue]:
