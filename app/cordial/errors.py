@@ -18,8 +18,8 @@ from app.egress import Proxy
 
 _LONGEST_MESSAGE = 500
 _LONGEST_READ = 4_000  # characters of Cordial's words that are looked at to make a message
+_MOST_TEXTS = 100  # that a message is made of
 _MOST_FIELDS = 100  # that a refusal may name
-_LONGEST_HEADER = 100  # characters of a Retry-After that is read
 _LONGEST_WAIT = 3600.0  # however long Cordial asks for, look again after an hour
 
 ACCESS_CAUSES = (
@@ -86,7 +86,6 @@ class Rejected(CordialError):
 _CLASSES: dict[type[CordialError], str] = {
     TimedOut: "timeout",
     NoAnswer: "connection",
-    Unavailable: "unavailable",
     RateLimited: "rate_limited",
     AccessRefused: "access_refused",
     ProxyRefuses: "access_refused",
@@ -96,7 +95,7 @@ _CLASSES: dict[type[CordialError], str] = {
 
 def error_class(error: CordialError) -> str:
     """Return the word by which an error is counted and logged."""
-    return _CLASSES.get(type(error), "unavailable")
+    return _CLASSES.get(type(error), "unavailable")  # `Unavailable`, and what is none of these
 
 
 def refused_by_proxy(proxy: Proxy, status: int, host: str) -> CordialError:
@@ -263,29 +262,18 @@ def _load(content: bytes) -> JsonValue:
     return document
 
 
-def _message(body: JsonValue) -> str | None:
-    """Return the text of any of the forms in which errors come, without personal data."""
-    if isinstance(body, list):
-        return _clean("; ".join(dict.fromkeys(_first(_texts(body)))))[:_LONGEST_MESSAGE] or None
+def _message(body: JsonValue) -> str:
+    """Return the text of any of the forms in which errors come; "" if it has none."""
     if not isinstance(body, dict):
-        return None
-    texts = _first(text for key in _MESSAGE_KEYS for text in _texts(body.get(key)))
-    texts += _first(_texts(body.get("error")))
-    if not texts and isinstance(body.get("errorKey"), str):
-        texts.append(str(body["errorKey"]))
-    return _clean("; ".join(dict.fromkeys(texts)))[:_LONGEST_MESSAGE] or None
+        return _said(_texts(body)) if isinstance(body, list) else ""
+    keys = (*_MESSAGE_KEYS, "error")
+    said = _said(text for key in keys for text in _texts(body.get(key)))
+    return said or _said(_texts(body.get("errorKey")))
 
 
-def _first(texts: Iterable[str]) -> list[str]:
-    """Return texts until there are more than enough for a message."""
-    found: list[str] = []
-    room = _LONGEST_READ
-    for text in texts:
-        found.append(text[: room + 1])
-        room -= len(text) + 1
-        if room < 0:
-            break
-    return found
+def _said(texts: Iterable[str]) -> str:
+    """Return the first of these texts as one, each once, without personal data."""
+    return _clean("; ".join(dict.fromkeys(islice(texts, _MOST_TEXTS))))[:_LONGEST_MESSAGE]
 
 
 _ERRORS_OF_FIELDS = ("validationErrors", "fieldErrors")
@@ -317,8 +305,7 @@ def _named(body: JsonValue) -> Mapping[str, str]:
     """
     found: dict[str, str] = {}
     for name, words in islice(_names_in(body, told=isinstance(body, list)), _MOST_FIELDS):
-        text = _clean("; ".join(_first(_texts(words))))[:_LONGEST_MESSAGE]
-        found.setdefault(_field(name[:_LONGEST_NAME]), text)
+        found.setdefault(_field(name[:_LONGEST_NAME]), _said(_texts(words)))
     return found
 
 
@@ -326,8 +313,7 @@ def _names_in(value: JsonValue, *, told: bool) -> Iterator[tuple[str, JsonValue]
     """Yield names and their words; `told` within what tells of errors."""
     if isinstance(value, list):
         for item in value:
-            if isinstance(item, list | dict):
-                yield from _names_in(item, told=told)
+            yield from _names_in(item, told=told)
     elif isinstance(value, dict):
         source = value.get("source")  # as JSON:API says where
         where = {**source, **value} if isinstance(source, dict) else value
@@ -337,7 +323,7 @@ def _names_in(value: JsonValue, *, told: bool) -> Iterator[tuple[str, JsonValue]
             yield str(named[0]), words
             return
         for key, item in value.items():
-            if key in _MESSAGE_KEYS or (key == "error" and isinstance(item, dict | list)):
+            if key in (*_MESSAGE_KEYS, "error"):
                 yield from _names_in(item, told=True)
             elif told and isinstance(item, str | list | dict):
                 yield key, item
@@ -347,7 +333,7 @@ _NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", 
 _WORDING = ("message", "messages", "error", "errors", "detail", "reason", "description", "msg")
 _LONGEST_NAME = 200
 _BEFORE_FIELD = ("body.", "data.", "contact.", "attributes.", "attribute.")
-_INDEX = re.compile(r"(?:\.\d{1,6}|\[\d{1,6}\]){1,3}\Z")
+_INDEX = re.compile(r"(?:\.\d+|\[\d*\])+\Z")
 
 
 def _field(name: str) -> str:
@@ -362,10 +348,10 @@ def _field(name: str) -> str:
 # tries every run of characters once, so that no text takes more time than its length is worth.
 _RUN = re.compile(
     r"""
-    " [^"]{1,64} " (?=@)    # a quoted part before the @, which may hold spaces
-    | [^\s"<>:,;]+
+    " [^"]* " (?=@)    # a quoted part before the @, which may hold spaces
+    | (?: &\#(?:64|x40); | [^\s"<>:,;] )+
 """,
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 _AT = re.compile(r"@|\uff20|%40|\\u0040|&\#(?:64|x40)", re.IGNORECASE)  # written in any way
 _PHONE = re.compile(r"\+?\d[\d\s()./\u2010-\u2015-]{6,}\d")
@@ -386,12 +372,12 @@ _REMOVED = "[address]"
 
 def _without_address(run: re.Match[str]) -> str:
     text = run[0]
-    return _REMOVED if text.startswith('"') or _AT.search(text) else text
+    return _REMOVED if '"' in text or _AT.search(text) else text
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait, by `Retry-After` or else Cordial's seconds until the reset."""
-    lower = {name.lower(): value.strip()[:_LONGEST_HEADER] for name, value in headers.items()}
+    lower = {name.lower(): value.strip() for name, value in headers.items()}
     for name in ("retry-after", "x-rate-limit-reset"):
         if name in lower and (seconds := _seconds(lower[name], now)) is not None:
             return min(max(seconds, 0.0), _LONGEST_WAIT)
@@ -400,7 +386,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 def _seconds(value: str, now: float) -> float | None:
     """Read seconds, whole or not, or a date in any of HTTP's forms; without a zone it is UTC."""
-    if value.isascii() and _NUMBER.fullmatch(value):
+    if _NUMBER.fullmatch(value):
         seconds = float(value)
         return seconds - now if seconds >= _A_TIME else seconds
     try:
@@ -411,4 +397,4 @@ def _seconds(value: str, now: float) -> float | None:
 
 
 _A_TIME = 1e9  # more seconds than anybody waits: unix time, as other APIs give a reset
-_NUMBER = re.compile(r"[0-9]{1,100}(?:\.[0-9]{0,30})?")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?")
