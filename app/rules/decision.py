@@ -126,5 +126,5 @@ def _label(value: JsonValue) -> str | None:
     """Return a value as text that may be kept; what may be personal is not."""
     if value is None:
         return None
-    text = value if isinstance(value, str) else str(value)
+    text = str(value)
     return HIDDEN if len(text) > _LONGEST or _PERSONAL.search(text) else text

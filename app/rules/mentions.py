@@ -36,8 +36,6 @@ class Mentions:
         match value:
             case str():
                 return ERASED_TEXT if self.stand_in(value) else value
-            case bool() | None:
-                return value
             case int() | float():
                 return ERASED_TEXT if self.stand_in(f"{value:.0f}") else value
             case list():
@@ -47,6 +45,7 @@ class Mentions:
                     ERASED_TEXT if self.stand_in(key) else key: self.removed_from(each)
                     for key, each in value.items()
                 }
+        return None
 
     def _stand_plainly_in(self, text: str) -> bool:
         if any(each in text for each in self._emails):

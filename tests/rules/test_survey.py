@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.jebbit.submission import Submission
-from app.rules.survey import OTHER_TEXT, Survey, survey
+from app.rules.survey import Survey, survey
 
 Make = Callable[..., Any]
 
@@ -62,7 +62,7 @@ def test_unclear_answers_are_counted_by_label(make_integration: Make) -> None:
         {"sms": "perhaps"},
     )
     assert [(each.attribute, each.text, each.times) for each in found.unclear] == [
-        ("opt_in", OTHER_TEXT, 4),
+        ("opt_in", "(another text)", 4),
         ("opt_in", "count me in", 2),
         ("sms", "perhaps", 1),
     ]
@@ -72,3 +72,44 @@ def test_a_source_that_invents_keys_is_told_in_part(make_integration: Make) -> N
     """However many keys there are, the answer has its bounds."""
     found = surveyed(make_integration(), *({f"key {each}": 1} for each in range(2_000)))
     assert len(found.attributes) == 500
+
+
+def test_a_value_is_told_as_a_marketer_would_call_it(make_integration: Make) -> None:
+    """In a fixed order; a text of spaces is blank."""
+    values: tuple[Any, ...] = ("x", " ", "", None, True, 1, 1.5, ["x"], {})
+    found = surveyed(make_integration(), *({"all": each} for each in values), {"gap": " \t"})
+    told = {each.key: each.kinds for each in found.attributes}
+    assert told["all"] == ["blank", "list", "number", "object", "text", "yes/no"]
+    assert told["gap"] == ["blank"]
+
+
+def test_the_newest_receipt_of_a_key_is_told(make_integration: Make) -> None:
+    """In whichever order the submissions are read."""
+    submission = Submission({"age": 3})
+    found = survey([(9.0, submission), (5.0, submission)], make_integration())
+    assert [each.last_seen for each in found.attributes] == [9.0]
+
+
+def test_a_rule_without_an_attribute_misses_none(make_integration: Make) -> None:
+    """A field that is always filled with one text looks for nothing."""
+    mapping = [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"field": "source", "default": "jebbit"},
+        {"attribute": "outcome", "field": "outcome"},
+    ]
+    found = surveyed(make_integration(mapping=mapping), {"email": "x"})
+    rules = {place for place in found.missing if place.startswith("mapping")}
+    assert rules == {"mapping.2.attribute"}
+
+
+def test_labels_are_shown_up_to_their_bounds(make_integration: Make) -> None:
+    """Up to 120 characters, four digits in a row and fifty labels."""
+    shown = ["x" * 120, "since 2024"]
+    found = surveyed(
+        make_integration(),
+        *({"opt_in": each} for each in (*shown, "x" * 121, "no. 12345")),
+    )
+    assert {each.text for each in found.unclear} == {*shown, "(another text)"}
+    words = [f"{first}{second} maybe" for first in "abcdefgh" for second in "abcdefgh"]
+    many = surveyed(make_integration(), *({"opt_in": each} for each in words))
+    assert len(many.unclear) == 50
