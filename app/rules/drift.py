@@ -90,9 +90,9 @@ class Drift(NamedTuple):
 
     kind: DriftKind
     place: str
-    about: str = ""
-    number: int = 0
-    of: int = 0
+    about: str
+    number: int
+    of: int
     read_as: Answer = Answer.UNCLEAR
 
 
@@ -125,15 +125,10 @@ _OPT_IN: Final = "jebbit.attributes.opt_in"
 
 
 def _opt_in(numbers: Numbers, integration: Integration) -> Iterator[Drift]:
-    if opt_in_is_missing(numbers.submissions, numbers.asked_last):
+    number, last = numbers.submissions, numbers.asked_last
+    if last is not None and opt_in_is_missing(number, last):
         name = integration.jebbit.attributes.opt_in or "the opt-in"
-        yield Drift(
-            DriftKind.OPT_IN_MISSING,
-            _OPT_IN,
-            name,
-            numbers.submissions - (numbers.asked_last or 0),
-            numbers.submissions,
-        )
+        yield Drift(DriftKind.OPT_IN_MISSING, _OPT_IN, name, number - last, number)
 
 
 MISSING_AFTER: Final = 200
@@ -360,9 +355,9 @@ class Said(NamedTuple):
 
 def say(drifts: Sequence[Drift], integration: Integration) -> Said:
     """Return drift of one kind in words for a person; nothing that anybody answered is in them."""
-    said = _WORDS[drifts[0].kind](drifts[0], integration)
-    if len(drifts) == 1:
-        return said
+    first, *others = drifts
+    if not others:
+        return _WORDS[first.kind](first, integration)
     *names, last = [each.about for each in drifts]
     named = f"{', '.join(names)} and {last}"
     few = len(drifts) <= _MOST_NAMED

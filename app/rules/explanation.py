@@ -251,8 +251,6 @@ class _Explaining:
         evidence, held = self._evidence, self._terms
         reading = evidence.opt_in if channel == "email" else evidence.sms_opt_in
         attribute = "opt_in" if channel == "email" else "sms_opt_in"
-        refused = evidence.circumstances.refusals
-        refused_at = refused.email if channel == "email" else refused.sms
         asked, subscribes = f"jebbit.attributes.{attribute}", self._place("auto_subscribe")
         if channel == "sms" and not self._integration.sms.program:
             return "cordial.sms.program", "the integration names no SMS program"
@@ -283,7 +281,7 @@ class _Explaining:
             return asked, "the person said no later, or at the same time"
         if channel == "sms":
             return asked, "there is no answer, and SMS needs a spoken yes"
-        if evidence.circumstances.opt_in_missing and channel == "email":
+        if evidence.circumstances.opt_in_missing:
             return (
                 "policy.opt_in_guard",
                 "the source stopped sending the opt-in, so silence is none",
@@ -293,10 +291,8 @@ class _Explaining:
         if evidence.region.doubtful:
             return "jebbit.attributes.country", "there is no answer, and the country is in doubt"
         if evidence.region.region.strict and not held.null_is_consent:
-            return self._place("null_is_consent"), "there is no answer, and EU rules need a yes"
-        if refused_at is not None:
-            return asked, "the person said no before, and silence does not overrule that"
-        return subscribes, "there is no answer that allows it"
+            return "policy.eu.null_is_consent", "there is no answer, and EU rules need a yes"
+        return asked, "the person said no before, and silence does not overrule that"
 
     @property
     def _takes_no_sms(self) -> bool:
@@ -319,12 +315,10 @@ class _Explaining:
 
     def _place(self, term: str) -> str:
         """Return where the policy says what holds of a term: in `policy.eu` where that names it."""
-        policy, eu = self._integration.policy, self._integration.policy.eu
-        if term == "null_is_consent":
-            return "policy.eu.null_is_consent"
+        eu = self._integration.policy.eu
         named = eu is not None and getattr(eu, term) is not None
         strict = self._evidence.region.region.strict
-        return f"policy.eu.{term}" if policy and strict and named else f"policy.{term}"
+        return f"policy.eu.{term}" if strict and named else f"policy.{term}"
 
     def _read(self, *names: str) -> Sequence[Read]:
         """Return each spelling of these names in the submission; an absent one has no key."""

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from app.rules.drift import (
+    PHONES_KEPT,
     Drift,
     DriftKind,
     KeySeen,
     Numbers,
+    Said,
+    Spell,
     WordSeen,
     by_kind,
     follow,
@@ -113,6 +116,10 @@ def test_the_opt_in_is_missing_after_50_and_told_once():
     keys = {**USUAL, "opt_in": KeySeen(500, 0, 99)}
     assert found(Numbers(1000, 500, keys)) == [DriftKind.OPT_IN_MISSING]
     assert found(Numbers(1000, None, USUAL)) == []
+    (drift,) = judge(Numbers(1000, 940, USUAL), QUIZ, NOW)
+    assert drift == Drift(DriftKind.OPT_IN_MISSING, "jebbit.attributes.opt_in", "opt_in", 60, 1000)
+    unnamed = integration(jebbit={"attributes": {"opt_in": None}})
+    assert judge(Numbers(1000, 940, USUAL), unnamed, NOW)[0].about == "the opt-in"
     for nothing in ((None, None), (None, 5), (60, None)):
         assert opt_in_is_missing(*nothing) is False
 
@@ -230,6 +237,12 @@ def test_a_word_is_told_by_a_digest_of_what_is_believed():
         (word_of("true"), Answer.YES),
     ]
     assert "yes" not in word_of("yes")
+
+
+def test_a_word_of_an_earlier_version_is_known_again():
+    """Its digest is stored: else each word would be new after an upgrade."""
+    assert word_of("Yes ") == "3b98e3c88e9e"
+    assert word_of("\ud800") == word_of("?")  # half a character, which JSON can hold
 
 
 # --- Silence ------------------------------------------------------------------------------------
@@ -373,6 +386,7 @@ def test_nothing_is_asked_for_where_something_came_lately():
 def test_a_source_that_sent_nothing_drifts_nowhere():
     """As one that gets test webhooks alone: none of them is among the numbers."""
     assert judge(Numbers(), SMS, NOW) == []
+    assert Numbers().submissions == 0
 
 
 # --- News ---------------------------------------------------------------------------------------
@@ -393,7 +407,10 @@ def test_drift_is_news_when_it_begins_and_when_it_is_over():
     assert over.over == [DriftKind.PHONES_UNUSABLE]
     assert lasting(over.spells) == {}
     assert follow(over.spells, [], NOW + 20) == (over.spells, [], [])
+    assert over.spells == {"phones_unusable": {"": Spell(NOW, NOW + 10, again=False)}}
+    assert follow(over.spells, [], NOW + 10 + DAY - 1) == (over.spells, [], [])
     assert follow(over.spells, [], NOW + 10 + DAY) == ({}, [], [])
+    assert Spell(NOW) == Spell(NOW, None, again=False)  # as earlier versions stored it
 
 
 def test_drift_that_comes_and_goes_is_told_twice_at_most():
@@ -441,6 +458,75 @@ def test_each_kind_is_said_in_words():
         DriftKind.ATTRIBUTE_MISSING,
         DriftKind.PHONES_UNUSABLE,
     ]
+
+
+def test_the_kinds_have_names_that_stay():
+    """They are in notices, metrics and the API."""
+    assert [each.value for each in DriftKind] == [
+        "opt_in_missing",
+        "attribute_missing",
+        "phones_unusable",
+        "new_answer",
+        "nothing_received",
+    ]
+    assert PHONES_KEPT == 100  # "of the last 100 phone numbers"
+
+
+def test_a_missing_opt_in_says_whether_silence_subscribes_meanwhile():
+    """By the guard of the policy."""
+    drift = Drift(DriftKind.OPT_IN_MISSING, "jebbit.attributes.opt_in", "box", 1050, 2000)
+    unguarded = integration(policy={"opt_in_guard": False})
+    for of, then in (
+        (QUIZ, "nobody is subscribed by silence meanwhile"),
+        (unguarded, "silence goes on subscribing"),
+    ):
+        said = say([drift], of)
+        assert said.state == "no longer gets box"
+        assert said.cause == (
+            "It used to be there and is in none of the last 1,050 submissions. Contacts are still "
+            f"sent, but {then}."
+        )
+
+
+def test_a_missing_attribute_is_said_with_what_it_fills():
+    """Or with what comes of it, if a setting names it; and whether it ever came."""
+    assert say([FIRST._replace(place="mapping.1.attribute", number=1200)], QUIZ) == Said(
+        "no longer gets a",
+        "None of the last 1,200 submissions has this attribute. It fills quiz_outcome.",
+        "Name it in the rules as Jebbit sends it, or remove the rule.",
+    )
+    assert say([SECOND._replace(place="jebbit.attributes.sms_opt_in")], QUIZ) == Said(
+        "has never got b",
+        "None of the last 250 submissions has this attribute. Nobody is subscribed to SMS.",
+        "Name it in the rules as Jebbit sends it, or null if the experience has none.",
+    )
+
+
+def test_several_missing_attributes_are_said_together():
+    """Named in the headline up to three; missing since the last of them went missing."""
+    third = SECOND._replace(about="c", number=2_000)
+    said = say([SECOND, third, SECOND], QUIZ)
+    assert said.state == "has never got b, c and b"
+    assert said.cause == "None of the last 250 submissions has any of these."
+    assert say([third, third], QUIZ).cause.startswith("None of the last 2,000 submissions")
+    assert say([FIRST, SECOND, third], QUIZ).state == "no longer gets a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("read_as", "words"),
+    [
+        (Answer.YES, "yes"),
+        (Answer.NULL, "no answer"),
+        (Answer.UNCLEAR, "neither yes nor no"),
+    ],
+)
+def test_a_new_answer_is_said_with_how_it_is_read(read_as, words):
+    """A yes subscribes: then it matters most."""
+    drift = Drift(DriftKind.NEW_ANSWER, "jebbit.opt_in_labels", "", 1, 1200, read_as)
+    assert say([drift], QUIZ).cause == (
+        "In the last 24 hours an opt-in was answered with a word that none of the 1,200 answers "
+        f"before had. It is read as {words}."
+    )
 
 
 @pytest.mark.parametrize("name", [each for each, _ in integration().jebbit.attributes])
