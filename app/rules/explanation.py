@@ -18,6 +18,7 @@ from app.rules.policy import (
     RegionReading,
     SkipReason,
     Status,
+    country_of,
     is_believed,
     terms,
 )
@@ -174,7 +175,8 @@ class _Explaining:
             if address
         ]
         said = f"The contact is known by {' and '.join(kinds)}{_as_read(read)}."
-        said += "".join(f" {each.detail}" for each in identity.warnings)
+        for each in identity.warnings:
+            said += f" {each.detail}"
         return Step("contact", "mapping", read, "_and_".join(kinds), said)
 
     def _region(self) -> Step:
@@ -193,7 +195,7 @@ class _Explaining:
         name = getattr(self._integration.jebbit.attributes, place)
         title = _TITLES[place]
         read = [*self._read(name)] if name else []
-        if reading.alike and name:
+        if reading.alike:
             read.append(Read(name, reading.attribute, reading.value, False, "its key is another"))
         said = f"{title}: {_answer_in_words(reading, name, read)}"
         result = reading.answer.value if reading.trusted else "not_believed"
@@ -380,11 +382,12 @@ def _region_in_words(reading: RegionReading, read: Sequence[Read], region_name: 
     where = _REGIONS[reading.region.value]
     match reading.decided_by:
         case "nothing":
-            said = "Region: unknown, because nothing says where the person is."
+            said = f"Region: {where}, because nothing says where the person is."
         case "integration":
             said = f"Region: {where}, because the integration says so and the submission does not."
         case "country":
-            key = next((each.key for each in read if each.key and each.believed), reading.attribute)
+            named = (each.key for each in read if country_of(each.value) == reading.value)
+            key = next(named, reading.attribute)
             said = f"Region: {where}, because {key} is {shown(reading.value)}."
         case "region":
             said = f"Region: {where}, because {reading.attribute} is {shown(reading.value)}."
@@ -410,12 +413,13 @@ def _answer_in_words(reading: OptInReading, name: str | None, read: Sequence[Rea
             f"where {name} should, so it may speak against it and never for it. Name the attribute "
             "as Jebbit sends it."
         )
-    if all(each.key is None for each in read):
+    first, *_ = read
+    if first.key is None:
         return f"none, because the submission has no attribute {name}: nobody was asked there."
     word = _WORDS[reading.answer]
     if reading.value is None:
         return f"{word}, because {key} is null: nothing was answered."
-    if reading.value == "" or (isinstance(reading.value, str) and not reading.value.strip()):
+    if isinstance(reading.value, str) and not reading.value.strip():
         return f"{word}, because {key} is blank: nothing was answered."
     return f"{word}, because {key} is {shown(reading.value)}."
 

@@ -168,7 +168,7 @@ def read_countries(submission: Submission, source: JebbitSource) -> Sequence[str
         if not is_believed(each, source):
             countries.append(None)
         elif is_present(each.value):
-            countries.append(_country(each.value))
+            countries.append(country_of(each.value))
     return countries
 
 
@@ -184,7 +184,7 @@ def _hints_at_strict(
     if not named:
         others += submission.find_like_any(_OF_COUNTRIES)
     return any(
-        is_present(each.value) and jurisdictions.ask_for_a_yes(_country(each.value))
+        is_present(each.value) and jurisdictions.ask_for_a_yes(country_of(each.value))
         for each in others
     )
 
@@ -195,7 +195,8 @@ _OF_COUNTRIES = (
 )
 
 
-def _country(value: JsonValue) -> str | None:
+def country_of(value: JsonValue) -> str | None:
+    """Return the country that a value names, as ISO 3166 alpha-2 (or `EU`); None if it is none."""
     return country_code(fold_label(value)) if isinstance(value, str) else None
 
 

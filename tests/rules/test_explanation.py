@@ -261,6 +261,7 @@ def test_a_decision_reads_from_the_session_to_the_result() -> None:
         ("result", None, (), "sent", "The contact is sent to Cordial."),
     ]
     assert not any(each.stops for each in told.steps)
+    assert told.would_map == ()
     read = {each.subject: each.read for each in told.steps if each.read}
     assert read == {
         "contact": [Read("email", "email", ADA), Read("phone_number", "phone_number", MOBILE)],
@@ -291,6 +292,14 @@ def test_a_decision_reads_from_the_session_to_the_result() -> None:
         (
             *({**US, "opt_in": "yes"}, {}, {"policy": {"eu": {"auto_subscribe": True}}}, "email"),
             *("subscribed", AUTO, "the answer is yes"),
+        ),
+        (
+            *(BOTH, {}, {"cordial": {"sms": {}}}, "email", "subscribed"),
+            *(AUTO, "nobody was asked, and no EU rules hold"),
+        ),
+        (
+            *({**BOTH, "opt_in": "yes"}, {}, {"jebbit": {"attributes": {"sms_opt_in": None}}}),
+            *("email", "subscribed", AUTO, "the answer is yes"),
         ),
         # email: unsubscribed
         (
@@ -353,6 +362,11 @@ def test_a_decision_reads_from_the_session_to_the_result() -> None:
         (
             *(EU, {"refusals": SINCE}, {"policy": {"eu": {"null_is_consent": True}}}, "email"),
             *("left", ASKED, "the person said no before, and silence does not overrule that"),
+        ),
+        (
+            *({**US, "phone_number": "+49 30 901820", "opt_in": "yes", "sms_opt_in": "yes"},),
+            *({"refusals": Refusals(NOW, None)}, {}, "email", "left"),
+            *(ASKED, "the person said no later, or at the same time"),
         ),
         # SMS
         (
@@ -542,7 +556,9 @@ def test_a_skip_ends_with_the_step_that_says_why(
     step = explained(attributes, told, **more)[1].steps[-1]
     assert step.stops
     assert (step.subject, step.result, step.place) == (subject, result, place)
-    assert step.sentence.endswith(f"Nothing is sent: {words}")
+    region = explained(attributes, told, jebbit=more.get("jebbit"))[1].steps[2:3]
+    before = f"{region[0].sentence} " if subject == "region" else ""
+    assert step.sentence == f"{before}Nothing is sent: {words}"
 
 
 def test_a_session_is_told_with_what_was_looked_at() -> None:
@@ -550,7 +566,7 @@ def test_a_session_is_told_with_what_was_looked_at() -> None:
     for how in (INCLUDE, EXCLUDE):
         name = "a" if how is INCLUDE else "b"
         step = explained({**US, "campaign_name": name}, **how)[1].steps[0]
-        assert (step.place, step.result) == ("jebbit.campaigns", "counts")
+        assert (step.subject, step.place, step.result) == ("session", "jebbit.campaigns", "counts")
         assert step.sentence == (
             "The campaign is one of those that count, and the session is a real one."
         )
@@ -559,6 +575,9 @@ def test_a_session_is_told_with_what_was_looked_at() -> None:
     assert step.read == [Read("is_valid", "is_valid", "yes")]
     step = explained({**US, "Is Completed": 1})[1].steps[0]
     assert step.read == [Read("is_completed", "Is Completed", 1)]
+    nameless = {"attributes": {"campaign_id": None, "campaign_name": None}, **INCLUDE["jebbit"]}
+    step = explained(US, jebbit=nameless)[1].steps[0]
+    assert step.sentence == "Nothing is sent: it is not known which campaign it belongs to."
     unnamed = {"jebbit": {"attributes": {"campaign_name": None}, **INCLUDE["jebbit"]}}
     assert explained(US, **unnamed)[1].steps[0].read == [Read("campaign_id")]
     assert explained({**US, "campaign_id": "a"}, **unnamed)[1].steps[0].read == [
@@ -639,12 +658,16 @@ def test_a_region_is_told_with_what_decided_it(
     assert step.sentence == f"Region: {said}"
 
 
-def test_a_country_is_told_by_the_key_that_is_believed() -> None:
-    """Of several spellings, one that the page's URL cannot have written."""
+def test_a_country_is_told_by_the_key_that_decided() -> None:
+    """Of several spellings, by the one that decided."""
     item = {**EMAIL, "country_code": "DE", "Country Code": "DE", "url_params": "country_code=DE"}
     step = explained(item)[1].steps[2]
     assert [each.believed for each in step.read] == [False, False, True]
     assert step.read[0] == Read("country_code", "country_code", "DE", False, f"it {OF_URL}")
+    several = explained({**EMAIL, "country_code": "US", "Country Code": "Great Britain"})[1]
+    assert several.steps[2].sentence.startswith("Region: EU, because Country Code is GB.")
+    blank = explained({**EMAIL, "country_code": " ", "Country Code": "DE"})[1]
+    assert blank.steps[2].sentence.startswith("Region: EU, because Country Code is DE.")
     without = explained({**US}, jebbit={"attributes": {"country": None, "region": None}})
     assert without[1].steps[2].read == []
 
