@@ -154,7 +154,9 @@ def apply(
     settings = _settings()
     logs.configure(settings.log_format, "ERROR")  # what is done is told below, and in the ledger
     wanted = config_as_code.read(
-        file.read_text(encoding="utf-8"), Variables(os.environ), settings.cordial_extra_hosts
+        config_as_code.text_of(file.read_bytes()),
+        Variables(os.environ),
+        settings.cordial_extra_hosts,
     )
     changes = _run(settings, lambda context: config_as_code.compare(context, wanted))
     if not changes:

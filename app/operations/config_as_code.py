@@ -83,8 +83,10 @@ class Change:
     @property
     def is_none(self) -> bool:
         """Whether everything is as wanted already."""
-        return self.before is not None and (
-            (self.before.integration, self.before.paused) == (self.wanted.integration, self.paused)
+        before = self.before
+        return before is not None and (
+            (before.integration, before.paused, before.unanswered)
+            == (self.wanted.integration, self.paused, False)
         )
 
 
@@ -92,15 +94,27 @@ class Change:
 
 
 def export(stored: Sequence[StoredIntegration]) -> tuple[str, list[str]]:
-    """Return integrations as YAML, and the environment variables that it refers to."""
+    """Return integrations as YAML, and the environment variables that it refers to.
+
+    One of which nobody has said yet whom it sends is left out, and named in a comment: a file
+    answers that, and what stands there meanwhile is nobody's answer.
+    """
     variables: list[str] = []
 
     def refer(variable: str, _: str) -> str:
         variables.append(variable)
         return f"${{{variable}}}"
 
-    documents = [document(each.id, each.integration, each.paused, refer) for each in stored]
-    return to_yaml(documents), variables
+    documents = [
+        document(each.id, each.integration, each.paused, refer)
+        for each in stored
+        if not each.unanswered
+    ]
+    left_out = (f"# {each.id}: {_LEFT_OUT}\n" for each in stored if each.unanswered)
+    return "".join([*left_out, to_yaml(documents)]), variables
+
+
+_LEFT_OUT = "left out, since nobody has said yet whom it sends and whom it subscribes"
 
 
 def document(integration_id: str, integration: Integration, paused: bool, show: Show) -> Document:
@@ -176,6 +190,18 @@ def read(text: str, environment: Mapping[str, str], extra_hosts: Set[str]) -> li
     if reading.lines:
         raise RefusedFile(reading.lines)
     return wanted
+
+
+def text_of(content: bytes) -> str:
+    """Return a file's text.
+
+    Raises:
+        RefusedFile: it is not in UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RefusedFile(["it is not in UTF-8; save it so"]) from None
 
 
 def _entries(text: str) -> Iterator[tuple[str, object]]:
@@ -319,7 +345,10 @@ def _diff(change: Change, file_name: str) -> Iterator[str]:
 
 
 def _shown_before(stored: StoredIntegration) -> Document:
-    return document(stored.id, stored.integration, stored.paused, lambda _, value: masked(value))
+    plain = document(stored.id, stored.integration, stored.paused, lambda _, value: masked(value))
+    if stored.unanswered:
+        del plain["policy"]  # nobody's answer
+    return plain
 
 
 def _shown_after(change: Change) -> Document:

@@ -143,7 +143,11 @@ def test_entries_may_share_a_part_by_an_alias():
         ("    state: active", "    sate: active", "(Spring quiz).sate: Extra inputs"),
         ("state: active", "state: blocked", "state: Input should be 'active' or 'paused'"),
         ("name: Spring quiz", "name: '!'", "integrations[0] (!): name needs at least one letter"),
-        ("admin.cordial.io", "cordial.example", "cordial.account_url: https://cordial.example is"),
+        (
+            "admin.cordial.io",
+            "cordial.example",
+            "cordial.account_url: This address is no Cordial account",
+        ),
         ("${SPRING_QUIZ_CORDIAL_API_KEY}", "hidden", "cordial.api_key: write a reference such as"),
         ('"${SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET}"', "hidden", "webhook_secrets.0: write a refer"),
         (
@@ -400,6 +404,33 @@ def test_a_file_answers_whom_to_send(run, ledger, write):
     assert run("apply", "file.yaml", "--yes").code == 0
     (stored,) = ledger(Integrations.list)
     assert (stored.state, stored.setup) == ("active", None)
+
+
+def test_what_nobody_has_answered_is_no_answer_in_a_file(run, ledger, write):
+    """It is left out of an export, which says so. A file that says the same as what stands there
+    meanwhile answers it all the same, and shows that it does."""
+    write(FILE.replace("active", "paused"))
+    assert run("apply", "file.yaml", "--yes").code == 0
+    (stored,) = ledger(Integrations.list)
+    ledger(lambda each: each.delete("spring-quiz", force=True, now=NOW))
+    ledger(lambda each: each.create(stored.integration, paused_reason="x", now=NOW, setup=Setup()))
+    shown = run("export").out
+    assert shown.startswith("# spring-quiz: left out, since nobody has said yet whom it sends")
+    assert shown.endswith("\nintegrations: []\n")
+    assert "\n+policy:\n" in run("apply", "file.yaml", "--dry-run").out
+    assert run("apply", "file.yaml", "--yes").out.endswith("spring-quiz: changed, paused\n")
+    assert not ledger(Integrations.list)[0].unanswered
+    assert run("apply", "file.yaml", "--yes").out == "Nothing to change.\n"
+
+
+def test_a_file_in_other_letters_is_refused_in_plain_words(run, tmp_path):
+    """As a spreadsheet or an old editor saves it; a byte order mark is no matter."""
+    for encoding in ("utf-16", "cp1252"):
+        (tmp_path / "file.yaml").write_bytes(f"# für\n{FILE}".encode(encoding))
+        refused = run("apply", "file.yaml", "--yes")
+        assert (refused.code, refused.err) == (2, "it is not in UTF-8; save it so\n")
+    (tmp_path / "file.yaml").write_bytes(FILE.replace("active", "paused").encode("utf-8-sig"))
+    assert run("apply", "file.yaml", "--yes").code == 0
 
 
 WRONG_CASE = FILE.replace(
