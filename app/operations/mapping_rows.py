@@ -21,7 +21,7 @@ from app.rules.contact import identify
 from app.rules.integration import Integration
 from app.rules.mapping import Rule
 from app.rules.plan import plan, would_map
-from app.rules.sheet import Sheet, read_sheet
+from app.rules.sheet import Sheet, SheetRow, misfit_of, read_sheet
 from app.rules.suggestion import Offered, addresses_of, same_name, suggest
 from app.rules.values import FieldType
 
@@ -137,7 +137,7 @@ def of_sheet(
     """Return the rows of a customer's sheet, and the sheet; the sample's other attributes follow.
 
     Who writes `Email` for the field means the contact's address, unless the account has such a
-    field.
+    field. So two lines may come to fill one field: the second does not fit.
 
     Raises:
         UnreadableSheet: it is no CSV.
@@ -146,16 +146,20 @@ def of_sheet(
     keys = {each.key: each.type for each in told.fields}
     sheet = read_sheet(content, given, keys)
     addresses = addresses_of(stored.integration)
-    rows = []
+    rows, filled, misfits = [], dict[str, SheetRow](), list(sheet.misfits)
     for line in sheet.rows:
         name = line.field if line.field in keys else _ADDRESS.get(line.field.lower(), line.field)
         to = {"email": addresses.email, "phone": addresses.phone}.get(name, name)
+        if (before := filled.setdefault(to, line)) is not line:
+            misfits.append(misfit_of(line, before))
+            continue
         near = same_name(to, list(keys))
         kind = line.type or (keys[near] if near else "string")
         attribute = same_name(line.attribute, list(given)) or line.attribute
         rows.append(Row(attribute, to, kind))
     known = {each.attribute for each in rows}
-    return [*rows, *(Row(each) for each in given if each not in known)], sheet
+    others = (Row(each) for each in given if each not in known)
+    return [*rows, *others], Sheet(list(filled.values()), sorted(misfits))
 
 
 _ADDRESS: Final[Mapping[str, str]] = {
@@ -233,15 +237,18 @@ def _refused(made: Rows, error: Invalid) -> Rows:
     for place, detail in error.places:
         number = place.removeprefix(_PLACE).partition(".")[0]
         if place.startswith(_PLACE) and number.isdigit() and int(number) < len(going):
-            told[id(going[int(number)])] = _sentence(detail)
+            row = going[int(number)]
+            told[id(row)] = _sentence(detail, row.field)
         else:
             rest.append(_sentence(detail))
     rows = [replace(row, problem=told.get(id(row))) for row in made.rows]
     return replace(made, rows=rows, problem=" ".join(rest) or None)
 
 
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else f"{text}."
+def _sentence(text: str, name: str = "") -> str:
+    """Return what is wrong as a sentence; a name that it begins with keeps its case."""
+    begun = text if name and text.startswith(name) else text[:1].upper() + text[1:]
+    return begun if begun.endswith(".") else f"{begun}."
 
 
 def _examined(told: Told, draft: Integration, made: Rows) -> Rows:

@@ -119,8 +119,9 @@ def _decoded(content: bytes) -> str:
 def _lines(text: str) -> Iterator[_Line]:
     """Yield the lines that are not blank, in cells; a cell may hold several lines."""
     texts = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    separator = _separator(texts)
-    start = found = 0
+    told = _TELLS_SEPARATOR.fullmatch(texts[0])
+    separator = told[1] if told else _separator(texts)
+    start, found = 1 if told else 0, 0
     while start < len(texts):
         line, taken = _record(texts, start, separator)
         start += taken
@@ -134,6 +135,9 @@ def _lines(text: str) -> Iterator[_Line]:
             )
             return
         yield line
+
+
+_TELLS_SEPARATOR: Final = re.compile(r'\ufeff?"?sep=([^"\w])"?', re.IGNORECASE)  # for Excel
 
 
 def _separator(texts: Sequence[str]) -> str:
@@ -309,18 +313,24 @@ def _row(line: _Line, columns: _Columns, known: dict[str, SheetRow]) -> SheetRow
     if len(attribute) > _LONGEST or len(field) > _LONGEST:
         return f"A name has at most {_LONGEST} characters."
     if before := known.get(field):
-        same = before.attribute == attribute
-        return (
-            f"It says the same as line {before.line}."
-            if same
-            else f"{field} is filled by line {before.line} already, from {before.attribute}."
-        )
+        return _filled(before, attribute)
     row = SheetRow(line.number, attribute, field, _type(line, columns, field))
     try:
         Rule(attribute=attribute, field=field, type=row.type or "string")
     except ValidationError as error:
         return _sentence(error.errors()[0]["msg"].removeprefix("Value error, "), field)
     return row
+
+
+def misfit_of(row: SheetRow, before: SheetRow) -> Misfit:
+    """Return a row as a line that does not fit, because one before it fills its field already."""
+    return Misfit(row.line, f"{row.attribute} | {row.field}", _filled(before, row.attribute))
+
+
+def _filled(before: SheetRow, attribute: str) -> str:
+    if before.attribute == attribute:
+        return f"It says the same as line {before.line}."
+    return f"{before.field} is filled by line {before.line} already, from {before.attribute}."
 
 
 def _type(line: _Line, columns: _Columns, field: str) -> FieldType | None:

@@ -126,6 +126,15 @@ def test_one_attribute_may_fill_two_fields():
     ]
 
 
+@pytest.mark.parametrize("told", ["sep=|\n", '\ufeff"sep=|"\r\n'])
+def test_a_sheet_may_tell_its_separator(told):
+    """As Excel does in the first line, which is no row."""
+    assert pairs(f"{told}email|a,b\noutcome|c;d\n") == [("email", "a,b"), ("outcome", "c;d")]
+    assert misfits(f"{told}email|x\nx\n") == {
+        3: "It names no Cordial field: the second column is blank."
+    }
+
+
 def test_what_is_no_sheet_is_told():
     """A spreadsheet's own file, a picture, something huge; one column is told line by line."""
     for content, said in (

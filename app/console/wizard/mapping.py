@@ -175,16 +175,20 @@ async def _sheet(
 ) -> Response:
     """Show the rows of a sheet, and the lines that do not fit; nothing is saved."""
     pasted = form.one("sheet") or ""
-    content = form.file("file") or pasted.strip().encode()
+    content = form.file("file") or (pasted.encode() if pasted.strip() else b"")
     told = await mapping_rows.told_by(visit.context, stored)
+    misfits: Sequence[Misfit] = ()
     try:
         if not content:
             raise UnreadableSheet("Paste the sheet, or choose its file.")
         rows, sheet = mapping_rows.of_sheet(stored, sample, told, content)
+        misfits = sheet.misfits
+        if not sheet.rows:
+            raise UnreadableSheet("No line of it fits, so the rows stay as they were.")
     except UnreadableSheet as error:
         found = mapping_rows.suggested(visit.context, stored, sample, told)
         view = await _view(visit, stored, sample, found)
-        view = replace(view, sheet_problem=str(error), pasted=pasted)
+        view = replace(view, sheet_problem=str(error), misfits=misfits, pasted=pasted)
         return page(visit, "mapping", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     tried = mapping_rows.tried(visit.context, stored, sample, told, rows)
     view = await _view(visit, stored, sample, tried)
