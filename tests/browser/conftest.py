@@ -21,6 +21,14 @@ ALONE = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 TELEPHONE = {"width": 360, "height": 740}
+_WIDER = """(() => {
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  for (const each of folded) each.open = true;
+  const page = document.documentElement;
+  const wider = page.scrollWidth - page.clientWidth;
+  for (const each of folded) each.open = false;
+  return wider;
+})()"""
 _STATUS = "Failed to load resource: the server responded with a status of"
 
 
@@ -124,11 +132,10 @@ class Examiner:
         return list(found)
 
     async def overflow(self) -> int:
-        """Return by how many pixels the page is wider than a telephone's window."""
+        """Return by how many pixels the page is wider than a telephone's window, all unfolded."""
         before = self._page.viewport_size
         await self._page.set_viewport_size(TELEPHONE)
-        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        found = int(await self.evaluate(wide))
+        found = int(await self.evaluate(_WIDER))
         await self._page.set_viewport_size(before)
         return found
 
