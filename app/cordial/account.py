@@ -41,8 +41,8 @@ def api_base(account_url: str, extra_hosts: Set[str] = frozenset()) -> str:
     match = _CORDIAL_HOST.fullmatch(host)
     if match is None or url.scheme != "https" or port not in (None, 443):
         raise BadAccountUrl(
-            f"{url.scheme}://{url.netloc} is no Cordial account; {_EXPECTED}. Another server, such "
-            "as the sandbox, must be listed in CORDIAL_EXTRA_HOSTS as host:port."
+            f"This address is no Cordial account; {_EXPECTED}. Another server, such as the "
+            "sandbox, must be listed in CORDIAL_EXTRA_HOSTS as host:port."
         )
     region = match["region"] or match["api_region"]
     return f"https://api.{region}.cordial.io/v2" if region else "https://api.cordial.io/v2"

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from app.jebbit.submission import Item, Submission, UnreadableBody, parse, read
+from app.jebbit.submission import MAX_KEYS, Item, Submission, UnreadableBody, parse, read
 from app.ledger import listing, tallies
 from app.ledger import submissions as ledger
 from app.ledger.accepting import Arrival, NewSubmission, accept
@@ -112,7 +112,10 @@ async def give(context: Context, who: Caller, integration_id: str, body: bytes) 
             raise UnreadableBody("It is larger than 1 MB; one submission is enough.")
         found = [each for each in parse(body) if each.submission is not None][:_MOST_GIVEN]
         if not found:
-            raise invalid_at("sample", "It holds no submission: an object of attributes is needed.")
+            detail = (
+                f"It holds no submission: an object of at most {MAX_KEYS:,} attributes is needed."
+            )
+            raise invalid_at("sample", detail)
         if not any(len(each.payload) <= LONGEST_READ for each in found):
             raise invalid_at("sample", "The submission is larger than 64 KB; give a shorter one.")
         now = context.clock()

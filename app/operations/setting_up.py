@@ -1,5 +1,6 @@
 """Setting an integration up step by step; each step is stored, and nothing is sent meanwhile."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -46,6 +47,14 @@ class AccountGiven:
     account_url: str
     api_key: str | None
 
+    @property
+    def address(self) -> str:
+        """The account's address, without what a browser shows of the page that is open there."""
+        return _OF_A_PAGE.split(self.account_url, maxsplit=1)[0]
+
+
+_OF_A_PAGE: Final = re.compile(r"[?#]")
+
 
 async def begin(context: Context, who: Caller, given: AccountGiven) -> StoredIntegration:
     """Store a new integration, paused, of which nobody has said whom it sends.
@@ -58,7 +67,7 @@ async def begin(context: Context, who: Caller, given: AccountGiven) -> StoredInt
         made = Integration.model_validate(
             {
                 "name": given.name,
-                "cordial": {"account_url": given.account_url, "api_key": given.api_key or ""},
+                "cordial": {"account_url": given.address, "api_key": given.api_key or ""},
                 "jebbit": {"region": None},
                 "policy": _UNANSWERED,
             }
@@ -69,18 +78,21 @@ async def begin(context: Context, who: Caller, given: AccountGiven) -> StoredInt
 
 
 async def change_account(
-    context: Context, who: Caller, integration_id: str, given: AccountGiven
+    context: Context, who: Caller, integration_id: str, given: AccountGiven, version: int
 ) -> StoredIntegration:
     """Change what the first step asked.
 
+    `version` is that of the integration that they looked at.
+
     Raises:
+        VersionChanged: somebody else changed it meanwhile.
         UnknownIntegration: there is none.
         Invalid: as `begin`; or the stored key would go to another host unseen.
     """
-    cordial: dict[str, JsonValue] = {"account_url": given.account_url}
+    cordial: dict[str, JsonValue] = {"account_url": given.address}
     if given.api_key:
         cordial["api_key"] = given.api_key
-    change = Change({"name": given.name, "cordial": cordial})
+    change = Change({"name": given.name, "cordial": cordial}, {version})
     return await integrations.change(context, who, integration_id, change)
 
 
@@ -125,12 +137,16 @@ async def reach(context: Context, stored: StoredIntegration) -> Reached:
 # --- Jebbit ---------------------------------------------------------------------------------------
 
 
-async def use_secret(context: Context, who: Caller, integration_id: str, secret: str) -> None:
-    """Take the shared secret that a person pastes, in place of another one that they pasted.
+async def use_secret(
+    context: Context, who: Caller, integration_id: str, secret: str, version: int
+) -> None:
+    """Take the shared secret that a person pastes, in place of another one that was pasted.
 
-    One that Jebbit gave when it was registered from here stays beside it.
+    One that Jebbit gave when it was registered from here stays beside it. `version` is that of the
+    integration that they looked at.
 
     Raises:
+        VersionChanged: somebody else changed it meanwhile.
         UnknownIntegration: there is none.
         Invalid: it protects nothing.
     """
@@ -144,11 +160,7 @@ async def use_secret(context: Context, who: Caller, integration_id: str, secret:
         stored = await context.integrations.get(integration_id)
         after = patched(context, stored.integration, patch)
         await context.integrations.change(
-            integration_id,
-            lambda _: after,
-            now=context.clock(),
-            version=stored.version,
-            by=who.name,
+            integration_id, lambda _: after, now=context.clock(), version=version, by=who.name
         )
 
 

@@ -165,6 +165,24 @@ async def test_from_two_tabs_to_the_first_contact_with_every_mistake_made_once(t
         assert defects(page) == []
 
 
+async def test_what_is_waited_for_comes_without_javascript_too(tmp_path, open_page):
+    """By a button, where the page cannot renew itself."""
+    page = await open_page(java_script_enabled=False)
+    with staged(tmp_path) as stage, stage.visit() as admin:
+        await sign_in(page, stage.url, OPS_TOKEN)
+        account = {"name": "Spring quiz", "account_url": stage.account_url}
+        made = admin.post("/console/integrations/new", data=account | {"api_key": "sandbox-key"})
+        assert made.is_redirect
+        await page.goto(f"{stage.url}/console/integrations/new/spring-quiz/sample")
+        await page.get_by_text("Nothing came so far.").wait_for()
+        body = {"webhook_secrets": [SECRET]}
+        assert stage.ops.patch("/integrations/spring-quiz", json={"jebbit": body}).is_success
+        stage.post(ANN, secret=SECRET)
+        await page.get_by_role("link", name="Look again").click()
+        await page.get_by_text("A sample came").wait_for()
+        assert not await page.get_by_role("link", name="Look again").count()
+
+
 def refuse(stage):
     """Let a webhook be refused, and wait until that is written down."""
     stage.refuse(ANN, "spring-quiz")

@@ -56,8 +56,17 @@ def typed(stage, **changes):
 
 def answer(admin, **answers):
     """Answer whom to send, as the page is now."""
-    version = re.findall(r'name="version" value="(\d+)"', admin.get(f"{HERE}/whom").text)
-    return admin.post(f"{HERE}/whom", data={"version": version, **answers})
+    return fill_in(admin, "whom", **answers)
+
+
+def fill_in(admin, step, **typed):
+    """Send a step's form, as the page is now."""
+    return admin.post(f"{HERE}/{step}", data={"version": version_on(admin, step), **typed})
+
+
+def version_on(admin, step):
+    (version,) = re.findall(r'name="version" value="(\d+)"', admin.get(f"{HERE}/{step}").text)
+    return version
 
 
 def page(admin, path):
@@ -91,7 +100,7 @@ def test_from_nothing_to_the_first_delivered_contact(begun):
     """Each step leads to the next; what was sent meanwhile goes when it is live."""
     stage, admin = begun
     assert admin.get(HERE).headers["location"] == f"{HERE}/jebbit"
-    taken = admin.post(f"{HERE}/jebbit", data={"secret": SECRET})
+    taken = fill_in(admin, "jebbit", secret=SECRET)
     assert taken.headers["location"] == f"{HERE}/sample?done=secret"
     assert "Nothing came so far" in page(admin, f"{HERE}/sample")
     stage.post({**ANN, "outcome": "Calm"}, secret=SECRET, headers={"x-jebbit-test": "true"})
@@ -124,6 +133,7 @@ def test_what_cannot_be_is_told_beside_its_field(fresh):
     for changes, name, said in (
         ({"name": "!!!"}, "name", "needs at least one letter"),
         ({"name": "New"}, "name", "is the console's own address"),
+        ({"name": "x" * 101}, "name", "at most 100 characters"),
         ({"account_url": "https://example.com"}, "account_url", "no Cordial account"),
         ({"api_key": ""}, "api_key", "Paste the key."),
     ):
@@ -133,6 +143,19 @@ def test_what_cannot_be_is_told_beside_its_field(fresh):
         assert said in unescape(text_of(refused.text)), changes
         assert "sandbox-key" not in refused.text
     assert stage.ops.get("/integrations").json() == []
+
+
+def test_an_address_is_taken_as_a_browser_shows_it(fresh):
+    """What it says of the page that is open there is left out, and stored nowhere."""
+    stage, admin = fresh
+    for name, page_there in (("Of a page", "/#/home?tab=1"), ("With a ticket", "?ticket=s3cret#x")):
+        made = admin.post(
+            NEW, data=typed(stage, name=name, account_url=stage.account_url + page_there)
+        )
+        assert made.is_redirect, text_of(made.text)
+        (stored,) = stage.ops.get("/integrations").json()
+        assert stored["cordial"]["account_url"].rstrip("/") == stage.account_url
+        stage.ops.delete(f"/integrations/{stored['id']}?force=true")
 
 
 def test_a_name_is_used_once(begun):
@@ -174,7 +197,7 @@ def test_what_keeps_a_key_from_working_is_told_apart(begun, changes, account, de
     stage.sandbox.account = stage.sandbox.account.model_copy(update=account)
     stage.sandbox.switches.denied_status = denied
     try:
-        refused = admin.post(f"{HERE}/account", data=typed(stage, **changes))
+        refused = fill_in(admin, "account", **typed(stage, **changes))
         assert refused.status_code == 422
         assert f'value="{stage.account_url}"' in refused.text
         for said in told:
@@ -201,6 +224,7 @@ def test_an_account_that_nobody_answers_for(tmp_path):
         account = typed(stage, account_url="http://127.0.0.1:9")
         made = admin.post(NEW, data=account, follow_redirects=True)
         assert "Nobody answers there" in text_of(made.text)
+        assert "In Cordial's words" not in unescape(text_of(made.text))
         assert 'id="account_url-wrong"' in made.text
 
 
@@ -229,11 +253,11 @@ def test_a_secret_takes_the_place_of_a_wrong_one(begun):
     """Shown by its end; one that protects nothing is refused beside its field."""
     stage, admin = begun
     for secret, said in (("", "Paste the secret"), ("short", "needs at least 16 characters")):
-        refused = admin.post(f"{HERE}/jebbit", data={"secret": secret})
+        refused = fill_in(admin, "jebbit", secret=secret)
         assert refused.status_code == 422
         assert said in text_of(refused.text)
     for secret in ("another-secret-of-somebody-4711", SECRET):
-        assert admin.post(f"{HERE}/jebbit", data={"secret": secret}).is_redirect
+        assert fill_in(admin, "jebbit", secret=secret).is_redirect
     said = page(admin, f"{HERE}/jebbit")
     assert "****0815" in said
     assert "****4711" not in said
@@ -267,13 +291,35 @@ def test_the_service_registers_itself_and_asks_for_a_test(tmp_path):
         assert "A sample came" in page(admin, f"{HERE}/sample")
 
 
+def test_whoever_saves_second_undoes_nothing_unseen(begun):
+    """Neither the account nor a secret that somebody else gave meanwhile; what they typed stays,
+    and may be saved once it is known."""
+    stage, admin = begun
+    mine = typed(stage, name="Mine", api_key="")
+    for step, theirs, ours in (
+        ("account", typed(stage, name="Theirs", account_url=f"{stage.account_url}/v2"), mine),
+        ("jebbit", {"secret": "another-secret-of-somebody-4711"}, {"secret": SECRET}),
+    ):
+        opened = {"version": version_on(admin, step)}  # by both
+        assert admin.post(f"{HERE}/{step}", data=theirs | opened).is_redirect
+        held = stage.ops.get("/integrations/spring-quiz").json()
+        refused = admin.post(f"{HERE}/{step}", data=ours | opened)
+        assert refused.status_code == 412
+        assert "Somebody else changed this integration meanwhile" in text_of(refused.text)
+        assert SECRET not in refused.text
+        assert stage.ops.get("/integrations/spring-quiz").json() == held
+        assert ours.get("name", "") in refused.text
+        assert fill_in(admin, step, **ours).is_redirect
+    assert stage.ops.get("/integrations/spring-quiz").json()["name"] == "Mine"
+
+
 # --- 3. A sample ----------------------------------------------------------------------------------
 
 
 def test_a_refused_webhook_is_told_with_the_secret_that_is_held(begun):
     """Until one comes that is right."""
     stage, admin = begun
-    admin.post(f"{HERE}/jebbit", data={"secret": SECRET})
+    fill_in(admin, "jebbit", secret=SECRET)
     stage.refuse(ANN, "spring-quiz")
     refused = "was refused: its signature is wrong"
     said = wait_for(
@@ -317,7 +363,7 @@ def test_the_newest_sample_counts(begun):
 def test_what_comes_and_cannot_be_read_is_told(begun):
     """Until something readable comes."""
     stage, admin = begun
-    admin.post(f"{HERE}/jebbit", data={"secret": SECRET})
+    fill_in(admin, "jebbit", secret=SECRET)
     stage.post("no object", secret=SECRET)
     assert "cannot be read" in page(admin, f"{HERE}/sample")
 
@@ -461,6 +507,38 @@ def test_a_sheet_gives_the_rows_and_says_what_does_not_fit(sampled, way):
     for body in (b"", b"PK\x03\x04"):
         refused = admin.post(f"{HERE}/mapping", data={"do": "sheet"}, files={"file": ("x", body)})
         assert refused.status_code == 422
+
+
+def test_a_sheet_is_pasted_as_it_was_copied(sampled):
+    """Also with a blank first column, which begins the text with a tab."""
+    _, admin = sampled
+    sheet = "\tout\tquiz_outcome\n\temail\tEmail\n\tage\tage\n"
+    shown = admin.post(f"{HERE}/mapping", data={"do": "sheet", "sheet": sheet})
+    assert "From your sheet: 3 rows." in text_of(shown.text)
+    assert "not fit" not in text_of(shown.text)
+
+
+def test_lines_that_come_to_fill_one_field_are_told_one_by_one(sampled):
+    """Who writes `Email` and `email` for it means the contact's address twice."""
+    _, admin = sampled
+    sheet = "email,Email\nwork_email,E-mail\nEmail,channels.email.address\noutcome,quiz_outcome\n"
+    said = text_of(admin.post(f"{HERE}/mapping", data={"do": "sheet", "sheet": sheet}).text)
+    assert "From your sheet: 2 rows." in said
+    assert "Line 2 work_email | E-mail Email is filled by line 1 already, from email." in said
+    assert "2 lines do not fit" in said
+    assert "needs mending" not in said
+
+
+def test_a_sheet_of_which_nothing_fits_leaves_the_rows(sampled):
+    """And says why, line by line."""
+    _, admin = sampled
+    before = mapping_form(admin)
+    refused = admin.post(f"{HERE}/mapping", data={"do": "sheet", "sheet": "email\noutcome\n"})
+    assert refused.status_code == 422
+    said = text_of(refused.text)
+    assert "No line of it fits, so the rows stay as they were." in said
+    assert "2 lines do not fit" in said
+    assert form_on(refused.text) == before
 
 
 # --- 5. Whom --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The first step: a name, the Cordial account and its key, tried at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -12,6 +12,7 @@ from app.console.forms import Form, read_form
 from app.console.session import AdminPage
 from app.console.state import Visit, visit_of
 from app.console.wizard.steps import (
+    MEANWHILE,
     StepPage,
     Wizard,
     first_wizard,
@@ -19,10 +20,11 @@ from app.console.wizard.steps import (
     page,
     stored_of,
     to,
+    version_in,
     wizard_of,
 )
 from app.ledger.documents import masked
-from app.ledger.integrations import NameTaken, StoredIntegration
+from app.ledger.integrations import NameTaken, StoredIntegration, VersionChanged
 from app.operations import integrations, setting_up
 from app.operations.invalid import Invalid
 from app.operations.setting_up import AccountGiven, Reached
@@ -50,7 +52,8 @@ class CauseView:
 class AccountView:
     """The step: what was typed, what is wrong with it, and what Cordial says to the key.
 
-    `taken` leads to the integration that has the name already and is being set up.
+    `taken` leads to the integration that has the name already and is being set up. `said` is what
+    Cordial answered, `heard` what came in its place.
     """
 
     wizard: Wizard
@@ -59,10 +62,13 @@ class AccountView:
     wrong: Mapping[str, str] = field(default_factory=dict)
     verdict: str | None = None
     said: str | None = None
+    heard: str | None = None
     causes: Sequence[CauseView] = ()
     works: bool = False
     missing: Sequence[str] = ()
     taken: str | None = None
+    version: int = 0
+    problem: str | None = None
 
 
 @_new.get("/integrations/new")
@@ -111,12 +117,22 @@ async def change(request: Request) -> Response:
     """Change the account or its key, and try it."""
     visit, stored, form = visit_of(request), stored_of(request), await read_form(request)
     try:
-        changed = await setting_up.change_account(visit.context, visit.who, stored.id, _given(form))
+        changed = await setting_up.change_account(
+            visit.context, visit.who, stored.id, _given(form), version_in(form)
+        )
+    except VersionChanged:
+        view = replace(await _again(visit, stored, form), problem=MEANWHILE)
+        return page(visit, "account", view, status=HTTPStatus.PRECONDITION_FAILED)
     except Invalid as error:
-        wizard = await wizard_of(visit, stored, "account")
-        view = AccountView(wizard, _typed(form), _key(stored), _wrong(error, form))
+        view = replace(await _again(visit, stored, form), wrong=_wrong(error, form))
         return page(visit, "account", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     return await _shown(visit, changed, go_on=True)
+
+
+async def _again(visit: Visit, stored: StoredIntegration, form: Form) -> AccountView:
+    """Return the step with what was typed."""
+    wizard = await wizard_of(visit, stored, "account")
+    return AccountView(wizard, _typed(form), _key(stored), version=stored.version)
 
 
 router = APIRouter()
@@ -137,10 +153,11 @@ async def _shown(visit: Visit, stored: StoredIntegration, *, go_on: bool = False
         _key(stored),
         wrong=_beside(reached),
         verdict=_verdict(reached),
-        said=_words(reached),
+        **_words(reached),
         causes=_causes(stored, reached),
         works=reached.access.ok,
         missing=reached.access.missing,
+        version=stored.version,
     )
     status = HTTPStatus.UNPROCESSABLE_ENTITY if go_on else HTTPStatus.OK
     return page(visit, "account", view, status=status)
@@ -188,9 +205,14 @@ def _beside(reached: Reached) -> Mapping[str, str]:
             return {}
 
 
-def _words(reached: Reached) -> str | None:
-    """Return Cordial's own words, without the causes that are told one by one."""
-    return (reached.access.said or "").partition(" Likely: ")[0] or None
+def _words(reached: Reached) -> Mapping[str, str | None]:
+    """Return what Cordial said, or what was heard in its place, without the causes told beside."""
+    words = (reached.access.said or "").partition(" Likely: ")[0] or None
+    of_cordial = not _NOT_CORDIAL.intersection(reached.access.causes)
+    return {"said" if of_cordial else "heard": words}
+
+
+_NOT_CORDIAL: Final = frozenset({"address", "unreachable", "proxy", "answer"})
 
 
 def _verdict(reached: Reached) -> str | None:

@@ -10,10 +10,19 @@ from fastapi import APIRouter, Request, Response
 from app.console.errors import told
 from app.console.forms import Form, read_form
 from app.console.state import Visit, visit_of
-from app.console.wizard.steps import StepPage, Wizard, page, stored_of, to, wizard_of
+from app.console.wizard.steps import (
+    MEANWHILE,
+    StepPage,
+    Wizard,
+    page,
+    stored_of,
+    to,
+    version_in,
+    wizard_of,
+)
 from app.jebbit.credentials import ApiCredentials
 from app.ledger.documents import masked
-from app.ledger.integrations import StoredIntegration
+from app.ledger.integrations import StoredIntegration, VersionChanged
 from app.ledger.registrations import Registration
 from app.operations import registering, setting_up
 from app.operations.invalid import Invalid
@@ -46,6 +55,7 @@ class JebbitView:
     """The step; `secrets` are masked. `problem` is of the secret, `refused` of registering."""
 
     wizard: Wizard
+    version: int
     webhook_url: str
     is_guessed: bool
     secrets: Sequence[str]
@@ -74,7 +84,10 @@ async def take(request: Request) -> Response:
             return to(visit, stored, "sample")
         return await _refuse(visit, stored, "Paste the secret that Jebbit shows.")
     try:
-        await setting_up.use_secret(visit.context, visit.who, stored.id, secret)
+        await setting_up.use_secret(visit.context, visit.who, stored.id, secret, version_in(form))
+    except VersionChanged:
+        view = await _view(visit, stored, problem=MEANWHILE)
+        return page(visit, "jebbit", view, status=HTTPStatus.PRECONDITION_FAILED)
     except Invalid as error:
         return await _refuse(visit, stored, error.places[0].detail)
     return to(visit, stored, "sample", "secret")
@@ -128,6 +141,7 @@ async def _view(
 ) -> JebbitView:
     return JebbitView(
         await wizard_of(visit, stored, "jebbit"),
+        stored.version,
         f"{visit.outside_url}/webhooks/jebbit/{stored.id}",
         visit.context.public_url is None,
         secrets_of(stored),
