@@ -28,7 +28,6 @@ from app.ledger.integrations import StoredIntegration
 from app.operations import changes, comparing, integrations, naming
 from app.operations.comparing import Comparison
 from app.operations.describing import described_within, last_described
-from app.operations.integrations import Change
 from app.operations.invalid import Invalid, WrongPlace
 from app.operations.naming import Made, Names
 from app.rules.values import FieldType
@@ -138,8 +137,9 @@ async def try_or_save(request: Request, integration_id: str) -> Response:
 
 async def _save(visit: Visit, sent: Form, draft: _Draft, view: RulesView) -> Response:
     def make(force: bool) -> Awaitable[object]:
-        change = Change(draft.patch, {draft.form.version}, force=force)
-        return integrations.change(visit.context, visit.who, view.id, change)
+        return integrations.change_seen(
+            visit.context, visit.who, view.id, draft.patch, draft.form.version, force=force
+        )
 
     view, found = await _compared(visit, draft, view)
     refused = await refusal_of(make, sent, found, "saved")

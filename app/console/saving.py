@@ -26,6 +26,11 @@ class Refusal(NamedTuple):
     asks: bool = False
     can_insist: bool = False
 
+    @property
+    def is_late(self) -> bool:
+        """Whether it was changed since it was looked at."""
+        return self.status == HTTPStatus.PRECONDITION_FAILED
+
 
 async def refusal_of(
     make: Callable[[bool], Awaitable[object]], sent: Form, found: Comparison, what: str

@@ -141,6 +141,30 @@ async def change(
     return changed
 
 
+async def change_seen(
+    context: Context,
+    who: Caller,
+    integration_id: str,
+    patch: Mapping[str, JsonValue],
+    version: int,
+    *,
+    force: bool = False,
+) -> StoredIntegration:
+    """Patch the version of an integration that a person looked at. Sent twice, it is done once.
+
+    Raises:
+        VersionChanged: somebody else changed it meanwhile, and it does not read as wanted.
+        UnknownIntegration, Invalid, CheckFailed: as `change`.
+    """
+    try:
+        return await change(context, who, integration_id, Change(patch, {version}, force=force))
+    except VersionChanged:
+        now = await context.integrations.get(integration_id)
+        if patched(context, now.integration, patch) != now.integration:
+            raise
+        return now
+
+
 async def replace_by(
     context: Context,
     who: Caller,

@@ -14,7 +14,7 @@ from app.ledger.integrations import StoredIntegration
 from app.operations import integrations
 from app.operations.callers import Caller
 from app.operations.context import Context
-from app.operations.integrations import Change, patched
+from app.operations.integrations import patched
 from app.operations.invalid import Invalid
 from app.operations.sampling import Sample
 from app.rules.contact import identify
@@ -196,8 +196,8 @@ async def save(
         VersionChanged: somebody else changed it meanwhile.
         Invalid: it is none; `Rows.problem` and the rows say why.
     """
-    change = Change({"mapping": _mapping(stored, rows)}, {version})
-    return await integrations.change(context, who, stored.id, change)
+    patch = {"mapping": _mapping(stored, rows)}
+    return await integrations.change_seen(context, who, stored.id, patch, version)
 
 
 def _value(sample: Sample | None, attribute: str) -> JsonValue:

@@ -17,7 +17,7 @@ from app.ledger.integrations import StoredIntegration
 from app.operations import attributes, checking, integrations, registering
 from app.operations.callers import Caller
 from app.operations.context import Context
-from app.operations.integrations import Change, patched
+from app.operations.integrations import patched
 from app.operations.invalid import invalid_at, invalid_by
 from app.operations.rotating import keep_secret
 from app.operations.strength import weakness
@@ -92,8 +92,8 @@ async def change_account(
     cordial: dict[str, JsonValue] = {"account_url": given.address}
     if given.api_key:
         cordial["api_key"] = given.api_key
-    change = Change({"name": given.name, "cordial": cordial}, {version})
-    return await integrations.change(context, who, integration_id, change)
+    patch: dict[str, JsonValue] = {"name": given.name, "cordial": cordial}
+    return await integrations.change_seen(context, who, integration_id, patch, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,8 @@ async def use_secret(
         patch: dict[str, JsonValue] = {"jebbit": {"webhook_secrets": [secret]}}
         stored = await context.integrations.get(integration_id)
         after = patched(context, stored.integration, patch)
+        if after == stored.integration:  # sent twice
+            return
         await context.integrations.change(
             integration_id, lambda _: after, now=context.clock(), version=version, by=who.name
         )
@@ -262,7 +264,7 @@ async def answer_whom(
     """
     stored = await context.integrations.get(integration_id)
     patch = whom.patch(stored.integration.jebbit.opt_in_labels)
-    return await integrations.change(context, who, integration_id, Change(patch, {version}))
+    return await integrations.change_seen(context, who, integration_id, patch, version)
 
 
 def outcome(stored: StoredIntegration, choice: Choice, region: Region, answer: Answer) -> Treated:

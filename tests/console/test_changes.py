@@ -81,9 +81,13 @@ def test_bringing_one_back_is_seen_on_what_came_in_and_confirmed(admin, stage, q
     assert stage.ops.get(f"/integrations/{quiz}").json()["policy"]["opt_in"] == "opted_in_or_null"
     assert "The version was brought back." in admin.get(done.headers["location"]).text
     assert "brought back (version" in admin.get(f"/console/integrations/{quiz}/changes").text
-    again = admin.post(path, data={"now": now, "confirmed": "2"})
-    assert again.status_code == 412
-    assert "Somebody else changed it meanwhile." in again.text
+    again = admin.post(path, data={"now": now, "confirmed": "2"})  # a second click
+    assert again.headers["location"] == done.headers["location"]
+    theirs = {"policy": {"opt_in": "opted_in_only"}}
+    stage.ops.patch(f"/integrations/{quiz}", json=theirs).raise_for_status()
+    late = admin.post(path, data={"now": now, "confirmed": "2"})
+    assert late.status_code == 412
+    assert "Somebody else changed it meanwhile." in late.text
 
 
 def test_one_that_cannot_be_brought_back_says_why(admin, stage):

@@ -136,6 +136,9 @@ def test_rules_are_seen_on_what_came_in_and_saved_once_confirmed(stage, admin, q
     assert opt_in() == "opted_in_or_null"
     assert "The rules were saved." in admin.get(saved.headers["location"]).text
 
+    twice = admin.post(path, data={**sent, "confirmed": "2", "do": "save"})  # a second click
+    assert twice.headers["location"] == saved.headers["location"]
+    sent["policy.collect"] = "non_eu"
     again = admin.post(path, data={**sent, "do": "save"})  # by its version, somebody else's turn
     assert again.status_code == 412
     assert "Somebody else changed it meanwhile" in again.text

@@ -313,6 +313,24 @@ def test_whoever_saves_second_undoes_nothing_unseen(begun):
     assert stage.ops.get("/integrations/spring-quiz").json()["name"] == "Mine"
 
 
+def test_what_is_sent_twice_is_done_once(begun):
+    """By a second click, which is nobody else's change."""
+    stage, admin = begun
+    rows = {"rows": "1", "row0_attribute": "email", "row0_field": "channels.email.address"}
+    for step, form, then in (
+        ("account", typed(stage, name="Renamed", api_key=""), "jebbit"),
+        ("jebbit", {"secret": SECRET}, "sample"),
+        ("mapping", rows | {"row0_type": "string", "do": "save"}, "whom"),
+        ("whom", WHOM, "check"),
+    ):
+        sent = {"version": version_on(admin, step)} | form
+        for _ in range(2):
+            answered = admin.post(f"{HERE}/{step}", data=sent)
+            assert answered.headers.get("location", "").startswith(f"{HERE}/{then}?"), step
+    kept = stage.ops.get("/integrations/spring-quiz/changes").json()["changes"]
+    assert [each["kind"] for each in kept].index("created") == 4  # those of others came before
+
+
 # --- 3. A sample ----------------------------------------------------------------------------------
 
 
