@@ -93,8 +93,8 @@ TEXTS: dict[str, Make] = {
 }
 
 
-def seconds(call: Callable[[Any], object], given: Any) -> float:
-    """Return the least processor time of some calls, without collections of garbage."""
+def seconds(call: Callable[[Any], object], given: Any, times: int) -> float:
+    """Return the least processor time of so many calls, without collections of garbage."""
 
     def once() -> float:
         started = time.process_time()
@@ -103,8 +103,7 @@ def seconds(call: Callable[[Any], object], given: Any) -> float:
 
     gc.disable()
     try:
-        first = once()
-        return first if first < _BRIEF else min(first, once(), once())
+        return min(once() for _ in range(times))
     finally:
         gc.enable()
 
@@ -112,14 +111,15 @@ def seconds(call: Callable[[Any], object], given: Any) -> float:
 def grows_linearly(call: Callable[[Any], object], make: Make, size: int = MIB) -> None:
     """Assert that four times the input takes no more than about four times as long.
 
-    Measured up to three times: another process on the same core may slow one of the two sizes.
+    Another process on the same core may slow one of the two sizes. So the smaller one is measured
+    three times, and the larger one again if it seems to take long.
     """
     measured = []
-    for _ in range(3):
-        large = seconds(call, make(size))
+    for _ in range(4):
+        large = seconds(call, make(size), 1)
         if large < _BRIEF:
             return
-        small = seconds(call, make(size // _TIMES))
+        small = seconds(call, make(size // _TIMES), 3)
         measured.append((small, large))
         if large < _MOST * max(small, _BRIEF / _TIMES):
             return
