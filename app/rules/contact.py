@@ -6,7 +6,6 @@ SMS channel (a status per program, `suppressDOI`) and for `forceSubscribe`.
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import phonenumbers
@@ -73,8 +72,8 @@ def identify(
         if is_believed(phone, source):
             if countries is None:
                 countries = read_countries(submission, source)
-            regions = _phone_regions(tuple(filter(None, countries)), source.default_phone_country)
-            number = normalize_phone(_text(phone), regions)
+            regions = dict.fromkeys([*filter(None, countries), source.default_phone_country])
+            number = normalize_phone(_text(phone), tuple(regions))
         else:
             doubt = phone.doubt
     if email:
@@ -89,19 +88,12 @@ def identify(
     return Identity(address, number, doubt, warnings)
 
 
-@lru_cache(maxsize=256)
-def _phone_regions(countries: Sequence[str], default: str) -> Sequence[str]:
-    """Return whose national form a number may have, the likeliest first."""
-    regions = [each for each in countries if each in phonenumbers.SUPPORTED_REGIONS]
-    return list(dict.fromkeys([*regions, default]))
-
-
 def normalize_email(text: str | None) -> str | None:
     """Return an email address as contacts are compared: trimmed and lower-cased; else None.
 
     A hash, which Jebbit's `hash_pii` sends in its place, is no address.
     """
-    if text is None or "@" not in text or len(text) > _LONGEST_ADDRESS:
+    if text is None or len(text) > _LONGEST_ADDRESS:
         return None
     return usual_email(text) or read_email(text)
 
@@ -109,8 +101,8 @@ def normalize_email(text: str | None) -> str | None:
 def read_email(text: str) -> str | None:
     """Return what email-validator makes of a text, lower-cased."""
     try:
-        # test_environment lets a team rehearse with addresses under .test
-        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+        # test_environment asks no name server, and lets a team rehearse with addresses under .test
+        found = validate_email(text.strip(), test_environment=True)
     except EmailNotValidError:
         return None
     return found.normalized.lower()
@@ -126,7 +118,7 @@ def normalize_phone(text: str | None, regions: Sequence[str]) -> str | None:
     Args:
         text: as the person typed it.
         regions: ISO 3166 alpha-2, whose national form counts where no country code is given; the
-            likeliest first.
+            likeliest first. One that has no telephone numbers says nothing.
     """
     if text is None or len(text) > _LONGEST_ADDRESS:
         return None
@@ -140,8 +132,8 @@ def read_phone(text: str, regions: Sequence[str]) -> str | None:
         plain = f"+{plain[match.end() :]}"
     possible = list(filter(None, (_parse(plain, region) for region in regions)))
     known = [each for each in possible if phonenumbers.is_valid_number(each)]
-    if not possible and not plain.startswith("+"):  # the country's code without its plus
-        with_plus = _parse(f"+{plain}", regions[0])
+    if not possible:  # it may lack the plus before the country's code
+        with_plus = _parse(f"+{plain}")
         known = [with_plus] if with_plus and phonenumbers.is_valid_number(with_plus) else []
     number = next(iter([*known, *possible]), None)
     if number is None:
@@ -149,14 +141,14 @@ def read_phone(text: str, regions: Sequence[str]) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-_DECIMAL: Final = re.compile(r"\.0{1,9}\Z")  # a spreadsheet's number: 5555555555.0
+_DECIMAL: Final = re.compile(r"\.0{,9}\Z")  # a spreadsheet's number: 5555555555.0
 _INTERNATIONAL_PREFIX: Final = re.compile(r"\(?00[\s-]{0,3}(?=[1-9(])")
 # Mexico's mobile numbers had a 1 after the country code until 2019. People still write it;
 # phonenumbers does not read it any more.
 _MEXICAN_MOBILE: Final = re.compile("1[0-9]{10}")
 
 
-def _parse(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+def _parse(text: str, region: str | None = None) -> phonenumbers.PhoneNumber | None:
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -229,15 +221,10 @@ def _sms_channel(phone: str, status: Status | None, sms: Sms) -> dict[str, JsonV
 
 def _text(attribute: Attribute) -> str | None:
     """Return an address as text; a form may send a phone number as a JSON number."""
-    match attribute.value:
-        case str() as text:
-            return text
-        case bool():
-            return None
-        case int() | float() as number if 0 < number < 10**15:  # E.164 has at most 15 digits
-            return str(number) if isinstance(number, int) else f"{number:f}"
-        case _:
-            return None
+    value = attribute.value
+    if isinstance(value, int | float) and 0 < value < 10**15 and value == int(value):
+        return str(int(value))  # E.164 has at most 15 digits
+    return value if isinstance(value, str) else None
 
 
 def _unusable(found: Attribute, kind: str) -> PlanWarning:
