@@ -35,6 +35,7 @@ from app.ledger.database import UNAVAILABLE
 from app.ledger.group_commit import GroupCommit, TooManyWaiting
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.vault import WrongSecretKey
+from app.operations.turns import TURN_SECONDS
 from app.rules.drift import words_of
 from app.rules.integration import Integration
 from app.rules.plan import facts
@@ -49,7 +50,6 @@ _LONGEST_SHOWN = 100  # characters of an unknown id, which may be as long as a U
 
 # What takes the event loop no longer than a moment; what is larger is split in its turn.
 _BRIEF_BYTES = 16 * 1024
-_BRIEF_ITEMS = 25
 _WAITING_BYTES = 64 * 1024 * 1024  # of bodies that wait to be split, before they are turned away
 
 # A webhook waits for the ledger for less than the 10 s that we promise, its body not counted.
@@ -396,11 +396,12 @@ async def _split(signed: _Signed) -> _Items:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
     except UnreadableBody as error:
         return [NewSubmission(signed.body, readable=False)], error
-    made = []
-    for number, item in enumerate(items):
-        if number and number % _BRIEF_ITEMS == 0:
-            await asyncio.sleep(0)
+    made, began = [], time.perf_counter()
+    for item in items:
         made.append(_new(signed.state, signed.stored.integration, item, signed.now))
+        if time.perf_counter() - began > TURN_SECONDS:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
     return made, None
 
 

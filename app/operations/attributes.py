@@ -9,6 +9,7 @@ from app.ledger import sources
 from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration
 from app.operations.context import Context
+from app.operations.turns import in_turns
 from app.rules.drift import DriftKind, Said, by_kind, say
 from app.rules.survey import OTHER_TEXT, SeenAttribute, Survey, survey, used_by
 
@@ -45,8 +46,8 @@ async def attributes_seen(context: Context, integration_id: str) -> Survey:
 async def survey_of(context: Context, stored: StoredIntegration) -> Survey:
     """Look through the newest submissions of an integration that still have a payload."""
     kept = await ledger.payloads(context.database, stored.id, limit=_SEEN)
-    read_again = ((received_at, read(payload)) for received_at, payload in kept)
-    return survey(((at, each) for at, each in read_again if each), stored.integration)
+    seen = [(at, found) async for at, payload in in_turns(kept) if (found := read(payload))]
+    return survey(seen, stored.integration)
 
 
 async def findings_of(context: Context, stored: StoredIntegration) -> list[Finding]:

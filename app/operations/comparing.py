@@ -1,8 +1,7 @@
 """What a change of the rules would do: both rules planned over what really came in."""
 
-import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeVar
 
@@ -16,6 +15,7 @@ from app.ledger.submissions import Kept
 from app.operations.context import Context
 from app.operations.describing import described_within
 from app.operations.integrations import patched
+from app.operations.turns import in_turns
 from app.rules.contact import identify
 from app.rules.integration import Integration
 from app.rules.mapping import RESERVED_FIELDS
@@ -29,7 +29,6 @@ LAST: Final = 500
 MOST: Final = 5_000
 """So many are compared at most."""
 
-_AT_ONCE = 20  # read or planned before deliveries and webhooks have their turn
 _ASKED_AT_ONCE = 100  # whose addresses are looked up together
 _EXAMPLES = 5
 _PATIENCE_SECONDS = 3.0  # for the account's attributes
@@ -120,13 +119,11 @@ async def compare_rules(
     rules = _Rules(context, stored.integration, after, await _attributes(context, stored, after))
     compared, tally = 0, _Tally()
     for some in _turns(kept, _ASKED_AT_ONCE):
-        known = [each async for turn in _turns_of(some) for each in rules.read(turn)]
+        known = [found async for each in in_turns(some) if (found := rules.read(each))]
         said = await refusals.find(context.database, {key for each in known for key in each.keys})
-        async for turn in _turns_of(known):
-            now = context.clock()
-            for each in turn:
-                was, is_ = rules.planned(each, said, now)
-                tally.add(each.kept.id, was, is_, stored.integration, after)
+        async for each in in_turns(known):
+            was, is_ = rules.planned(each, said, context.clock())
+            tally.add(each.kept.id, was, is_, stored.integration, after)
         compared += len(known)
     return Comparison(compared, len(kept) - compared, tally.changes(), tally.fields())
 
@@ -136,13 +133,6 @@ _Each = TypeVar("_Each")
 
 def _turns(all_: Sequence[_Each], size: int) -> Iterator[Sequence[_Each]]:
     return (all_[start : start + size] for start in range(0, len(all_), size))
-
-
-async def _turns_of(some: Sequence[_Each]) -> AsyncIterator[Sequence[_Each]]:
-    """Yield a few at a time; others have their turn in between."""
-    for turn in _turns(some, _AT_ONCE):
-        yield turn
-        await asyncio.sleep(0)
 
 
 async def _attributes(
@@ -188,14 +178,14 @@ class _Rules:
             for part in ("cordial", "jebbit", "mapping")
         )
 
-    def read(self, some: Sequence[Kept]) -> Iterator[_Readable]:
-        """Yield those that can be read."""
-        for each in some:
-            found = read(each.payload) if each.payload is not None else None
-            if found is not None:
-                keys = _keys(self._context, found, self._before)
-                others = keys if self._same_people else _keys(self._context, found, self._after)
-                yield _Readable(each, found, keys, others)
+    def read(self, kept: Kept) -> _Readable | None:
+        """Return a submission as it can be planned; None if it cannot be read."""
+        found = read(kept.payload) if kept.payload is not None else None
+        if found is None:
+            return None
+        keys = _keys(self._context, found, self._before)
+        others = keys if self._same_people else _keys(self._context, found, self._after)
+        return _Readable(kept, found, keys, others)
 
     def planned(self, each: _Readable, said: Mapping[str, float], now: float) -> tuple[Plan, Plan]:
         """Plan a submission by both, given when people said no, by address key."""

@@ -21,6 +21,7 @@ from app.operations.checking import said
 from app.operations.context import Context
 from app.operations.describing import Described
 from app.operations.invalid import invalid_at
+from app.operations.turns import in_turns
 from app.rules.mapping import GEO_PARTS, check_field
 from app.rules.suggestion import Addresses, Offered, Suggestion, addresses_of, suggest
 from app.rules.survey import Kind
@@ -148,7 +149,8 @@ async def names_of(
 async def _examples(context: Context, integration_id: str) -> Mapping[str, JsonValue]:
     """Return a value of each key of the newest submissions, the newest that there is."""
     found: dict[str, JsonValue] = {}
-    for _, payload in await ledger.payloads(context.database, integration_id, limit=_EXAMPLES_FROM):
+    kept = await ledger.payloads(context.database, integration_id, limit=_EXAMPLES_FROM)
+    async for _, payload in in_turns(kept):
         if submission := read(payload):
             for key, value in submission.attributes.items():
                 if is_present(value):
