@@ -25,6 +25,7 @@ run: $(READY) ## the service, with its data in ./data; without .env, the sandbox
 sandbox: $(READY) ## a local Cordial on port 9100
 	$(BIN)/python -m app sandbox
 
+test: export PYTHONDONTWRITEBYTECODE := # else every worker compiles all tests anew in every run
 test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's, JOBS=0 runs them one by one
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
