@@ -13,7 +13,7 @@ import httpx
 
 from app.serving import free_port
 from app.settings import Settings
-from tests.waiting import wait_for
+from tests.waiting import listens, wait_for
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +48,8 @@ class Program:
         assert self.running, self.said()
 
     def _answers(self, path: str) -> bool:
+        if not listens(self.url):
+            return False
         try:  # http; reading certificates would cost 25 ms
             return httpx.get(self.url + path, verify=False).is_success
         except httpx.TransportError:

@@ -33,6 +33,7 @@ from app.rules.plan import facts
 from app.sandbox.faults import Fault
 from app.telemetry.metrics import Metrics
 from tests.conftest import SECRET_KEY, SandboxServer, integration_body
+from tests.waiting import pause
 
 _numbers = count(1)
 
@@ -186,14 +187,16 @@ class Line:
 
     async def until(self, ready: Callable[[], Any]) -> Any:
         """Return what `ready` gives, or awaits, as soon as it is true."""
-        deadline = time.monotonic() + 15
+        began = time.monotonic()
         while True:
+            looked = time.monotonic()
             value = ready()
             value = await value if asyncio.iscoroutine(value) else value
             if value:
                 return value
-            assert time.monotonic() < deadline, "waited in vain"
-            await asyncio.sleep(0.005)
+            now = time.monotonic()
+            assert now < began + 15, "waited in vain"
+            await asyncio.sleep(pause(now - looked, now - began, 0.005))
 
     async def find(self, submission_id: str) -> StoredSubmission:
         """Return a submission as it stands."""
