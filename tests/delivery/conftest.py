@@ -49,13 +49,17 @@ class Clock:
 
 
 class Looks(Metrics):
-    """Counts how often a worker has begun to look for work."""
+    """Counts how often a worker has begun to look for work, and tells of each."""
 
-    count = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.begun = asyncio.Event()
 
     def round(self) -> None:
         """Count one."""
         self.count += 1
+        self.begun.set()
         super().round()
 
 
@@ -255,13 +259,13 @@ class Line:
         """Return when every worker has begun and ended a look for work."""
         assert self.workers
         # The look that goes on now may have begun before; the next is over when one more begins.
-        wanted = [each.count + 2 for each in self.looks]
-
-        def looked() -> bool:
-            self.wake()
-            return all(each.count >= many for each, many in zip(self.looks, wanted, strict=True))
-
-        await self.until(looked)
+        wanted = [(each, each.count + 2) for each in self.looks]
+        async with asyncio.timeout(15):
+            for each, many in wanted:
+                while each.count < many:
+                    each.begun.clear()
+                    self.wake()
+                    await each.begun.wait()
 
     async def _standing(self) -> tuple[int, int, int]:
         """Count the contacts under way, the submissions that wait, and what Cordial got."""
