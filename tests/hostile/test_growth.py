@@ -28,6 +28,7 @@ MIB = 2**20
 PAYLOAD = 2**15  # large enough to tell a square; all shapes of a MiB would take the suite long
 _TIMES = 4  # how much larger the larger of two sizes is
 _MOST = 10.0  # how much longer it may take; linear: 4, quadratic: 16
+_SURELY = 6.0  # up to this, one measurement is enough: it would have to be wrong by 2.7 times
 _BRIEF = 0.02  # s; what takes no longer than this blocks nobody, and cannot be measured well
 
 Make = Callable[[int], Any]
@@ -111,17 +112,17 @@ def seconds(call: Callable[[Any], object], given: Any, times: int) -> float:
 def grows_linearly(call: Callable[[Any], object], make: Make, size: int = MIB) -> None:
     """Assert that four times the input takes no more than about four times as long.
 
-    Another process on the same core may slow one of the two sizes. So the smaller one is measured
-    three times, and the larger one again if it seems to take long.
+    Another process on the same core may slow one of the two sizes. So where one measurement
+    leaves doubt, the smaller one is measured three times, and the larger one again.
     """
     measured = []
-    for _ in range(4):
+    for times, most in ((1, _SURELY), *[(3, _MOST)] * 4):
         large = seconds(call, make(size), 1)
         if large < _BRIEF:
             return
-        small = seconds(call, make(size // _TIMES), 3)
+        small = seconds(call, make(size // _TIMES), times)
         measured.append((small, large))
-        if large < _MOST * max(small, _BRIEF / _TIMES):
+        if large < most * max(small, _BRIEF / _TIMES):
             return
     raise AssertionError(f"grows faster than its input: {measured}")
 
