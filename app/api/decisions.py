@@ -1,6 +1,5 @@
 """What was decided of a person, and how much was decided hour by hour."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -20,6 +19,7 @@ from app.ledger.integrations import UnknownIntegration
 from app.ledger.tallies import RefusedWebhook, Tally
 from app.operations import deciding, tallying
 from app.operations.people import NoAddress
+from app.turns import in_turns
 
 router = APIRouter(
     route_class=Protected,
@@ -30,7 +30,6 @@ router = APIRouter(
 _CODE = r"^[a-z0-9_-]+$"
 _UNKNOWN = {HTTPStatus.NOT_FOUND: told(UnknownIntegration("spring-quiz"))}
 _USUALLY = timedelta(days=1)
-_TURN = 1_000  # counts that are written at once
 
 
 class DecisionsView(BaseModel):
@@ -157,12 +156,8 @@ async def get_hourly(
 
 async def _written(counts: Sequence[tuple[Tally, int]]) -> bytes:
     """Return counts as `HoursView`: a month of them may be 8 MB, so others have turns meanwhile."""
-    parts = []
-    for start in range(0, len(counts), _TURN):
-        some = [_shown(*each) for each in counts[start : start + _TURN]]
-        parts.append(to_json(some)[1:-1])
-        await asyncio.sleep(0)
-    return b'{"hours":[%b]}' % b",".join(parts)
+    hours = [to_json(_shown(*each)) async for each in in_turns(counts)]
+    return b'{"hours":[%b]}' % b",".join(hours)
 
 
 @router.get(

@@ -35,13 +35,13 @@ from app.ledger.database import UNAVAILABLE
 from app.ledger.group_commit import GroupCommit, TooManyWaiting
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.vault import WrongSecretKey
-from app.operations.turns import TURN_SECONDS
 from app.rules.drift import words_of
 from app.rules.integration import Integration
 from app.rules.plan import facts
 from app.rules.survey import kind_of
 from app.telemetry.logs import place_of
 from app.telemetry.metrics import UNKNOWN
+from app.turns import in_turns
 
 _WEBHOOK = re.compile("/webhooks/jebbit/([^/]+)/?")  # people paste it with a slash
 _SIGNATURE = signature.HEADER.encode()
@@ -282,10 +282,8 @@ async def _take(state: State, webhook: _Webhook, note: Note) -> bytes:
 
 
 async def _integration(state: State, integration_id: str, note: Note) -> StoredIntegration:
-    stored = state.integrations.known(
-        integration_id
-    )  # nearly always, and then nothing is waited for
-    if stored is None:
+    stored = state.integrations.known(integration_id)
+    if stored is None:  # hardly ever: a time limit costs more than the look
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 stored = await state.integrations.recent(integration_id)
@@ -396,13 +394,8 @@ async def _split(signed: _Signed) -> _Items:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
     except UnreadableBody as error:
         return [NewSubmission(signed.body, readable=False)], error
-    made, began = [], time.perf_counter()
-    for item in items:
-        made.append(_new(signed.state, signed.stored.integration, item, signed.now))
-        if time.perf_counter() - began > TURN_SECONDS:
-            await asyncio.sleep(0)
-            began = time.perf_counter()
-    return made, None
+    state, integration, now = signed.state, signed.stored.integration, signed.now
+    return [_new(state, integration, each, now) async for each in in_turns(items)], None
 
 
 def _new(state: State, integration: Integration, item: Item, received_at: float) -> NewSubmission:

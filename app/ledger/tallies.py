@@ -14,12 +14,12 @@ from sqlalchemy import BigInteger, bindparam, cast, delete, func, insert, select
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, refused_webhooks, tallies
 from app.ledger.transaction import Transaction
+from app.turns import in_turns
 
 RECEIVED: Final = "received"
 DUPLICATE: Final = "duplicate"
 MOST_REFUSED: Final = 50
 _KEPT_HOURS: Final = 400 * 24
-_TURN: Final = 1_000  # rows; then others have their turn
 
 
 class Tally(NamedTuple):
@@ -76,11 +76,7 @@ async def hourly(
         query = query.where(tallies.c.integration_id == integration_id)
     async with database.read() as connection:
         found = await connection.execute(query.order_by(*tallies.primary_key.columns))
-        counts: list[tuple[Tally, int]] = []
-        for some in found.partitions(_TURN):
-            counts += [(Tally(*row[:-1]), row[-1]) for row in some]
-            await asyncio.sleep(0)
-        return counts
+        return [(Tally(*row[:-1]), row[-1]) async for row in in_turns(found)]
 
 
 async def received_in(

@@ -9,9 +9,9 @@ from app.ledger import sources
 from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration
 from app.operations.context import Context
-from app.operations.turns import in_turns
 from app.rules.drift import DriftKind, Said, by_kind, say
 from app.rules.survey import OTHER_TEXT, SeenAttribute, Survey, survey, used_by
+from app.turns import in_turns
 
 _SEEN = 500  # of the newest submissions whose payload is kept
 

@@ -15,13 +15,13 @@ from app.ledger.submissions import Kept
 from app.operations.context import Context
 from app.operations.describing import described_within
 from app.operations.integrations import patched
-from app.operations.turns import in_turns
 from app.rules.contact import identify
 from app.rules.integration import Integration
 from app.rules.mapping import RESERVED_FIELDS
 from app.rules.plan import Plan, Upsert, plan
 from app.rules.policy import Refusals
 from app.rules.values import FieldType
+from app.turns import in_turns
 
 LAST: Final = 500
 """So many of the newest submissions are compared, unless the caller says."""

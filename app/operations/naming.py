@@ -21,11 +21,11 @@ from app.operations.checking import said
 from app.operations.context import Context
 from app.operations.describing import Described
 from app.operations.invalid import invalid_at
-from app.operations.turns import in_turns
 from app.rules.mapping import GEO_PARTS, check_field
 from app.rules.suggestion import Addresses, Offered, Suggestion, addresses_of, suggest
 from app.rules.survey import Kind
 from app.rules.values import FieldType
+from app.turns import in_turns
 
 _EXAMPLES_FROM = 20  # of the newest submissions
 

@@ -1,8 +1,8 @@
 """Decisions and tallies: written with what they tell of, kept, bounded, erased."""
 
-import asyncio
 from typing import Any
 
+import pytest
 from sqlalchemy import insert
 
 from app.api.decisions import HoursView, _written
@@ -16,6 +16,7 @@ from app.ledger.schema import tallies as tallies_table
 from app.ledger.tallies import RefusedWebhook, Tally, hour_of
 from app.rules.decision import Basis, basis_of
 from app.rules.plan import plan
+from tests.beside import make_work_slow, others
 from tests.ledger.conftest import NOW, Ledger, item, new_integration
 
 DELIVERED = SubmissionStatus.DELIVERED
@@ -142,28 +143,23 @@ async def test_tallies_count_what_came_in_and_what_was_decided(ledger: Ledger) -
     assert await tallies.hourly(ledger.database, "another", 0) == []
 
 
-async def test_many_tallies_are_read_and_written_in_turns_with_others(ledger: Ledger) -> None:
+async def test_many_tallies_are_read_and_written_in_turns_with_others(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All of them, in order, while other work goes on."""
     counted = [Tally(hour, "spring-quiz", "received") for hour in range(4_000)]
     async with ledger.database.write() as connection:
         rows = [{**each._asdict(), "number": each.hour + 1} for each in counted]
         await connection.execute(insert(tallies_table), rows)
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    beside = asyncio.create_task(others())
-    found = await tallies.hourly(ledger.database, "spring-quiz", 0)
-    turns = 0
-    written = HoursView.model_validate_json(await _written(found))
-    beside.cancel()
+    make_work_slow(monkeypatch)
+    async with others() as had:
+        found = await tallies.hourly(ledger.database, "spring-quiz", 0)
+        read = had.turns
+        written = HoursView.model_validate_json(await _written(found))
     assert [each for each, _ in found] == counted
     assert [each.count for each in written.hours] == [number for _, number in found]
-    assert turns >= 3
+    assert read >= 3
+    assert had.turns - read >= 3
 
 
 async def test_the_last_refused_webhooks_are_kept(ledger: Ledger) -> None:

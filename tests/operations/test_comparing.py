@@ -1,10 +1,8 @@
 """A comparison of rules says what delivery then does, and a script can refuse a change by it."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.main import create_app
-from app.operations import comparing, turns
-from app.operations.turns import TURN_SECONDS
+from app.operations import comparing
+from tests.beside import make_work_slow, others
 from tests.conftest import SECRET_KEY, SandboxServer, Service
 from tests.waiting import wait_for
 
@@ -91,23 +89,14 @@ async def test_others_have_their_turn_while_it_is_planned(running, monkeypatch):
     """Deliveries and webhooks need not wait for more than a few plans."""
     running.create_integration(state="paused")
     running.post([{"email": f"{n}@example.com", "country_code": "US"} for n in range(100)])
-    app, had, looked = create_app(running.settings), 0, count(0.0, TURN_SECONDS / 2)
-    clock = SimpleNamespace(perf_counter=lambda: next(looked))  # each look is half a turn later
-    monkeypatch.setattr(turns, "time", clock)
-
-    async def others() -> None:
-        nonlocal had
-        while True:
-            had += 1
-            await asyncio.sleep(0)
-
+    make_work_slow(monkeypatch)
+    app = create_app(running.settings)
     async with app.router.lifespan_context(app):
-        waiting = asyncio.create_task(others())
         context = app.state.console.context
-        found = await comparing.compare(context, "spring-quiz", {"unmapped": "known"})
-        waiting.cancel()
+        async with others() as had:
+            found = await comparing.compare(context, "spring-quiz", {"unmapped": "known"})
     assert found.compared == 100
-    assert had >= 2 * 100 / 3  # they are read, and then they are planned
+    assert had.turns >= 2 * 100 / 3  # they are read, and then they are planned
 
 
 def told(outcome: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,12 +1,12 @@
 """Long work lets others have their turn."""
 
-import asyncio
 from types import SimpleNamespace
 
 import pytest
 
-from app.operations import turns
-from app.operations.turns import TURN_SECONDS, in_turns
+from app import turns
+from app.turns import TURN_SECONDS, in_turns
+from tests.beside import others
 
 
 class Watch:
@@ -28,22 +28,13 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 
 async def turns_had_during(watch: Watch, costs: list[float]) -> int:
     """Work through items that cost so much, and count what others could do meanwhile."""
-    had = 0
-
-    async def others() -> None:
-        nonlocal had
-        while True:
-            await asyncio.sleep(0)
-            had += 1
-
-    beside = asyncio.create_task(others())
     done = []
-    async for cost in in_turns(costs):
-        watch.now += cost
-        done.append(cost)
-    beside.cancel()
+    async with others() as had:
+        async for cost in in_turns(costs):
+            watch.now += cost
+            done.append(cost)
     assert done == costs
-    return had
+    return had.turns
 
 
 async def test_nobody_waits_for_more_than_one_long_item(watch):
