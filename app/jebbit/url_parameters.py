@@ -235,6 +235,15 @@ def _character(entity: re.Match[str]) -> str:
     return html.unescape(f"&{''.join(filter(None, entity.groups()))};")
 
 
+def _unescaped(text: str) -> str:
+    """Return a text without JavaScript's escapes.
+
+    They write an emoji as two halves. A half alone is no character, and nothing else reads it.
+    """
+    halves = _SHORT_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+    return halves.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _decoded(text: str) -> Iterator[str]:
     """Yield what each decoding by itself makes of a text, where it makes a difference."""
     if "%" in text:
@@ -244,7 +253,7 @@ def _decoded(text: str) -> Iterator[str]:
     if "&" in text:
         yield _ENTITY.sub(_character, text)
     if "%u" in text or "\\u" in text or "\\x" in text:
-        yield _SHORT_ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+        yield _unescaped(text)
     if "\\" in text:
         yield _BACKSLASHED.sub(r"\1", text)
     if not text.isascii():

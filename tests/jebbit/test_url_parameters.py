@@ -270,6 +270,15 @@ def test_every_decoding_is_a_reading(text: str) -> None:
     assert "email" in named({"page_url": f"https://x.example/?{text}"})
 
 
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "%ud83d", "\\ud83d\\ude00", "%ude00%ud83d"])
+@pytest.mark.parametrize("text", ['["{}", "email=1"]', '{{"a": "{}", "email": 1}}', '"{}&email=1'])
+def test_halves_of_a_character_are_read_as_any_other(text: str, half: str) -> None:
+    """JavaScript escapes an emoji as two halves; what a limit cuts may keep one of them."""
+    page = f"https://x.example/?{quote(text.format(half))}"
+    for value in (text.format(half), quote(text.format(half)), page):
+        assert "email" in named({"url_params": value})
+
+
 @pytest.mark.parametrize("text", ["gr%F6%DFe=1", "gr%C3%B6%C3%9Fe=1", "gr\u00f6\u00dfe=1"])
 def test_letters_are_decoded_as_utf_8_and_as_latin_1(text: str) -> None:
     assert fold("gr\u00f6\u00dfe") in named({"url_params": text})
