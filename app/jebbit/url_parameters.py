@@ -9,9 +9,9 @@ counts. A name too many costs a look by a person. A name too few subscribes a st
 import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from pydantic import JsonValue
@@ -24,14 +24,13 @@ from app.jebbit.keys import Keys, keys_of, speaks_of_page
 _MOST_CHARACTERS: Final = 65_536  # of all the texts of a submission, each reading counted
 _MOST_READINGS: Final = 16  # of one text: plain, decoded, decoded once more ...
 _MOST_NAMED: Final = 1_000_000  # characters of all the names tried
-_MOST_LEVELS: Final = 8  # of JSON texts in JSON texts
 
 _LONGEST_SHOWN: Final = 64  # characters of a key
 
 _ASSIGNED = re.compile(r"[=:?#;,./{}()\[\]\"'<>|\\\s]")
 _BETWEEN_NAMES = re.compile(r"[&?#;]")
 _AROUND_NAMES = " \t\r\n\"'[]{}()\\"
-_NAMING_KEYS = frozenset(("name", "key", "param", "parameter", "k", "n", "id", "field"))
+_NAMING_KEYS = frozenset(("name", "key", "k", "n", "id", "field"))
 # With its semicolon or, as browsers forgive it, without; a number with any zeros before it.
 _ENTITY = re.compile(
     r"&(?:(#)0*([0-9]{1,7})|(#[xX])0*([0-9a-fA-F]{1,6})|([A-Za-z0-9]+(?=;)|amp|lt|gt|quot));?"
@@ -48,7 +47,7 @@ class UrlParameters:
     counts as found, if one does: there was more to read than we read.
     """
 
-    readings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    readings: Mapping[str, tuple[str, str]]
     unread: str | None = None
 
     def reading(self, name: str) -> str | None:
@@ -95,8 +94,10 @@ def _read(
             reader.read(key, value, of_page=True)
         for key, value in others:
             reader.read(key, value, of_page=False)
-    except _TooMuch as error:
-        return UrlParameters(reader.readings, f"more stands in {error.place} than is read of a URL")
+    except _TooMuch:
+        return UrlParameters(
+            reader.readings, f"more stands in {reader.place} than is read of a URL"
+        )
     return UrlParameters(reader.readings)
 
 
@@ -128,9 +129,15 @@ def _may_assign(text: str) -> bool:
 
 
 class _TooMuch(Exception):
-    def __init__(self, place: str) -> None:
-        super().__init__(place)
-        self.place = place
+    """More stands in a text than is read."""
+
+
+class _Part(NamedTuple):
+    """Values that are to be read; `bare` ones of a page may be a name as they stand."""
+
+    values: Iterable[JsonValue]
+    of_page: bool
+    bare: bool
 
 
 class _Reader:
@@ -138,53 +145,46 @@ class _Reader:
 
     def __init__(self) -> None:
         self.readings: dict[str, tuple[str, str]] = {}
-        self._place = ""
         self._characters = 0
         self._named = 0
 
     def read(self, place: str, value: JsonValue, *, of_page: bool) -> None:
-        """Read one attribute."""
-        self._place = place if len(place) <= _LONGEST_SHOWN else f"{place[:_LONGEST_SHOWN]}..."
-        self._value(value, of_page=of_page, bare=True, level=0)
+        """Read one attribute, part by part: it may be deeper than Python's calls can follow."""
+        self.place = place if len(place) <= _LONGEST_SHOWN else f"{place[:_LONGEST_SHOWN]}..."
+        waiting = [_Part([value], of_page, bare=True)]
+        for part in waiting:  # grows meanwhile
+            for each in part.values:
+                waiting += self._value(each, part)
 
-    def _value(self, value: JsonValue, *, of_page: bool, bare: bool, level: int) -> None:
-        if level > _MOST_LEVELS:
-            raise _TooMuch(self._place)
+    def _value(self, value: JsonValue, part: _Part) -> Iterator[_Part]:
+        """Read a value of a part; yield what it holds itself."""
         if isinstance(value, str):
-            self._text(value, of_page=of_page, bare=bare, level=level)
+            yield from self._text(value, part)
         elif isinstance(value, list):
-            for item in value:
-                self._value(item, of_page=of_page, bare=bare, level=level)
+            yield part._replace(values=value)
         elif isinstance(value, dict):
+            yield _Part(value.keys(), of_page=False, bare=False)
             for key, item in value.items():
-                if of_page:
+                if part.of_page:
                     self._found(key, "the key of an object")
-                self._text(key, of_page=False, bare=False, level=level)
                 page = speaks_of_page(key)
                 # A number is the key of a list written as an object.
-                names = page or not of_page or fold(key) in _NAMING_KEYS or key.isdigit()
-                self._value(item, of_page=of_page or page, bare=names, level=level)
+                names = page or fold(key) in _NAMING_KEYS or key.isdigit()
+                yield _Part([item], part.of_page or page, names)
 
-    def _text(self, text: str, *, of_page: bool, bare: bool, level: int) -> None:
-        if not of_page and not _may_assign(text):
+    def _text(self, text: str, part: _Part) -> Iterator[_Part]:
+        if not part.of_page and not _may_assign(text):
             return
         for number, reading in enumerate(self._readings_of(text)):
             decoded = " once decoded" if number else ""
-            if of_page and reading.lstrip()[:1] in ("{", "[", '"'):
-                self._json(reading, level)
-            for name in _assigned(reading, ":=" if of_page else "="):
+            if part.of_page:
+                yield _Part([_unpacked(reading)], of_page=True, bare=True)
+            for name in _assigned(reading, ":=" if part.of_page else "="):
                 self._found(name, f"a name before a value{decoded}")
-            if of_page and bare:
-                for part in _BETWEEN_NAMES.split(reading):
-                    if "=" not in part:
-                        self._found(part, f"a name without a value{decoded}")
-
-    def _json(self, text: str, level: int) -> None:
-        try:
-            value = from_json(text.strip())
-        except ValueError:
-            return  # broken, and read as it stands
-        self._value(value, of_page=True, bare=True, level=level + 1)
+            if part.of_page and part.bare:
+                for name in _BETWEEN_NAMES.split(reading):
+                    if "=" not in name:
+                        self._found(name, f"a name without a value{decoded}")
 
     def _found(self, name: str, how: str) -> None:
         for reading in self._readings_of(name) if _is_encoded(name) else (name,):
@@ -195,10 +195,10 @@ class _Reader:
     def _add(self, name: str, how: str) -> None:
         self._named += len(name)
         if self._named > _MOST_NAMED:
-            raise _TooMuch(self._place)
+            raise _TooMuch
         folded = fold(name.replace("+", " ").strip(_AROUND_NAMES))
         if folded:
-            self.readings.setdefault(folded, (self._place, how))
+            self.readings.setdefault(folded, (self.place, how))
 
     def _readings_of(self, text: str) -> list[str]:
         """Return a text as it stands, and as each order of decodings makes it."""
@@ -206,9 +206,18 @@ class _Reader:
         for each in readings:  # grows meanwhile
             self._characters += len(each)
             if self._characters > _MOST_CHARACTERS or len(readings) > _MOST_READINGS:
-                raise _TooMuch(self._place)
+                raise _TooMuch
             readings += [new for new in _decoded(each) if new not in readings]
         return readings
+
+
+def _unpacked(text: str) -> JsonValue:
+    """Return what a text is in JSON, None if it is not: it may be broken, and is read as a text."""
+    try:
+        value: JsonValue = from_json(text.strip())
+    except ValueError:
+        return None
+    return value
 
 
 def _assigned(text: str, signs: str) -> Iterator[str]:

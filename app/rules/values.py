@@ -87,11 +87,12 @@ def _word(text: str, labels: Labels) -> Answer:
 
 
 def _each(items: list[JsonValue], labels: Labels) -> Iterator[Answer]:
-    """Yield what each item says; a list within says what its own items do."""
-    for item in items:
+    """Yield what each item says, those of lists within it too, however deep they are."""
+    waiting = list(items)
+    for item in waiting:  # grows meanwhile
         inner = _unlisted(item)
         if isinstance(inner, list):
-            yield from _each(inner, labels)
+            waiting += inner
         else:
             yield answer(item, labels)
 

@@ -311,7 +311,8 @@ def test_a_plus_is_a_space() -> None:
         ({"page_url": [[[[[[[["a"]]]]]]]]}, True),
         ({"page_url": ["=" + "a" * 999] * 65}, True),
         ({"page_url": "a=" * 140}, True),
-        ({"page_url": "a=" * 150}, False),
+        ({"page_url": "a=" * 143 + "&" + "b" * 15_016}, True),
+        ({"page_url": "a=" * 143 + "&" + "b" * 15_017}, False),
     ],
 )
 def test_how_much_is_read_at_most(attributes: dict[str, Any], read: bool) -> None:
@@ -319,21 +320,30 @@ def test_how_much_is_read_at_most(attributes: dict[str, Any], read: bool) -> Non
     assert (read_parameters(attributes).unread is None) is read
 
 
-def json_in_json(levels: int) -> str:
+def test_json_in_json_is_read_however_deep() -> None:
+    """Anyone can write a link that holds lists in a text in lists: no depth is too much."""
     text = "email"
-    for _ in range(levels):
+    for levels in range(8):
+        assert read_parameters({"page_url": text}).reading("email"), levels
+        assert read_parameters({"page_url": [text]}).reading("email"), levels
+        text = "[" * 190 + json.dumps(text) + "]" * 190
+
+
+@pytest.mark.parametrize("times", [1, 2, 11])
+def test_a_text_in_quotes_is_read(times: int) -> None:
+    """As are quotes in quotes: each time they are twice as long."""
+    text = "email"
+    for _ in range(times):
         text = json.dumps(text)
-    return text
+    assert "email" in named({"page_url": text})
 
 
-def test_how_deep_is_read_at_most() -> None:
-    """JSON texts in JSON texts, and decodings of one text."""
-    assert read_parameters({"page_url": json_in_json(3)}).unread is None
-    text = "%25" * 3 + "65mail=1"
-    assert read_parameters({"page_url": text}).unread is None
-    for _ in range(20):
-        text = quote(text)
-    assert read_parameters({"page_url": text}).unread is not None
+@pytest.mark.parametrize(("times", "read"), [(14, True), (15, False)])
+def test_how_often_a_text_is_decoded_at_most(times: int, read: bool) -> None:
+    """Beyond it nothing is believed."""
+    found = read_parameters({"page_url": "%" + "25" * times + "65mail=1"})
+    assert (found.unread is None) is read
+    assert found.reading("email")
 
 
 def test_a_long_key_is_shown_in_part() -> None:

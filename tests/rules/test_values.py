@@ -73,6 +73,14 @@ def test_answers_of_a_list(value: Any, said: str) -> None:
     assert answer(value, NONE) == said
 
 
+def test_answers_of_lists_however_deep() -> None:
+    """Anyone can send lists in a text in lists: deeper than Python's own calls can follow."""
+    said: Any = "no"
+    for _ in range(6):
+        said = "[" * 190 + json.dumps(said) + "]" * 190
+    assert answer(said, Labels()) == "no"
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
