@@ -129,7 +129,7 @@ async def open_parts(
         async with (
             open_pool(settings.delivery_concurrency, settings.routes) as pool,
             client_on(pool) as http,
-            holders.alive(database) as holder,
+            holders.alive(database, settings.data_dir) as holder,
         ):
             accounts = _accounts(settings, pool, counted)
             sender = Sender(

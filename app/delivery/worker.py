@@ -5,8 +5,8 @@ import math
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -46,7 +46,8 @@ log = structlog.get_logger("delivery")
 POLL_SECONDS = 1.0  # how soon the worker sees what comes due by time
 DRAIN_SECONDS = 20.0
 _PRUNE_SECONDS = 60.0
-_DEAD_SECONDS = 2.0  # how soon what a dead worker held is taken over
+_DEAD_SECONDS = 0.5  # how often we look for workers that died
+LOOK_SECONDS = 0.1  # how soon a request is cut short that may be another worker's by now
 _WATCH_SECONDS = 5.0  # how soon drift is told
 _WATCH_SHARE = 20  # looking for it takes at most one part in this many of the time
 _RENEWALS = 3  # of a lease, before it would run out
@@ -72,6 +73,10 @@ class SteadyClock:
         return time.monotonic() + self._zero_at
 
 
+class _MayBeTaken(LeaseLost):
+    """Others may take us for dead; if none has taken the lease yet, we give it back."""
+
+
 # Errors after which we do not settle: another worker has the claim, or gets it when the lease ends.
 _LEFT: tuple[type[Exception], ...] = (LeaseLost, UnknownIntegration, *UNAVAILABLE)
 
@@ -84,12 +89,27 @@ class _Flight:
     round: int
     claimed_at: float
     leased_until: float
+    sending: asyncio.Timeout | None = None  # while its requests may be cut short
     sent: bool = False
 
 
 def _most_of_one(places: int) -> int:
     """Return how many of these places a single integration may take."""
     return max(1, places - math.ceil(places / _ROOM_FOR_OTHERS))
+
+
+@asynccontextmanager
+async def _cutting(flight: _Flight) -> AsyncIterator[None]:
+    """Let what is sent be cut short, by `flight.sending`; raises `_MayBeTaken` then."""
+    try:
+        async with asyncio.timeout(None) as flight.sending:
+            yield
+    except TimeoutError:
+        if flight.sending is not None and flight.sending.expired():
+            raise _MayBeTaken from None
+        raise
+    finally:
+        flight.sending = None
 
 
 def _given_back(claim: Claim) -> Settlement:
@@ -133,7 +153,7 @@ class Worker:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._longest_send = longest_send
-        self._holder = holder
+        self._holder = holder or Holder()
         self._known: dict[str, StoredIntegration] = {}
         self._troubled: set[str] = set()  # integrations whose gate may have failures on record
         self._shut_in: dict[str, int] = {}  # in which round we last shut an integration's gate
@@ -177,7 +197,8 @@ class Worker:
             asyncio.create_task(self._every(_PRUNE_SECONDS, self._prune)),
             asyncio.create_task(self._every(_WATCH_SECONDS, self._watch)),
             asyncio.create_task(self._every(_DEAD_SECONDS, self._take_over, first=0.0)),
-            asyncio.create_task(listen(self._database, self.wake)),
+            asyncio.create_task(self._every(LOOK_SECONDS, self._cut_short)),
+            asyncio.create_task(listen(self._database, self._holder, self.wake)),
         ]
         try:
             while not self._stopping:
@@ -221,7 +242,7 @@ class Worker:
                     flying=Counter(flying),
                     most=_most_of_one(most),
                     lease_seconds=self._lease_seconds,
-                    holder=self._holder.name if self._holder else "",
+                    holder=self._holder.name,
                 )
         except Exception as error:  # the loop must survive every error of one round
             log.warning(failure_event(error), error=place_of(error))
@@ -283,15 +304,20 @@ class Worker:
         def before_try() -> None:
             if self._clock() > flight.leased_until - self._longest_send:
                 raise LeaseLost
+            if not self._holder.is_sure(each.lease):
+                raise _MayBeTaken
 
         each, started = flight.claim, time.perf_counter()
         try:
             stored = await self._integration(each)
-            outcome = await self._sender.send(each, stored, before_try)
+            async with _cutting(flight):
+                outcome = await self._sender.send(each, stored, before_try)
             if outcome.refused_access:
                 await self._settled_of(each.integration_id)
                 times = await passed_by(self._database, each, MOST_REFUSALS - 1)
                 outcome = self._sender.refused_again(outcome, times)
+        except _MayBeTaken:
+            return Outcome(_given_back(each))
         except _LEFT:
             raise
         except WrongSecretKey:  # another process may have the key
@@ -389,12 +415,18 @@ class Worker:
         await add_up(self._database, self._clock())
 
     async def _take_over(self) -> None:
-        """Send at once what a worker that died on this machine had under way."""
-        if self._holder is not None:
-            taken = await self._holder.take_over(self._database, self._clock())
-            if taken:
-                log.info("taken_over", contacts=taken)
-                self.wake()
+        """Send at once what a worker that died had under way."""
+        taken = await self._holder.take_over(self._database, self._clock())
+        if taken:
+            log.info("taken_over", contacts=taken)
+            self.wake()
+
+    async def _cut_short(self) -> None:
+        """End requests whose contacts another worker may take over in a moment."""
+        for each in self._flights.values():
+            sending = each.sending
+            if sending is not None and not self._holder.is_sure(each.claim.lease):
+                sending.reschedule(asyncio.get_running_loop().time())
 
     async def _watch(self) -> None:
         if self._locked_out:

@@ -34,7 +34,7 @@ async def _agreed_on_this_machine(database: Database) -> float:
     clock.
     """
     mine = time.time() - time.monotonic()
-    if (boot := _this_start()) is None:
+    if (boot := this_start()) is None:
         return mine
     async with database.write() as connection:
         off = func.abs(clocks.c.zero_at - mine) > _SET_RIGHT
@@ -44,6 +44,6 @@ async def _agreed_on_this_machine(database: Database) -> float:
         return float(await connection.scalar(select(clocks.c.zero_at)) or mine)
 
 
-def _this_start() -> str | None:
+def this_start() -> str | None:
     """Return the id of this start of the machine; None if the system has none."""
     return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else None

@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.ledger import fitness, postgresql, versions
-from app.ledger.address import SqliteFile, read_address
+from app.ledger.address import Postgresql, SqliteFile, read_address
 from app.ledger.postgresql import Sessions
 from app.ledger.schema import data_keys
 from app.ledger.transaction import (
@@ -72,6 +72,8 @@ class Database:
         self.address = read_address(url, pooled=pooled)
         address = self.address
         self.is_sqlite = isinstance(address, SqliteFile)
+        # Whether a connection stays ours for as long as we want: a lock of it, a channel it hears.
+        self.has_sessions = isinstance(address, Postgresql) and not address.pooled
         if isinstance(address, SqliteFile):
             self._engine = _sqlite_engine(address)
         else:

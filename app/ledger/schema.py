@@ -302,6 +302,13 @@ data_keys = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+# On PostgreSQL: the sessions on which workers listen, by the number of the lock that each holds.
+# One whose lock is free is gone, and what it had leased is taken over.
+workers = Table(
+    "workers",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+)
 
 # On SQLite: the unix time at which this machine's monotonic clock was zero, for each boot.
 clocks = Table(

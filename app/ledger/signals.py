@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from app.ledger.address import Postgresql, SqliteFile
 from app.ledger.database import UNAVAILABLE, Database
+from app.ledger.holders import BEAT_SECONDS, Holder
 from app.ledger.postgresql import LIMITS, connect
 from app.ledger.transaction import Transaction
 from app.telemetry.logs import place_of
@@ -26,8 +27,13 @@ log = structlog.get_logger("signals")
 
 _CHANNEL = "submissions_due"
 _LOOK_SECONDS = 0.05  # between two looks at SQLite's version
-_ALIVE_SECONDS = 15.0  # between two checks that PostgreSQL still answers
 _ANSWER_SECONDS = 5.0  # for its answer
+# The server is to notice within seconds that our machine is gone, and let our lock go.
+_MISSED = {
+    "tcp_keepalives_idle": "1",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+}
 _AGAIN_SECONDS = 1.0  # between two tries to reach a ledger that is away
 
 
@@ -36,16 +42,14 @@ _NOTIFY = select(func.pg_notify(_CHANNEL, ""))
 
 async def announce_due(transaction: Transaction, database: Database) -> None:
     """Tell all workers that something is due, once this transaction commits."""
-    if _has_signals(database):  # on SQLite the commit is the signal
+    if database.has_sessions:  # on SQLite the commit is the signal
         await transaction.rows(_NOTIFY)
 
 
-def _has_signals(database: Database) -> bool:
-    return isinstance(database.address, Postgresql) and not database.address.pooled
-
-
-async def listen(database: Database, wake: Callable[[], None]) -> None:
+async def listen(database: Database, holder: Holder, wake: Callable[[], None]) -> None:
     """Call `wake` whenever another process may have made something due; run until cancelled.
+
+    On PostgreSQL, others see by the session on which we listen that the holder lives.
 
     If the ledger goes away, try again, and call `wake` when it is back: we heard no signal
     meanwhile. Through a pooler nobody can listen: there the worker's own look each second counts.
@@ -56,7 +60,7 @@ async def listen(database: Database, wake: Callable[[], None]) -> None:
     while True:
         try:
             if isinstance(address, Postgresql):
-                await _follow_postgresql(address, wake)
+                await _follow_postgresql(address, holder, wake)
             else:
                 await _follow_sqlite(address, wake)
         except UNAVAILABLE as error:
@@ -79,18 +83,20 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
-async def _follow_postgresql(address: Postgresql, wake: Callable[[], None]) -> None:
+async def _follow_postgresql(address: Postgresql, holder: Holder, wake: Callable[[], None]) -> None:
     """Listen on a session of our own: the others are reset when they are given back."""
-    session = await connect(address, LIMITS, _ANSWER_SECONDS)
+    session = await connect(address, {**LIMITS, **_MISSED}, _ANSWER_SECONDS)
     try:
         lost = asyncio.Event()
         session.add_termination_listener(lambda _: lost.set())
         await session.add_listener(_CHANNEL, lambda *_: wake())
+        await holder.begin(session)
         wake()
         while not lost.is_set():
-            await _wait(lost, _ALIVE_SECONDS)
-            await session.execute("SELECT 1")
+            await _wait(lost, BEAT_SECONDS)
+            await holder.beat(session)
     finally:
+        holder.lose()
         session.terminate()
 
 

@@ -21,6 +21,7 @@ from app.jebbit.submission import parse
 from app.ledger.accepting import Accepted, Arrival, NewSubmission, accept
 from app.ledger.database import Database
 from app.ledger.documents import document_of
+from app.ledger.holders import Holder
 from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.retention import Retention
 from app.ledger.schema import contacts, submissions
@@ -138,6 +139,7 @@ class Line:
         answer_within: float = 10,
         delays: Sequence[float] = DELAYS,
         extra_hosts: frozenset[str] = frozenset(),
+        holder: Holder | None = None,
         **lease: float,
     ) -> Worker:
         """Start a worker; the jitter of its schedule is none, its clock is turned by the test.
@@ -163,6 +165,7 @@ class Line:
             retention=Retention(delivered=1e6, skipped=1e6),
             clock=self.clock,
             metrics=(looks := Looks()),
+            holder=holder,
             **lease,
         )
         self.workers.append(worker)

@@ -8,8 +8,10 @@ from itertools import pairwise
 import pytest
 
 from app.delivery import worker as module
+from app.delivery.worker import LOOK_SECONDS, Worker
 from app.ledger.claims import LEASE_SECONDS, claim
 from app.ledger.erasure import Person, erase
+from app.ledger.holders import Holder
 from app.rules.mentions import Mentions
 from tests.delivery.conftest import person
 
@@ -196,6 +198,53 @@ async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
     assert len(line.cordial.bodies()) == 1
     assert (await line.find(ids[0])).attempts == []
     assert other.id == ids[0]
+
+
+class Doubtful(Holder):
+    """A worker that is sure of its leases until a test says otherwise."""
+
+    sure = True
+
+    def is_sure(self, lease):
+        """Return what the test says."""
+        return self.sure
+
+
+async def test_what_may_be_another_s_by_now_is_cut_short_and_given_back(line):
+    """Nothing is sent of what waits for its place either; all goes out once we are sure again."""
+    await line.create()
+    line.fail("slow", seconds=3)
+    ids = await line.accept(*(person(f"p{each}") for each in range(5)))
+    await line.start(concurrency=4, holder=(holder := Doubtful()))
+    await line.until(lambda: len(line.cordial.bodies()) == 3)
+    holder.sure = False
+    await line.until(lambda: all(each.ended for each in line.cordial.sandbox.journal.after(0)))
+    assert all(each.left for each in line.cordial.sandbox.journal)  # we hung up
+    await line.looked_again()
+    assert len(line.cordial.bodies()) == 3
+    assert [(await line.find(each)).attempts for each in ids] == [[]] * 5
+    line.cordial.sandbox.faults = []
+    holder.sure = True
+    assert {one.status for one in await line.settled(*ids)} == {"delivered"}
+    assert len(line.cordial.bodies()) == 8
+
+
+async def test_what_was_answered_before_is_settled_however_sure_we_are(line, monkeypatch):
+    """It is written as what it was, where nobody else has taken the lease."""
+    await line.create()
+    ids = await line.accept(person())
+    holder = Doubtful()
+    commit = Worker._commit
+
+    async def later(self, group):
+        holder.sure = False
+        await asyncio.sleep(3 * LOOK_SECONDS)
+        return await commit(self, group)
+
+    monkeypatch.setattr(Worker, "_commit", later)
+    await line.start(holder=holder)
+    (one,) = await line.settled(*ids)
+    assert (one.status, len(one.attempts), len(line.cordial.bodies())) == ("delivered", 1, 1)
 
 
 async def test_a_lease_is_renewed_while_sending(line):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
+from app.ledger.holders import Holder
 from app.ledger.signals import listen
 from tests.ledger.conftest import item
 
@@ -13,7 +14,7 @@ from tests.ledger.conftest import item
 async def heard(database):
     """An event that is set by what is heard; it listens already, on connections of its own."""
     event = asyncio.Event()
-    listening = asyncio.create_task(listen(database, event.set))
+    listening = asyncio.create_task(listen(database, Holder(), event.set))
     await asyncio.wait_for(event.wait(), 10)  # the first time, whatever was missed before
     event.clear()
     yield event

@@ -2,7 +2,9 @@
 
 import signal
 import time
+from collections.abc import Callable
 
+from tests.faults.processes import Process, until
 from tests.faults.scenarios.registry import BOTH, BUSY, scenario
 from tests.faults.stage import LEASE_SECONDS, Stage
 from tests.processes import STARTING_SECONDS, UNTIL_TOLD, form_of, start
@@ -41,6 +43,41 @@ def replicas(stage: Stage, scale: int) -> None:
             stage.replica()
             load.more(20)
     stage.settle()
+
+
+@scenario("back after a kill", BOTH, 5)
+def back(stage: Stage, scale: int) -> None:
+    """SIGKILL under load: what was under way goes on long before its lease of a minute ends.
+
+    The process is started again or, on PostgreSQL, another replica takes over, as if from another
+    machine.
+    """
+    stage.settings["LEASE_SECONDS"] = "60"
+    stage.sandbox.start()
+    doomed = stage.replica()
+    stage.create()
+    stage.faults(BUSY)
+    restarted = [_back(stage, doomed, doomed.start) for _ in range(scale)]
+    stage.notes.append(f"restarted, all went on after {max(restarted):.1f} s at most")
+    if stage.engine == "postgresql":
+        stage.replica(DATA_DIR=str(stage.folder / "another machine"))
+        taken = []
+        for _ in range(scale):
+            taken.append(_back(stage, doomed, lambda: None))
+            doomed.start()
+        stage.notes.append(f"taken over by another replica after {max(taken):.1f} s at most")
+    stage.settle()
+
+
+def _back(stage: Stage, doomed: Process, then: Callable[[], object]) -> float:
+    """Kill a replica under load; return how many seconds later Cordial had all it had accepted."""
+    with stage.load(contacts=40, pause=0.005) as load:
+        load.more(60)
+        doomed.kill()
+        killed_at = time.monotonic()
+        then()
+    until(lambda: stage.pending() == 0, "all has gone on", 30)
+    return time.monotonic() - killed_at
 
 
 @scenario("stopped in good order", BOTH, 5)
