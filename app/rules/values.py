@@ -62,14 +62,16 @@ def answer(value: JsonValue, labels: Labels) -> Answer:
     """
     match value:
         case str():
-            items = _listed(value) if "[" in value else None
+            items = _listed(value)
             return _word(value, labels) if items is None else answer(items, labels)
         case None:
             return Answer.NULL
         case bool():
             return Answer.YES if value else Answer.NO
-        case int() | float() if abs(value) < 2**63:
-            return _word(str(int(value) if value == int(value) else value), labels)
+        case float() if value.is_integer():
+            return _word(str(int(value)), labels)
+        case int() | float():
+            return _word(str(value), labels)
         case list():
             return _of_boxes(set(_each(value, labels)))
         case _:
@@ -82,8 +84,7 @@ def _word(text: str, labels: Labels) -> Answer:
         return Answer.YES
     if label in labels.no:
         return Answer.NO
-    known = _WORDS.get(label) or _WORDS.get(label.replace(" ", "_").replace("-", "_"))
-    return known or Answer.UNCLEAR
+    return _WORDS.get(label.replace(" ", "_").replace("-", "_"), Answer.UNCLEAR)
 
 
 def _each(items: list[JsonValue], labels: Labels) -> Iterator[Answer]:
@@ -119,12 +120,8 @@ _WEIGHTIEST_FIRST = (Answer.NO, Answer.UNCLEAR, Answer.YES)
 
 
 # What a program writes that has no value, and a template that nobody filled in.
-_PLACE = re.compile(r"\{\{[^{}]{1,200}\}\}")
-_UNFILLED = re.compile(
-    r"undefined|null|NaN|\[object Object\]"
-    r"|\$\{[^{}]{1,200}\}|%%[^%]{1,200}%%|\*\|[^|]{1,200}\|\*"
-)
-_UNFILLED_FROM = "unN[$%*"  # what they begin with
+_PLACE = re.compile(r"\{\{[^{}]+\}\}")
+_UNFILLED = re.compile(r"undefined|null|NaN|\[object Object\]|\$\{[^{}]+\}|%%[^%]+%%|\*\|[^|]+\|\*")
 
 
 def is_unfilled(value: JsonValue) -> bool:
@@ -132,9 +129,9 @@ def is_unfilled(value: JsonValue) -> bool:
 
     `undefined`, `null`, `NaN`, `[object Object]`, or a template's place such as `{{first_name}}`.
     """
-    if not isinstance(value, str) or not ("{" in value or value.lstrip()[:1] in _UNFILLED_FROM):
-        return False
-    return bool(_PLACE.search(value) or _UNFILLED.fullmatch(value.strip()))
+    return isinstance(value, str) and bool(
+        _PLACE.search(value) or _UNFILLED.fullmatch(value.strip())
+    )
 
 
 def is_plain(text: str) -> bool:
@@ -143,7 +140,7 @@ def is_plain(text: str) -> bool:
     It has no blanks around it, and nothing that could be a list, an entity or a trace.
     """
     return not (
-        text[:1] in _UNFILLED_FROM
+        text[:1] in "unN%*"  # what a trace without brackets begins with
         or "{" in text
         or "[" in text
         or "&" in text
@@ -158,7 +155,7 @@ def convert(
     value: JsonValue,
     to: FieldType,
     separator: str | None = None,
-    labels: Labels | None = None,
+    labels: Labels = _NO_LABELS,
     field: str = "",
 ) -> JsonValue:
     """Convert a present value; None means that there is nothing to send.
@@ -173,31 +170,21 @@ def convert(
     Raises:
         NotConvertible: the value has no such form.
     """
-    return converter_of(field, to)(value, separator, labels or _NO_LABELS)
+    return converter_of(field, to)(value, separator, labels)
 
 
 def to_string(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return a string; a list's items are joined, booleans become `true` and `false`."""
-    if isinstance(value, str) and "[" not in value:
-        return (unescape(value) if "&" in value else value).strip() or None
     given = _unlisted(value)
     if isinstance(given, list | dict):
-        items = _chosen(given, labels)
-        return (JOINER if separator is None else separator).join(map(_scalar, items)) or None
-    return None if given is None else _scalar(given) or None
+        texts = map(_scalar, _chosen(given, labels))
+        return (separator or JOINER).join(filter(None, texts)) or None
+    return _scalar(given) or None
 
 
 def to_number(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
     """Return an int or a finite float."""
-    if isinstance(value, str):
-        text = value.strip()
-        if _WHOLE.fullmatch(text):
-            value = int(text)
-        elif _NUMBER.fullmatch(text):
-            value = float(text)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise NotConvertible
-    return _bounded(value)
+    return _number(value)
 
 
 def to_latitude(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -210,15 +197,27 @@ def to_longitude(value: JsonValue, separator: str | None, labels: Labels) -> Jso
     return _degrees(value, 180)
 
 
-def _degrees(value: JsonValue, most: int) -> JsonValue:
-    degrees = to_number(value, None, _NO_LABELS)
-    if isinstance(degrees, int | float) and abs(degrees) <= most:
-        return degrees
-    raise NotConvertible
+def _degrees(value: JsonValue, most: int) -> float:
+    degrees = _number(value)
+    if abs(degrees) > most:
+        raise NotConvertible
+    return degrees
+
+
+def _number(value: JsonValue) -> float:
+    if isinstance(value, str):
+        text = value.strip()
+        if _WHOLE.fullmatch(text):
+            value = int(text)
+        elif _NUMBER.fullmatch(text):
+            value = float(text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotConvertible
+    return _bounded(value)
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def to_date(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -236,69 +235,41 @@ def parse_date(value: JsonValue) -> datetime:
     Raises:
         NotConvertible: none of these.
     """
-    text = value.strip() if isinstance(value, str) else _digits(value)
-    return _known_date(text) if len(text) <= _LONGEST_DATE else _read_date(text)
-
-
-def _read_date(text: str) -> datetime:
-    if match := _DATE.fullmatch(text):
-        return _calendar(match)
-    if _EPOCH.fullmatch(text):
-        return _epoch(float(text))
-    raise NotConvertible
+    text = _scalar(value)
+    if len(text) > _LONGEST_DATE:
+        raise NotConvertible
+    return _read_date(text)
 
 
 # A submission's date is read for its order, and once more where the mapping sends it.
-_LONGEST_DATE = 64
-_known_date = lru_cache(maxsize=64)(_read_date)
+@lru_cache(maxsize=64)
+def _read_date(text: str) -> datetime:
+    if match := _DATE.fullmatch(text):
+        return _calendar(*match.groups())
+    if match := _EPOCH.fullmatch(text):
+        return _UNIX_EPOCH + timedelta(**{str(match.lastgroup): float(text)})
+    raise NotConvertible
 
 
-def _digits(value: JsonValue) -> str:
-    match value:
-        case bool():
-            raise NotConvertible
-        case int() | float() if 0 <= value < 10**13:
-            return f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-        case _:
-            raise NotConvertible
-
-
+_LONGEST_DATE = 64  # characters
 _DATE = re.compile(
-    r"(?P<day>\d{4}-\d\d-\d\d)"
-    r"(?:(?:T|t| {1,9})(?P<minute>\d\d:\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?)?"
-    r" {0,9}(?P<zone>Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?",
-    re.ASCII,
+    r"(\d{4}-\d\d-\d\d)(?:(?:T|t| +)(\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?))?"
+    r" *(?:Z|z|UTC|GMT|([+-]\d\d(?::?[0-5]\d)?))?"
 )
-_EPOCH = re.compile(r"(?:[0-9]{9,10}|[0-9]{12,13})(?:\.[0-9]{1,9})?", re.ASCII)
-_MILLISECONDS_FROM = 100_000_000_000  # as seconds, this is the year 5138
+# Its groups are the units, as timedelta calls them.
+_EPOCH = re.compile(
+    r"(?P<seconds>[0-9]{9,10}(?:\.[0-9]+)?)|(?P<milliseconds>[0-9]{12,13}(?:\.[0-9]+)?)"
+)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _calendar(match: re.Match[str]) -> datetime:
-    day, minute, second, fraction, zone = match.groups()
-    clock = f"{minute or '00:00'}:{second or '00'}"
-    if fraction:
-        clock += f".{fraction[:6]:0<6}"
+def _calendar(day: str, clock: str | None, zone: str | None) -> datetime:
     try:
-        at = datetime.fromisoformat(f"{day}T{clock}{_offset(zone)}")
+        at = datetime.fromisoformat(f"{day}T{clock or '00:00'}{zone or 'Z'}")
         at.astimezone(UTC)  # where it may be the year 0
     except (ValueError, OverflowError):
         raise NotConvertible from None
     return at
-
-
-def _offset(zone: str | None) -> str:
-    if zone is None or zone[0] not in "+-":
-        return "+00:00"
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    if digits[2:] > "59":
-        raise NotConvertible
-    return f"{zone[0]}{digits[:2]}:{digits[2:]}"
-
-
-def _epoch(number: float) -> datetime:
-    seconds = number / 1000 if number >= _MILLISECONDS_FROM else number
-    return _UNIX_EPOCH + timedelta(seconds=seconds)
 
 
 def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -306,21 +277,18 @@ def to_array(value: JsonValue, separator: str | None, labels: Labels) -> JsonVal
 
     An empty one is nothing to send: a list replaces what Cordial holds, and nothing is blanked.
     """
-    value = _unlisted(value)
-    if isinstance(value, str) and separator:
-        items: list[JsonValue] = list(value.split(separator))
-    elif isinstance(value, list | dict):
-        items = _chosen(value, labels)
-    else:
-        items = [value]
+    given = _unlisted(value)
+    items: Sequence[JsonValue] = [given]
+    if isinstance(given, list | dict):
+        items = _chosen(given, labels)
+    elif isinstance(given, str) and separator:
+        items = given.split(separator)
     return [item for item in map(_item, items) if item != ""] or None
 
 
 def _item(value: JsonValue) -> JsonValue:
-    if isinstance(value, str):
-        return _text(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return to_number(value, None, _NO_LABELS) if number else _scalar(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return _number(value) if is_number else _scalar(value)
 
 
 def to_list_membership(value: JsonValue, separator: str | None, labels: Labels) -> JsonValue:
@@ -368,11 +336,8 @@ def _listed(text: str) -> list[JsonValue] | None:
     """Return the items of a list that was sent as JSON text: `["red","blue"]`."""
     if "[" not in text:
         return None
-    stripped = text.strip()
-    if not (stripped.startswith("[") and stripped.endswith("]")):
-        return None
-    try:
-        items: JsonValue = from_json(stripped, allow_inf_nan=False)
+    try:  # on bytes, since a text may hold half of a character
+        items: JsonValue = from_json(text.strip().encode(errors="replace"))
     except ValueError:
         return None
     return items if isinstance(items, list) else None
@@ -381,24 +346,20 @@ def _listed(text: str) -> list[JsonValue] | None:
 def _chosen(value: list[JsonValue] | dict[str, JsonValue], labels: Labels) -> list[JsonValue]:
     """Return what was chosen of a multi-select: a list's items, or an object's ticked keys."""
     if isinstance(value, list):
-        return [item for item in value if item is not None and item != ""]
+        return [item for item in value if item is not None]
     flags = {key: answer(flag, labels) for key, flag in value.items()}
     if Answer.UNCLEAR in flags.values():
         raise NotConvertible
     return [key for key, flag in flags.items() if flag is Answer.YES]
 
 
-def _text(value: str) -> str:
-    return unescape(value).strip() if "&" in value else value.strip()
-
-
 def _scalar(value: JsonValue) -> str:
     match value:
         case str():
-            return _text(value)
+            return unescape(value).strip()
         case bool():
             return "true" if value else "false"
-        case int() if abs(value) < 10**40:  # an id may well be longer than 64 bits
+        case int():  # an id may well be longer than 64 bits
             return str(value)
         case float():
             return str(_bounded(value))

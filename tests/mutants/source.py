@@ -229,6 +229,8 @@ class _Walk:
             return
         if isinstance(node, ast.Call) and name_of(node) in ("cast", "TypeVar", "lru_cache"):
             return
+        if isinstance(node, ast.Subscript) and name_of(node.value) == "Callable":  # a type
+            return
         for field, value in ast.iter_fields(node):
             yield from self.expressions(node, field, value)
 
