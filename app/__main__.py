@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import httpx
+import structlog
 import typer
 from fastapi import FastAPI
 
+from app.children import LEDGER_AWAY, NoParent, Parent, how_many
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.fitness import Unfit
@@ -32,6 +34,7 @@ from app.main import (
     open_context,
     open_database,
     open_ledger,
+    run_child,
     run_worker,
 )
 from app.mounted import BadSettings, Variables
@@ -41,7 +44,7 @@ from app.operations.checking import CheckFailed
 from app.operations.comparing import LAST, MOST, Comparison, Outcome
 from app.operations.context import Context
 from app.sandbox.samples import SAMPLES
-from app.serving import CannotListen, DrainingServer, try_to_listen
+from app.serving import CannotListen, DrainingServer, run, try_to_listen
 from app.settings import (
     MissingSecret,
     Settings,
@@ -52,6 +55,8 @@ from app.settings import (
 from app.telemetry import logs
 
 T = TypeVar("T")
+
+log = structlog.get_logger("deliver")
 
 cli = typer.Typer(
     help="Receives Jebbit's webhooks and keeps Cordial's contacts right.",
@@ -67,13 +72,13 @@ def serve() -> None:
     settings = _settings()
     try_to_listen(settings.host, settings.port)
     secrets = load_secrets(settings)
-    asyncio.run(_try_ledger(settings))
+    processes = asyncio.run(_try_ledger(settings))
     for name, path in secrets.kept_in.items():
         typer.echo(f"{name} is in {path.resolve()}", err=True)
     if settings.console:
         typer.echo(f"Console: http://{settings.host}:{settings.port}/console", err=True)
         typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
-    app = create_app(settings)
+    app = create_app(settings, processes=processes)
     _serve(app, settings, settings.port)
 
 
@@ -86,7 +91,20 @@ def worker() -> None:
         asyncio.run(_try_ledger(settings))
         _serve(create_worker_app(settings), settings, settings.worker_port)
         return
-    asyncio.run(run_worker(settings))
+    run(run_worker(settings))
+
+
+@cli.command(hidden=True)
+def deliver() -> None:
+    """Deliver for the `serve` that has started this process, and end with it."""
+    parent = Parent()
+    settings = parent.settings()
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        run(run_child(settings, parent))
+    except UNAVAILABLE as error:
+        log.warning("ledger_unavailable", error=logs.place_of(error))
+        raise typer.Exit(LEDGER_AWAY) from None
 
 
 @cli.command()
@@ -333,17 +351,20 @@ def _settings() -> Settings:
     return settings
 
 
-async def _try_ledger(settings: Settings) -> None:
-    """Open the ledger once, since what a server's start raises is shown as a traceback."""
-    async with open_ledger(settings):
-        pass
+async def _try_ledger(settings: Settings) -> int:
+    """Open the ledger once, since what a server's start raises is shown as a traceback.
+
+    Return how many processes it is for.
+    """
+    async with open_ledger(settings) as (database, _):
+        return how_many(settings, database)
 
 
 def main() -> None:
     """Run a command; what a person can mend is said in one line."""
     try:
         cli()
-    except (BadSettings, MissingSecret, WrongSecretKey, Unfit, ValueError) as error:
+    except (BadSettings, MissingSecret, NoParent, WrongSecretKey, Unfit, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except CannotListen as error:

@@ -4,15 +4,20 @@ The command line calls `end_on_signals` before it loads anything else, so this n
 interpreter has loaded already.
 """
 
+import _thread
 import atexit
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_UNTIL_TOLD = {"serve", "worker", "sandbox", "demo"}
+FOR_A_PARENT = "deliver"
+"""The command that `serve` runs in other processes; see `children`."""
+
+_UNTIL_TOLD = {"serve", "worker", FOR_A_PARENT, "sandbox", "demo"}
 
 
 def end_on_signals(arguments: Sequence[str]) -> None:
@@ -27,6 +32,8 @@ def end_on_signals(arguments: Sequence[str]) -> None:
         return
     for each in SIGNALS:
         signal.signal(each, _end)
+    if arguments[0] == FOR_A_PARENT:
+        _thread.start_new_thread(_end_with_parent, ())
     # The interpreter drops our handlers as it ends. Then a second signal would kill the process,
     # and its exit code would be that of the signal.
     atexit.register(_ignore_signals)
@@ -51,6 +58,14 @@ def interrupt() -> None:
 def _end(number: int, frame: FrameType | None) -> None:
     # Not SystemExit: code that is being loaded may catch it. Nothing is under way yet, or no more.
     os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Take the end of the process at the other end of standard input for a signal."""
+    line = select.poll()
+    line.register(0, 0)  # hanging up is told without asking
+    line.poll()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end_undone(number: int, frame: FrameType | None) -> None:

@@ -33,6 +33,7 @@ from app.api.limits import BodyLimit
 from app.api.prefix import UnderPrefix
 from app.api.requests import RequestIds
 from app.api.state import State
+from app.children import Children, Delivering, Parent
 from app.console import routes as console
 from app.console.state import Console
 from app.delivery.accounts import Accounts
@@ -111,11 +112,15 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, secrets: Secrets, clock: Callable[[], float] = time.time
+    settings: Settings,
+    secrets: Secrets,
+    clock: Callable[[], float] = time.time,
+    wake: Callable[[], None] | None = None,
 ) -> AsyncIterator[Parts]:
     """Open the ledger and the connections to Cordial, and close both at the end.
 
-    Webhooks and the ops API read `clock`; delivery has a steady clock of its own.
+    Webhooks and the ops API read `clock`; delivery has a steady clock of its own. `wake` is called
+    when something is due, instead of our worker.
     """
     database = open_database(settings)
     vault = Vault(secrets.secret_keys)
@@ -170,7 +175,7 @@ async def open_parts(
                 jurisdictions=settings.jurisdictions,
                 public_url=settings.public_url,
                 clock=clock,
-                wake=worker.wake if settings.run_worker else _nobody,
+                wake=wake or worker.wake,
             )
             async with _notifying(settings, database, http, steady):
                 yield Parts(context, Readiness(database, vault), worker, counted, traces)
@@ -197,8 +202,12 @@ async def _notifying(
         await asyncio.gather(task, return_exceptions=True)
 
 
-def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> FastAPI:
+def create_app(
+    settings: Settings, clock: Callable[[], float] = time.time, *, processes: int = 1
+) -> FastAPI:
     """Build the service: webhooks, ops API, probes and, unless turned off, pages and worker.
+
+    With more than one process, all others deliver and this one only receives.
 
     Raises (when it starts):
         MissingSecret: a secret is not set and cannot be made here.
@@ -216,7 +225,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> Fa
         metrics,
     )
     pages = (docs, console) if settings.console else ()
-    return _build(settings, clock, [each.router for each in (*routes, *pages)])
+    return _build(settings, clock, [each.router for each in (*routes, *pages)], processes)
 
 
 def create_worker_app(settings: Settings) -> FastAPI:
@@ -225,18 +234,29 @@ def create_worker_app(settings: Settings) -> FastAPI:
     return _build(delivering, time.time, [health.router, metrics.router])
 
 
-def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[APIRouter]) -> FastAPI:
+def _build(
+    settings: Settings,
+    clock: Callable[[], float],
+    routers: Sequence[APIRouter],
+    processes: int = 1,
+) -> FastAPI:
     arriving = Arriving()
+    delivers = settings.run_worker and processes == 1
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         secrets = load_secrets(settings)
-        async with open_parts(settings, secrets, clock) as parts:
+        children = Children(processes - 1, settings)
+        wake = None if delivers else children.wake
+        async with (
+            open_parts(settings, secrets, clock, wake) as parts,
+            children.delivering(parts.metrics),
+        ):
             state = _state(settings, secrets, parts, arriving)
             app.state.service = state
             app.state.console = Console(parts.context, settings.public_url)
             noting = asyncio.create_task(state.refused.run())
-            delivering = asyncio.create_task(parts.worker.run()) if settings.run_worker else None
+            delivering = asyncio.create_task(parts.worker.run()) if delivers else None
             if delivering is not None:
                 delivering.add_done_callback(_tell_of_death)
 
@@ -245,13 +265,24 @@ def _build(settings: Settings, clock: Callable[[], float], routers: Sequence[API
                 parts.worker.stop()
                 if delivering is not None:  # `wait` does not raise, though the worker may have died
                     await asyncio.wait([delivering])
+                await children.drain()
                 await state.accepting.drain()
 
             def stalled() -> str | None:
                 died = delivering is not None and delivering.done() and not state.draining
-                return "The worker has died." if died else parts.worker.stalled()
+                if died:
+                    return "The worker has died."
+                return parts.worker.stalled() or children.stalled()
+
+            def delivering_now() -> Delivering:
+                if not settings.run_worker:
+                    return "elsewhere"
+                if not delivers:
+                    return children.state()
+                return "failing" if stalled() else "yes"
 
             state.stalled = stalled
+            state.delivering = delivering_now
             app.state.drain = drain
             yield
             await drain()
@@ -335,6 +366,7 @@ def _state(settings: Settings, secrets: Secrets, parts: Parts, arriving: Arrivin
         readiness=parts.readiness,
         refused=RefusedLog(context.database),
         stalled=parts.worker.stalled,
+        delivering=lambda: "yes",
     )
 
 
@@ -414,13 +446,26 @@ async def run_worker(settings: Settings) -> None:
     Raises:
         MissingSecret, WrongSecretKey: as `create_app`.
     """
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     async with open_parts(settings, load_secrets(settings)) as parts:
-        # Not earlier: nothing is under way while the ledger opens, which may take long.
-        with on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
-            running = asyncio.create_task(parts.worker.run())
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
-            parts.worker.stop()
-            await running
-            stopping.cancel()
+        await _run(parts.worker)
+
+
+async def run_child(settings: Settings, parent: Parent) -> None:
+    """Deliver as `run_worker` does, for the process that has started this one, and end with it."""
+    async with (
+        open_parts(settings, load_secrets(settings)) as parts,
+        parent.told(parts.worker.wake, parts.metrics, parts.worker.stalled),
+    ):
+        await _run(parts.worker)
+
+
+async def _run(worker: Worker) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    # Not earlier: nothing is under way while the ledger opens, which may take long.
+    with on_signals(lambda: loop.call_soon_threadsafe(stop.set)):
+        running = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        worker.stop()
+        await running
+        stopping.cancel()

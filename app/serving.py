@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import cast
@@ -73,7 +73,7 @@ class DrainingServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Serve until told to stop, then drain what the application has under way."""
         _allow_many_connections()
-        _share_the_interpreter()
+        share_the_interpreter()
         await super().main_loop()
         # Proxies must not send another webhook on a connection that will close after the drain.
         self.server_state.default_headers += [(b"connection", b"close")]
@@ -87,6 +87,14 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
+def run(main: Coroutine[None, None, None]) -> None:
+    """Run what serves nothing as the server runs: on the same event loop."""
+    share_the_interpreter()
+    loop_factory = uvicorn.Config("", log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main)
+
+
 def _allow_many_connections() -> None:
     """Take as many open files as the system gives: idle connections must not shut out others."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -95,7 +103,7 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def _share_the_interpreter() -> None:
+def share_the_interpreter() -> None:
     """Let the ledger's thread have its turns, and collections of garbage pass over the start's.
 
     What was loaded to begin with stays; looking through it takes tens of milliseconds each time.

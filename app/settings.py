@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import to_json
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     keep_alive_seconds: int = Field(75, ge=1, le=3600)
     console: bool = True
     run_worker: bool = True
+    processes: int | None = Field(None, ge=1, le=16)  # None: by the cores
     worker_port: int | None = Field(None, ge=0, le=65535)
     delivery_concurrency: int = Field(50, ge=1, le=1000)
     retry_delays_seconds: Annotated[tuple[float, ...], NoDecode] = DELAYS
@@ -307,10 +309,34 @@ class Settings(BaseSettings):
         given = self.secret_key.get_secret_value() if self.secret_key else ""
         return [key.strip() for key in given.split(",") if key.strip()]
 
+    def handed_on(self) -> bytes:
+        """Return them as JSON, secrets included, for `HandedOn` in a process of our own."""
+        plain = {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in self
+        }
+        return to_json(plain)
+
     @property
     def is_sqlite(self) -> bool:
         """Whether the ledger is SQLite, embedded in the process."""
         return self.database_url.startswith("sqlite")
+
+
+class HandedOn(Settings):
+    """Settings that another process has read and hands on: none is read here."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is given."""
+        return (init_settings,)
 
 
 def traces_exporter() -> str | None:

@@ -359,7 +359,7 @@ def service(
             "cordial_extra_hosts": sandbox_server.host,
         }
         chosen = Settings(_env_file=None, **{**defaults, **settings})
-        running = serving(create_app(chosen, clock))
+        running = serving(create_app(chosen, clock, processes=chosen.processes or 1))
         url = running.__enter__()
         token = chosen.ops_token.get_secret_value() if chosen.ops_token else ""
         headers = {"authorization": f"Bearer {token}"}

@@ -60,16 +60,8 @@ class Program:
         wait_for(lambda: catches(self.popen.pid, signal.SIGTERM))
 
     def until_spent(self, seconds: float) -> None:
-        """Return when it has used so much CPU time, or uses none any more since it is up.
-
-        A start gets on by its own CPU time, however busy the machine is.
-        """
-        spent, since = 0.0, time.monotonic()
-        while spent < seconds and time.monotonic() - since < 0.3:
-            now = cpu_seconds(self.popen.pid)
-            if now > spent:
-                spent, since = now, time.monotonic()
-            time.sleep(0.001)
+        """Return when it has used so much CPU time, or uses none any more since it is up."""
+        until_spent(self.popen.pid, seconds)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -96,14 +88,14 @@ def start(
     settings: Mapping[str, str],
     under: Sequence[str] = (),
 ) -> Program:
-    """Start a command in a folder, with these settings and no other.
+    """Start a command in a folder, with these settings and no other, as one process.
 
     `under` is a program with its arguments that starts it, instead of us.
     """
     port = free_port()
     unset = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in unset}
-    environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port), **settings}
+    environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port), "PROCESSES": "1", **settings}
     output = folder / f"{arguments[0]}-{port}.log"
     with output.open("wb") as file:
         popen = subprocess.Popen(
@@ -129,6 +121,35 @@ def catches(pid: int, number: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started and that have not ended."""
+    try:
+        return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    except FileNotFoundError:  # it has ended itself
+        return []
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended yet; nobody needs to have noticed its end."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def until_spent(pid: int, seconds: float) -> None:
+    """Return when a process has used so much CPU time, or uses none any more since it is up.
+
+    A start gets on by its own CPU time, however busy the machine is.
+    """
+    spent, since = 0.0, time.monotonic()
+    while spent < seconds and time.monotonic() - since < 0.3:
+        now = cpu_seconds(pid)
+        if now > spent:
+            spent, since = now, time.monotonic()
+        time.sleep(0.001)
 
 
 def cpu_seconds(pid: int) -> float:

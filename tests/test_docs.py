@@ -218,7 +218,8 @@ def options(command: str) -> set[str]:
 
 def test_every_command_of_the_program_that_is_shown_exists():
     """With the options that are shown; and each command is shown somewhere."""
-    known = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]
+    commands_of = typer.main.get_command(cli).commands  # type: ignore[attr-defined]
+    known = {name for name, command in commands_of.items() if not command.hidden}
     seen = set()
     for name, line in commands():
         for command, rest in re.findall(r"\bpython -m app ([a-z-]+)([^`|]*)", line):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import STARTING_SECONDS, UNTIL_TOLD, Program, catches, form_of
+from tests.processes import STARTING_SECONDS, UNTIL_TOLD, Program, catches, children_of, form_of
 from tests.waiting import POLL, wait_for
 
 
@@ -95,14 +95,8 @@ def container() -> list[str]:
 def test_process_1_of_a_container_ends_with_0(begin, container, number):
     """The system gives process 1 no signal that it has no handler for, so it must have them."""
     program = begin("serve", under=container)
-    pid = wait_for(lambda: child_of(program.popen.pid))
+    [pid] = wait_for(lambda: children_of(program.popen.pid))
     wait_for(lambda: catches(pid, signal.SIGTERM))
     assert Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split()[1] == "1"
     os.kill(pid, number)
     assert program.wait() == 0
-
-
-def child_of(pid: int) -> int | None:
-    """Return the first child of a process, once there is one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(children[0]) if children else None

@@ -10,11 +10,12 @@ from typing import get_args
 
 import pytest
 from pydantic import SecretStr
+from pydantic_core import from_json
 
 from app.delivery.schedule import DELAYS
 from app.mounted import BadSettings
 from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES
-from app.settings import MissingSecret, Settings, load_secrets, misspelt, read_settings
+from app.settings import HandedOn, MissingSecret, Settings, load_secrets, misspelt, read_settings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / ".env.example"
@@ -44,6 +45,7 @@ DEFAULTS = {
     "console": True,
     "run_worker": True,
     "worker_port": None,
+    "processes": None,
     "keep_alive_seconds": 75,
     "no_proxy": "",
     "delivery_concurrency": 50,
@@ -78,6 +80,7 @@ GIVEN = [
     ("PORT", "0", 0),
     ("RUN_WORKER", "false", False),
     ("RUN_WORKER", "0", False),
+    ("PROCESSES", "3", 3),
     ("RETRY_DELAYS_SECONDS", "1, 2.5,", (1.0, 2.5)),
     (
         "CORDIAL_EXTRA_HOSTS",
@@ -147,6 +150,9 @@ REFUSED = [
     ("RUN_WORKER", "perhaps", "write true or false"),
     ("CONSOLE", "2", "write true or false"),
     ("DELIVERY_CONCURRENCY", "0", "write a number from 1 on"),
+    ("PROCESSES", "0", "write a number from 1 on"),
+    ("PROCESSES", "17", "write a number up to 16"),
+    ("PROCESSES", "auto", "write a whole number"),
     ("KEEP_ALIVE_SECONDS", "0", "write a number from 1 on"),
     ("WEBHOOK_MAX_BYTES", "10", "write a number from 1024 on"),
     ("WEBHOOK_TOLERANCE_SECONDS", "0", "write a number over 0"),
@@ -355,6 +361,26 @@ def test_secrets_are_not_shown():
     shown = repr(Settings(secret_key=KEY, ops_token=TOKEN))
     assert KEY not in shown
     assert TOKEN not in shown
+
+
+def test_settings_are_handed_on_as_they_are(monkeypatch):
+    """A process of our own has the same, whatever the environment and the files say by then."""
+    given = {
+        "database_url": POSTGRESQL,
+        "secret_key": f"{KEY},{'o' * 40}",
+        "ops_tokens": f"ann:admin:{TOKEN}",
+        "cordial_proxy_url": "http://ann:word@proxy.example:3128",
+        "cordial_extra_hosts": "localhost:9100",
+        "retry_delays_seconds": "1,2.5",
+        "eu_countries": "de,FR",
+        "public_url": "https://example.com/a/sync/",
+        "data_dir": "elsewhere",
+    }
+    settings = Settings(_env_file=None, **given)
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "something else")
+    monkeypatch.setenv("OPS_TOKEN_FILE", "no-such-file")
+    assert dict(HandedOn(**from_json(settings.handed_on()))) == dict(settings)
 
 
 # --- Secrets ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from app.api.problems import Problem, documented
 from app.api.state import CurrentState, State
+from app.children import Delivering
 from app.ledger.database import UNAVAILABLE
 from app.ledger.vault import WRONG_KEY
 
@@ -29,6 +30,7 @@ class Checks(BaseModel):
     ledger: Literal["ok", "unreachable", "read_only", "other_key"]
     migrations: Literal["ok", "newer", "not_current", "unknown"]
     draining: Literal["no", "yes"]
+    delivering: Delivering
 
 
 class Readiness(Health):
@@ -45,6 +47,9 @@ class Readiness(Health):
 )
 async def get_health(state: CurrentState) -> Health:
     """Whether the process serves and its worker comes round; restart it when this fails.
+
+    It also fails when the processes it has started to deliver end again and again: a single one
+    that ends is started anew.
 
     A ledger or a Cordial that is away does not make it fail: a restart would not bring them back.
     """
@@ -69,6 +74,10 @@ async def get_readiness(state: CurrentState) -> Readiness:
 
     `migrations` not current: the ledger is of an older version, or of none; start this one anew.
     Newer is well: replicas are being replaced one by one. `draining`: this process is going.
+
+    `delivering` says whether this process, or those it has started for it, deliver; webhooks are
+    taken all the same. Starting: they are being started, or the ledger is away. Failing: they end
+    again and again, or hang; look at the log. Elsewhere: `RUN_WORKER` is false.
     """
     checks = await _check(state)
     for wrong, detail in (
@@ -94,13 +103,17 @@ async def get_readiness(state: CurrentState) -> Readiness:
 
 
 async def _check(state: State) -> Checks:
-    draining: Literal["no", "yes"] = "yes" if state.draining else "no"
-    ledger = await state.readiness.read()
-    if ledger in ("unreachable", "read_only"):
-        return Checks(ledger=ledger, migrations="unknown", draining=draining)
+    checks = Checks(
+        ledger=await state.readiness.read(),
+        migrations="unknown",
+        draining="yes" if state.draining else "no",
+        delivering=state.delivering(),
+    )
+    if checks.ledger in ("unreachable", "read_only"):
+        return checks
     try:
         async with asyncio.timeout(_SECONDS):
-            migrations = await state.database.migrations()
+            checks.migrations = await state.database.migrations()
     except UNAVAILABLE:
-        return Checks(ledger="unreachable", migrations="unknown", draining=draining)
-    return Checks(ledger=ledger, migrations=migrations, draining=draining)
+        checks.ledger = "unreachable"
+    return checks

@@ -36,7 +36,7 @@ jebbit_sync_pending_submissions{integration="spring-quiz"} 3.0
     responses={200: {"content": {"text/plain": {"example": _EXAMPLE}}}},
 )
 async def get_metrics(state: CurrentState) -> Response:
-    """Counters and histograms of this process, and gauges of the ledger, in the text format.
+    """Counters and histograms of this process and those it has started, and gauges of the ledger.
 
     Sum counters over processes; take the maximum of what the ledger says (pending, dead, oldest,
     paused, gate, drift): every process says the same. When the ledger cannot be reached they are

@@ -7,6 +7,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from app.api.bodies import Arriving
+from app.children import Delivering
 from app.ledger.accepting import Accepted, Arrival, IntegrationGone
 from app.ledger.database import Database
 from app.ledger.figures import LedgerFigures
@@ -40,6 +41,7 @@ class State:
     readiness: Readiness
     refused: RefusedLog
     stalled: Callable[[], str | None]  # says what keeps the process from working, if anything
+    delivering: Callable[[], Delivering]
     draining: bool = False
 
 

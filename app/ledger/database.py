@@ -74,6 +74,7 @@ class Database:
         self.is_sqlite = isinstance(address, SqliteFile)
         # Whether a connection stays ours for as long as we want: a lock of it, a channel it hears.
         self.has_sessions = isinstance(address, Postgresql) and not address.pooled
+        self.connections_allowed: int | None = None  # as `migrate` finds them limited
         if isinstance(address, SqliteFile):
             self._engine = _sqlite_engine(address)
         else:
@@ -122,7 +123,7 @@ class Database:
             _keep_private(self.address.path)
             await self._use_wal()
         else:
-            await fitness.try_sessions(self.address)
+            self.connections_allowed = await fitness.try_sessions(self.address)
         # This version can work on a newer form too: see the template of the migrations.
         while await self.migrations() == "not_current":
             await self._upgrade()

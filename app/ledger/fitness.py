@@ -36,8 +36,10 @@ SELECT pg_backend_pid() AS pid, current_user AS role, current_schema() AS schema
 """
 
 
-async def try_sessions(address: Postgresql) -> None:
+async def try_sessions(address: Postgresql) -> int | None:
     """Open a session, and see that it is PostgreSQL's own, or that we know of the pooler.
+
+    Return how many of them role and database allow; None: no limit is set.
 
     Raises:
         Unfit: it is not, or nothing can be written through it.
@@ -62,7 +64,7 @@ async def try_sessions(address: Postgresql) -> None:
         session.terminate()
     if not address.pooled and found["pid"] != told:
         raise Unfit(_POOLER)
-    _try_session(found)
+    return _try_session(found)
 
 
 async def _rows(session: Any, query: str) -> Any:
@@ -70,7 +72,7 @@ async def _rows(session: Any, query: str) -> Any:
     return await statement.fetch()
 
 
-def _try_session(found: Any) -> None:
+def _try_session(found: Any) -> int | None:
     if found["read_only"] == "on":
         raise Unfit(
             "The server only reads: it is a replica, or default_transaction_read_only is on. "
@@ -91,6 +93,7 @@ def _try_session(found: Any) -> None:
             f"ALTER ROLE {found['role']} CONNECTION LIMIT {NEEDED}, or more for more processes"
         )
     log.info("ledger_sessions", needs=NEEDED, role=found["role"], schema=found["schema"])
+    return least
 
 
 _LACKING = """

@@ -1,11 +1,12 @@
 """Metrics: what on-call sees of one process, and of the ledger that all processes share.
 
-Each process counts for itself: sum its counters and histograms over the processes. The ledger says
-the same to each process: take the maximum. No label holds a person's data, and each has few values.
+Each process counts for itself, and for those that it has started (see `sums`): sum its counters and
+histograms over the processes. The ledger says the same to each process: take the maximum. No label
+holds a person's data, and each has few values.
 """
 
 import platform
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
@@ -19,8 +20,10 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 
 from app.rules.drift import DriftKind
+from app.telemetry import sums
 
 # They would double the series, and no alert or panel reads them.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
@@ -124,6 +127,12 @@ class Metrics:
         self._round = self._gauge(
             "worker_last_round_timestamp_seconds", "When the worker last looked for work."
         )
+        self._ended = Counter(
+            f"{_PREFIX}_child_processes_ended",
+            "Processes that delivered for this one and ended by themselves.",
+            registry=self._registry,
+        )
+        self._others = sums.Others()
         self._ledger_up = self._gauge("ledger_up", "Whether the ledger can be reached.")
         self._pending = self._gauge("pending_submissions", "Waiting to be sent.", "integration")
         self._dead = self._gauge("dead_submissions", "Given up; a person must look.", "integration")
@@ -183,6 +192,26 @@ class Metrics:
         """The worker looked for work."""
         self._round.set_to_current_time()
 
+    def child_ended(self) -> None:
+        """A process that delivers for this one ended by itself; another one is started."""
+        self._ended.inc()
+
+    def told(self) -> sums.Told:
+        """Return what this process has counted, for the one that exposes it with its own."""
+        return sums.told(self._registry.collect())
+
+    def heard(self, process: int, counted: sums.Told) -> None:
+        """Take what another process has counted, to expose it with our own."""
+        self._others.heard(process, counted)
+
+    def ended(self, process: int) -> None:
+        """Keep what another process had counted; it has ended."""
+        self._others.ended(process)
+
+    def collect(self) -> Iterator[Metric]:
+        """Give our metrics, with what other processes have told of theirs."""
+        return self._others.added_to(self._registry.collect())
+
     def expose(self, figures: Sequence[IntegrationFigures] | None) -> bytes:
         """Return everything in Prometheus' text format; `figures` is None if the ledger is away."""
         self._ledger_up.set(figures is not None)
@@ -191,7 +220,7 @@ class Metrics:
         for each in figures or ():
             self._begin_at_zero(each.integration_id)
             self._show(each)
-        return generate_latest(self._registry)
+        return generate_latest(self)
 
     def _begin_at_zero(self, integration: str) -> None:
         """Show 0 before the first event, so that an alert on an increase sees that one too."""

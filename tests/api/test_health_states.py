@@ -82,13 +82,15 @@ def execute(url: str, *statements: str) -> None:
         connection.commit()
 
 
+WELL = {"ledger": "ok", "migrations": "ok", "draining": "no", "delivering": "yes"}
+
+
 async def test_what_is_well_is_said_check_by_check(settings):
     """Alive and ready, each check with its word."""
     async with running(create_app(settings())) as client:
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
-    checks = {"ledger": "ok", "migrations": "ok", "draining": "no"}
-    assert (ready.status_code, ready.json()) == (200, {"status": "ok", "checks": checks})
+    assert (ready.status_code, ready.json()) == (200, {"status": "ok", "checks": WELL})
 
 
 async def test_a_worker_that_died_fails_liveness_alone(settings):
@@ -101,7 +103,7 @@ async def test_a_worker_that_died_fails_liveness_alone(settings):
     assert alive.status_code == 503
     assert alive.headers["content-type"] == "application/problem+json"
     assert alive.json()["detail"] == "The worker has died. Restart this process."
-    assert ready.status_code == 200
+    assert (ready.status_code, ready.json()["checks"]["delivering"]) == (200, "failing")
 
 
 def is_worker(task: asyncio.Task[Any]) -> bool:
@@ -188,7 +190,7 @@ async def test_tables_of_an_older_version_are_not_ready(settings, sqlite_url, st
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     told = answer.json()
-    assert told["checks"] == {"ledger": "ok", "migrations": "not_current", "draining": "no"}
+    assert told["checks"] == {**WELL, "migrations": "not_current"}
     assert "start this process anew" in told["detail"]
 
 
@@ -211,7 +213,7 @@ async def test_a_ledger_that_is_away_is_not_ready_and_not_dead(settings, sqlite_
         answer = await client.get("/readyz")
         assert (await client.get("/healthz")).status_code == 200
     assert answer.status_code == 503
-    checks = {"ledger": "unreachable", "migrations": "unknown", "draining": "no"}
+    checks = {**WELL, "ledger": "unreachable", "migrations": "unknown"}
     assert answer.json()["checks"] == checks
     assert answer.json()["detail"] == "The ledger cannot be reached; look at DATABASE_URL."
 
@@ -292,7 +294,7 @@ async def test_a_process_that_is_going_is_alive_and_not_ready(settings):
         alive, ready = await client.get("/healthz"), await client.get("/readyz")
     assert alive.status_code == 200
     assert ready.status_code == 503
-    assert ready.json()["checks"] == {"ledger": "ok", "migrations": "ok", "draining": "yes"}
+    assert ready.json()["checks"] == {**WELL, "draining": "yes"}
 
 
 async def test_a_worker_of_its_own_shows_probes_and_metrics_alone(settings):

@@ -80,6 +80,7 @@ class Stage:
             "CORDIAL_EXTRA_HOSTS": f"127.0.0.1:{port}",
             "CORDIAL_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
             "LEASE_SECONDS": str(LEASE_SECONDS),
+            "PROCESSES": "1",
             "RETRY_DELAYS_SECONDS": ",".join(["0.2", "0.5", *["1"] * 30]),
         }
         self.http = httpx.Client(timeout=30, headers={"authorization": f"Bearer {TOKEN}"})

@@ -11,6 +11,8 @@ from tests.faults.theatre import Theatre
 _PLAYED = (
     ("killed under load", "sqlite"),
     ("killed under load", "postgresql"),
+    ("one of two processes killed", "sqlite"),
+    ("one of two processes killed", "postgresql"),
     ("replicas killed, frozen, added", "postgresql"),
     ("PostgreSQL restarted", "postgresql"),
     ("disk full", "sqlite"),

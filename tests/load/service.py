@@ -18,7 +18,7 @@ from tests.faults.load import SECRET
 from tests.faults.processes import until
 from tests.faults.stage import TOKEN
 from tests.postgresql import postgresql_running
-from tests.processes import ROOT
+from tests.processes import ROOT, children_of
 
 LATENCY = 0.02  # s, the stub's
 SECRET_KEY = "a-secret-key-of-the-bench-0123456789"
@@ -38,19 +38,32 @@ class Process:
             return http.get(f"http://127.0.0.1:{self.port}{path}").json()
 
     def cpu(self) -> float:
-        """Return the seconds of CPU that it has taken so far."""
-        fields = Path(f"/proc/{self.popen.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Return the seconds of CPU that it and its children have taken so far."""
+        return sum(map(_cpu, self._family))
 
     def memory(self) -> dict[str, float]:
-        """Return its resident memory now and at most, in MB."""
-        lines = Path(f"/proc/{self.popen.pid}/status").read_text().splitlines()
-        kilobytes = {
-            name: value.split()[0]
-            for name, _, value in (x.partition(":") for x in lines)
-            if name in ("VmRSS", "VmHWM")
-        }
-        return {name: int(value) / 1024 for name, value in kilobytes.items()}
+        """Return the resident memory of it and its children, now and at most, in MB."""
+        each = [_memory(pid) for pid in self._family]
+        return {name: sum(one[name] for one in each) for name in each[0]}
+
+    @property
+    def _family(self) -> list[int]:
+        return [self.popen.pid, *children_of(self.popen.pid)]
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory(pid: int) -> dict[str, float]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kilobytes = {
+        name: value.split()[0]
+        for name, _, value in (x.partition(":") for x in lines)
+        if name in ("VmRSS", "VmHWM")
+    }
+    return {name: int(value) / 1024 for name, value in kilobytes.items()}
 
 
 @contextmanager
@@ -102,8 +115,12 @@ class Ledger:
 
     @property
     def env(self) -> dict[str, str]:
-        """The settings of a service on this ledger: what has to be given, else the defaults."""
+        """The settings of a service on this ledger: what has to be given, else the defaults.
+
+        It is one process, as the baselines are.
+        """
         return {
+            "PROCESSES": "1",
             "DATABASE_URL": self.url,
             "SECRET_KEY": SECRET_KEY,
             "OPS_TOKEN": TOKEN,

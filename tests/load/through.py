@@ -14,7 +14,7 @@ _WARM_UP = 1.0  # s
 
 @dataclass(frozen=True)
 class _Passed:
-    """Contacts a second that reached Cordial, and the process's CPU for 1,000 of them (s)."""
+    """Contacts a second that reached Cordial, and the CPU of all processes for 1,000 (s)."""
 
     rate: float
     cpu: float
@@ -25,14 +25,17 @@ def through(bench: Bench) -> list[Finding]:
 
     What counts is how many contacts Cordial took, from the first webhook to the last contact. The
     baseline is an endpoint that stores nothing: it posts what it gets to Cordial and then answers.
+    The service is as many processes as by default, which depends on the cores, and then one.
     """
     with (
-        serve(bench.ledger()) as service,
+        serve(bench.ledger(), PROCESSES="") as service,
+        serve(bench.ledger()) as one,
         bare("through", bench.folder, bench.stub.port) as relay,
     ):
-        service.create(NAME)
-        service.resume(NAME)
-        targets = {"service": service.process, "relay": relay}
+        for each in (service, one):
+            each.create(NAME)
+            each.resume(NAME)
+        targets = {"service": service.process, "one": one.process, "relay": relay}
         for each in targets.values():
             _pass(bench, each, _CONNECTIONS[-1], _WARM_UP)
         return [
@@ -48,12 +51,21 @@ def _findings(bench: Bench, targets: dict[str, Process], connections: int) -> li
 
     measured = bench.alternate({name: passing(each) for name, each in targets.items()})
     rates = {name: [each.rate for each in rounds] for name, rounds in measured.items()}
-    cpu = statistics.median(each.cpu for each in measured["service"])
-    what = f"webhook to Cordial, {connections} connections"
-    against = "bare FastAPI and httpx"
+    at = f"{connections} connections"
+    what, against = f"webhook to Cordial, {at}", "bare FastAPI and httpx"
     return [
         bench.compare(10, what, "/s", rates["service"], against, rates["relay"]),
-        Finding(10, bench.engine, f"CPU for 1,000, {connections} connections", cpu, "s"),
+        bench.compare(10, what, "/s", rates["service"], "one process", rates["one"]),
+        *(
+            Finding(
+                10,
+                bench.engine,
+                f"CPU for 1,000, {at}, {name}",
+                statistics.median(each.cpu for each in measured[key]),
+                "s",
+            )
+            for key, name in (("service", "as it comes"), ("one", "one process"))
+        ),
     ]
 
 

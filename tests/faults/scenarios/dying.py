@@ -1,5 +1,6 @@
 """The service dies, stands still or is told to end, and others go on."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from tests.faults.processes import Process, until
 from tests.faults.scenarios.registry import BOTH, BUSY, scenario
 from tests.faults.stage import LEASE_SECONDS, Stage
-from tests.processes import STARTING_SECONDS, UNTIL_TOLD, form_of, start
+from tests.processes import STARTING_SECONDS, UNTIL_TOLD, children_of, form_of, runs, start
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,6 +25,42 @@ def killed(stage: Stage, scale: int) -> None:
             service.kill()
             service.start()
     stage.settle()
+
+
+@scenario("one of two processes killed", BOTH, 10)
+def killed_of_two(stage: Stage, scale: int) -> None:
+    """SIGKILL of the one that receives, of the one that delivers, and of both, `scale` times each.
+
+    The one that delivers is replaced; it never outlives the one that receives.
+    """
+    stage.settings["PROCESSES"] = "2"
+    stage.begin()
+    stage.faults(BUSY)
+    (service,) = stage.replicas
+    seen: set[int] = set()
+    with stage.load() as load:
+        for _ in range(scale):
+            for victims in stage.chance.sample(("receives", "delivers", "both"), 3):
+                until(lambda: _delivers(stage, service), "another one delivers")
+                load.more(stage.chance.randint(1, 60))
+                children = children_of(service.pid)
+                seen.update(children)
+                for child in children if victims != "receives" else ():
+                    os.kill(child, signal.SIGKILL)
+                if victims != "delivers":
+                    service.kill()
+                    service.start()
+    stage.settle()
+    seen.update(children_of(service.pid))
+    stage.notes.append(f"{len(seen)} processes delivered in turn")
+    service.kill()
+    until(lambda: not any(map(runs, seen)), "all have ended")
+    service.start()
+
+
+def _delivers(stage: Stage, service: Process) -> bool:
+    checks = stage.http.get(f"{service.url}/readyz").json()["checks"]
+    return bool(checks["delivering"] == "yes")
 
 
 @scenario("replicas killed, frozen, added", BOTH, 4)
