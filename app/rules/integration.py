@@ -289,27 +289,25 @@ class Integration(_Strict):
     @model_validator(mode="after")
     def _opt_in_field_is_free(self) -> Self:
         field = self.policy.opt_in_field
-        if field in {
-            name for rule in self.mapping for name in (rule.field, rule.field.split(".")[0])
-        }:
+        if field in {rule.field.partition(".")[0] for rule in self.mapping}:
             raise ValueError(f"policy.opt_in_field and the mapping both fill {field}")
         return self
 
     @model_validator(mode="after")
     def _names_an_address(self) -> Self:
-        known = {self.cordial.email_channel, self.sms.channel}
-        if len(known) == 1:
+        email, sms = self.cordial.email_channel, self.sms.channel
+        if email == sms:
             raise ValueError("cordial.email_channel and cordial.sms.channel must differ")
         channels = [rule.channel for rule in self.mapping if rule.channel is not None]
-        if unknown := sorted(set(channels) - known):
+        if unknown := sorted(set(channels) - {email, sms}):
             raise ValueError(
                 f"no such channel: {', '.join(unknown)}; cordial.email_channel and "
-                f"cordial.sms.channel name {', '.join(sorted(known))}"
+                f"cordial.sms.channel name {email}, {sms}"
             )
         if not channels:
             raise ValueError(
-                "the mapping names no address; add a rule for channels."
-                f"{self.cordial.email_channel}.address or channels.{self.sms.channel}.address"
+                "the mapping names no address; add a rule for "
+                f"channels.{email}.address or channels.{sms}.address"
             )
         return self
 

@@ -107,6 +107,122 @@ def test_everyone_needs_the_status_as_data(make_body: Make, policy: dict[str, An
     Integration.model_validate(make_body(policy=policy | {"opt_in_field": "jebbit_opt_in"}))
 
 
+def at(place: str, value: Any) -> dict[str, Any]:
+    """Return sections of a body that have a value at a place."""
+    for name in reversed(place.split(".")):
+        value = {name: value}
+    return dict(value)
+
+
+@pytest.mark.parametrize(
+    ("place", "taken", "refused"),
+    [
+        ("name", "a", ""),
+        ("name", "a" * 100, "a" * 101),
+        ("cordial.account_url", "x", ""),
+        ("cordial.email_channel", "x", ""),
+        ("cordial.sms.channel", "x", ""),
+        ("cordial.sms.program", "x", ""),
+        ("cordial.sms.keyword", "x", ""),
+        ("cordial.requests_per_second", 1e-9, 0.0),
+        ("cordial.requests_per_second", 1e9, float("inf")),
+        ("cordial.requests_per_second", 7, float("nan")),
+        ("jebbit.webhook_secrets", ["x"] * 8, ["x"] * 9),
+        ("jebbit.webhook_secrets", [], [""]),
+        ("policy.opt_in_field", "x", ""),
+        ("mapping", [EMAIL], []),
+    ],
+)
+def test_what_is_taken_at_least_and_at_most(
+    make_body: Make, place: str, taken: Any, refused: Any
+) -> None:
+    """Nothing shorter, longer, smaller or larger."""
+    assert all(where.startswith(place) for where, _ in refusals(make_body(**at(place, refused))))
+    body = make_body(**at(place, taken))
+    if place == "cordial.email_channel":
+        body["mapping"] = [{"attribute": "email", "field": "channels.x.address"}]
+    Integration.model_validate(body)
+
+
+def test_what_was_given_is_kept(make_integration: Make) -> None:
+    """Secrets, and the country of phone numbers, are as they were written."""
+    integration = make_integration(
+        cordial={"api_key": "ab****"},
+        jebbit={"webhook_secrets": ["s 1", "s2"], "default_phone_country": "GB"},
+    )
+    assert integration.cordial.api_key.get_secret_value() == "ab****"
+    secrets = [each.get_secret_value() for each in integration.jebbit.webhook_secrets]
+    assert secrets == ["s 1", "s2"]
+    assert integration.jebbit.default_phone_country == "GB"
+
+
+def test_an_integration_does_not_change(make_integration: Make) -> None:
+    """What was worked out of it would not follow: a copy is made instead."""
+    with pytest.raises(ValidationError, match="frozen"):
+        make_integration().policy.auto_subscribe = False
+
+
+GEO = [{"attribute": "a", "field": f"{each}.loc.lat", "type": "geo"} for each in "edcba"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"jebbit": {"opt_in_labels": {"true": list("edcba"), "false": list("ACEBD")}}},
+            "['a', 'b', 'c', 'd', 'e'] cannot mean both true and false",
+        ),
+        (
+            {
+                "mapping": [EMAIL, *[{"attribute": "a", "field": each} for each in "bab"], GEO[4]]
+                * 2
+            },
+            "two rules for one field: a, a.loc.lat, b, channels.email.address",
+        ),
+        (
+            {"mapping": [EMAIL, *GEO, *[{"attribute": "a", "field": each} for each in "fabcde"]]},
+            "both a geo attribute and an ordinary field: a, b, c, d, e",
+        ),
+        (
+            {
+                "mapping": [
+                    *[{"attribute": "a", "field": f"channels.{each}.address"} for each in "edcba"],
+                    EMAIL,
+                ]
+            },
+            "no such channel: a, b, c, d, e; cordial.email_channel and cordial.sms.channel name "
+            "email, sms",
+        ),
+        (
+            {"mapping": GEO, "cordial": {"email_channel": "mail", "sms": {"channel": "texts"}}},
+            "the mapping names no address; add a rule for channels.mail.address or "
+            "channels.texts.address",
+        ),
+        (
+            {"mapping": [EMAIL, *GEO], "policy": {"opt_in_field": "c"}},
+            "policy.opt_in_field and the mapping both fill c",
+        ),
+        ({"policy": {"opt_in_field": "c.city"}}, 'only a field of type "geo" has parts'),
+        (
+            {"cordial": {"api_key": "****0001"}},
+            "this is how a secret is shown, not the secret itself",
+        ),
+    ],
+)
+def test_a_refusal_names_all_that_it_is_about(make_body: Make, sections: Any, message: str) -> None:
+    """In an order that stays the same."""
+    ((_, told),) = refusals(make_body(**sections))
+    assert told.endswith(message)
+
+
+def test_parts_of_one_geo_attribute_go_together(make_integration: Make) -> None:
+    city, state = (
+        {"attribute": "a", "field": f"home.{each}", "type": "geo"} for each in ("city", "state")
+    )
+    rules = [EMAIL, city, state, {"attribute": "a", "field": "city"}]
+    assert len(make_integration(mapping=rules, policy={"opt_in_field": "state"}).mapping) == 4
+
+
 @pytest.mark.parametrize(
     ("sections", "place", "message"),
     [
@@ -236,8 +352,22 @@ def test_sms_in_part(make_integration: Make) -> None:
     """An SMS channel given in part asks by text and sends digits; without program it is silent."""
     sms = make_integration(cordial={"sms": {}}).sms
     assert (sms.channel, sms.program, sms.suppress_doi) == ("sms", None, False)
-    assert sms.address_format == "digits"
+    assert (sms.keyword, sms.address_format) == ("join", "digits")
     assert make_integration().sms == sms
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [
+        ({}, ["opt_in"]),
+        ({"sms_opt_in": "sms"}, ["opt_in", "sms"]),
+        ({"opt_in": None, "sms_opt_in": "sms"}, ["sms"]),
+        ({"opt_in": None}, []),
+    ],
+)
+def test_the_names_of_the_opt_ins(make_integration: Make, names: Any, asked: list[str]) -> None:
+    """Of each channel that has one."""
+    assert list(make_integration(jebbit={"attributes": names}).jebbit.opt_in_names) == asked
 
 
 def test_address_attribute(make_integration: Make) -> None:
@@ -289,11 +419,13 @@ def test_slug(name: str, expected: str) -> None:
             {"jebbit": {"attributes": {"opt_in": "c"}}},
             {"jebbit": {"attributes": {"opt_in": "c", "country": "b"}}},
         ),
+        ({"name": "a"}, {"nome": "b", "nul": None}, {"name": "a", "nome": "b"}),
+        ({"name": "a"}, {"name": {"b": {"c": 1}}}, {"name": {"b": {"c": 1}}}),
     ],
 )
 def test_merge_patch(before: Any, patch: Any, after: Any) -> None:
     """A patch changes what it names and nothing else; objects merge, lists are replaced, null
-    takes away."""
+    takes away. What the model has no place for stays, to be refused."""
     kept = copy.deepcopy(before)
     assert merge_patch(before, patch) == after
     assert before == kept
@@ -308,6 +440,7 @@ def test_merge_patch(before: Any, patch: Any, after: Any) -> None:
         ({"policy": {"eu": {"opt_in": "everyone"}}}, {"policy": {"eu": None}}),
         ({"cordial": {"sms": {"program": "main"}}}, {"cordial": {"sms": None}}),
         ({"cordial": {"sms": None}}, {"cordial": {"sms": {"program": "main"}}}),
+        ({"cordial": {"sms": {"keyword": "go"}}}, {"cordial": {"sms": {"keyword": None}}}),
     ],
 )
 def test_merge_patch_keeps_a_null_that_is_a_choice(before: Any, patch: Any) -> None:

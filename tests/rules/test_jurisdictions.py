@@ -6,7 +6,7 @@ Sources: ISO 3166-1, the EU's list of members, Annex II TFEU and the outermost r
 
 import pytest
 
-from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, country_code
+from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions, country_code
 
 EU = """
     AT AUT austria            | BE BEL belgium          | BG BGR bulgaria        | CY CYP cyprus
@@ -91,3 +91,19 @@ def test_europe_as_a_whole_is_a_place():
 def test_what_names_no_country_is_none(text: str) -> None:
     """Not even two letters are believed to be a code that is none."""
     assert country_code(text) is None
+
+
+@pytest.mark.parametrize(
+    ("country", "asks"),
+    [("DE", True), ("CA", True), ("EU", True), (None, True), ("US", False), ("JP", False)],
+)
+def test_where_silence_is_no_consent(country: str | None, asks: bool) -> None:
+    """In a country that is not understood neither: it may be one of those."""
+    assert DEFAULT_JURISDICTIONS.ask_for_a_yes(country) is asks
+
+
+def test_the_countries_can_be_chosen() -> None:
+    """`EU` and what is not understood stay doubtful, whichever they are."""
+    own = Jurisdictions({"JP"}, {"AU"})
+    countries = ("JP", "AU", "EU", None, "DE", "CA")
+    assert [own.ask_for_a_yes(each) for each in countries] == [True] * 4 + [False] * 2
