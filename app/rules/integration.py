@@ -135,8 +135,9 @@ class OptInLabels(_Strict):
 
     @cached_property
     def labels(self) -> Labels:
-        """The labels as answers are compared with them."""
-        return Labels(frozenset(map(fold_label, self.true)), frozenset(map(fold_label, self.false)))
+        """The labels as answers are compared with them; a blank one makes no yes of silence."""
+        yes, no = (frozenset(map(fold_label, each)) for each in (self.true, self.false))
+        return Labels(yes - {""}, no)
 
 
 MOST_SECRETS = 8  # for webhooks, of an integration: each body is digested once for each

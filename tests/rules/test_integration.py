@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from app.rules.integration import Integration, Sms, merge_patch, slug
 from app.rules.mapping import Rule
+from app.rules.values import Answer, answer
 
 Make = Callable[..., Any]
 EMAIL = {"attribute": "email", "field": "channels.email.address"}
@@ -336,6 +337,18 @@ def test_defaults(make_integration: Make) -> None:
             "eu": None,
         },
     }
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0", "&nbsp;", "\u200b"])
+def test_a_blank_label_makes_no_yes_of_silence(make_integration: Make, blank: str) -> None:
+    """Only `null_is_consent` does. A no it may make: that subscribes nobody."""
+
+    def said(**labels: list[str]) -> list[Answer]:
+        own = make_integration(jebbit={"opt_in_labels": labels}).jebbit.opt_in_labels.labels
+        return [answer(each, own) for each in ("", blank, "sure")]
+
+    assert said(true=["sure", blank]) == [Answer.NULL, Answer.NULL, Answer.YES]
+    assert said(false=["sure", blank]) == [Answer.NO] * 3
 
 
 def test_part_of_an_object_keeps_the_rest(make_integration: Make) -> None:

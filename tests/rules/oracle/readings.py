@@ -73,7 +73,7 @@ def answer_of(value: Any, labels: Mapping[str, Any]) -> str:
     if isinstance(value, str):
         word = fold_word(value)
         for meaning, own in (("yes", labels["true"]), ("no", labels["false"])):
-            if word in map(fold_word, own):
+            if word in map(fold_word, own) and (word or meaning == "no"):
                 return meaning
         if word.startswith("[") and (items := _list_in(value)) is not None:
             return answer_of(items, labels)
