@@ -39,8 +39,9 @@ class AccountAttribute:
         """The most that it takes."""
         if self.type == "number":
             return Limit(number=self.longest)
-        characters = None if self.longest is None else int(self.longest)
-        return Limit(characters if self.type in ("string", "array") else None, self.items)
+        if self.type not in ("string", "array") or self.longest is None or self.longest < 1:
+            return Limit(items=self.items)  # no character at all is no maximum: nothing is blanked
+        return Limit(int(self.longest), self.items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,9 @@ def excess(value: JsonValue, limit: Limit) -> str | None:
         case list() if limit.items is not None and len(value) > limit.items:
             return f"has {len(value)} items, and Cordial keeps the last {limit.items}"
         case list() if limit.characters is not None:
-            longest = max((len(str(item)) for item in value), default=0)
-            if longest > limit.characters:
+            over = [size for size in map(len, map(str, value)) if size > limit.characters]
+            if over:
+                longest = max(over)
                 return f"has an item of {longest} characters, and Cordial takes {limit.characters}"
         case bool():
             return None
@@ -52,5 +53,5 @@ def cut(value: JsonValue, limit: Limit) -> JsonValue:
         return value[: limit.characters].rstrip()
     if isinstance(value, list):
         kept = value if limit.items is None else value[-limit.items :]
-        return [cut(item, limit) if isinstance(item, str) else item for item in kept]
+        return [cut(item, limit) for item in kept]
     return value

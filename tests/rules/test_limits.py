@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.jebbit.submission import Submission
-from app.rules.limits import Limit
+from app.rules.limits import Limit, cut, excess
 from app.rules.mapping import FieldMapping, Mapped, Rule
 from app.rules.values import Labels
 
@@ -87,3 +87,48 @@ def test_what_cannot_be_cut_says_so(rule: dict[str, Any]) -> None:
     """Half a number, an address or a membership would be another one."""
     with pytest.raises(ValueError, match="cannot be cut"):
         Rule(**rule, too_long="cut")
+
+
+FREE = Limit()
+TIGHT = Limit(characters=3, items=2, number=10)
+
+
+@pytest.mark.parametrize(
+    ("value", "over"),
+    [
+        *(
+            ("abcd", "4 characters"),
+            (["a", "b", "c"], "3 items"),
+            (["wxyz", "abcde"], "5 characters"),
+        ),
+        *(([12345], "5 characters"), (11, "over 10"), (10.5, "over 10")),
+    ],
+)
+def test_only_what_is_over_a_limit_is_told(value: Any, over: str) -> None:
+    """By which, where the limit is known."""
+    assert over in (excess(value, TIGHT) or "")
+    assert excess(value, FREE) is None
+
+
+@pytest.mark.parametrize("value", ["abc", ["abc", 123], [], 10, 10.0, -11, True, None])
+def test_what_takes_all_of_its_room_is_not_over_it(value: Any) -> None:
+    assert excess(value, TIGHT) is None
+
+
+def test_a_membership_is_no_number() -> None:
+    """A list may be called as a number of the account is."""
+    assert excess(True, Limit(number=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        (Limit(characters=3), ["red", 12345, "gre"]),
+        (Limit(items=2), [12345, "green"]),
+        (Limit(characters=2, items=2), [12345, "gr"]),
+        (FREE, ["red", 12345, "green"]),
+    ],
+)
+def test_an_array_is_cut_as_far_as_its_limits_are_known(limit: Limit, kept: Any) -> None:
+    """Of a number among its items nothing is cut: it would be another one."""
+    assert cut(["red", 12345, "green"], limit) == kept
