@@ -51,7 +51,7 @@ class Nested:
         self._opting: list[tuple[str, Sequence[JsonValue]]] = []
         waiting = list(values)
         for value in waiting:  # grows meanwhile
-            level = _unpacked(value) if isinstance(value, str) else value
+            level = unpacked(value) if isinstance(value, str) else value
             if isinstance(level, dict):
                 for key, inner in level.items():
                     self._under.setdefault(letters_of(key), []).append((key, inner))
@@ -88,7 +88,7 @@ class Nested:
         yield from _others([each for each in self._opting if is_of_opting(each[0], known)])
 
 
-def _unpacked(text: str) -> JsonValue:
+def unpacked(text: str) -> JsonValue:
     """Return what a text is in JSON, None if it is not."""
     try:
         value: JsonValue = from_json(text)

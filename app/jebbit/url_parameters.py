@@ -8,17 +8,17 @@ counts. A name too many costs a look by a person. A name too few subscribes a st
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from pydantic import JsonValue
-from pydantic_core import from_json
 
 from app.jebbit.folding import compatible, fold
-from app.jebbit.keys import Keys, keys_of, speaks_of_page
+from app.jebbit.keys import Keys, speaks_of_page
+from app.jebbit.nested import unpacked
 
 # What may be read at most; beyond it every key of the submission may be a parameter.
 _MOST_CHARACTERS: Final = 65_536  # of all the texts of a submission, each reading counted
@@ -31,9 +31,11 @@ _ASSIGNED = re.compile(r"[=:?#;,./{}()\[\]\"'<>|\\\s]")
 _BETWEEN_NAMES = re.compile(r"[&?#;]")
 _AROUND_NAMES = " \t\r\n\"'[]{}()\\"
 _NAMING_KEYS = frozenset(("name", "key", "k", "n", "id", "field"))
-# With its semicolon or, as browsers forgive it, without; a number with any zeros before it.
+# With its semicolon or, as browsers forgive it, without. A number may have any zeros before it, and
+# any digits after those that show it to be too high for a character.
 _ENTITY = re.compile(
-    r"&(?:(#)0*([0-9]{1,7})|(#[xX])0*([0-9a-fA-F]{1,6})|([A-Za-z0-9]+(?=;)|amp|lt|gt|quot));?"
+    r"&(?:(#)0*([0-9]{1,8})[0-9]*|(#[xX])0*([0-9a-fA-F]{1,7})[0-9a-fA-F]*"
+    r"|([A-Za-z0-9]+(?=;)|amp|lt|gt|quot));?"
 )
 _SHORT_ESCAPE = re.compile(r"(?:%u|\\u)([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
@@ -58,7 +60,7 @@ class UrlParameters:
         return self.unread
 
 
-def read_parameters(attributes: Mapping[str, JsonValue], keys: Keys | None = None) -> UrlParameters:
+def read_parameters(attributes: Mapping[str, JsonValue], keys: Keys) -> UrlParameters:
     """Read the names out of every text of a submission that may hold the page's address.
 
     Under keys that speak of a page, a URL or parameters we read texts with and without `=`, and the
@@ -66,23 +68,20 @@ def read_parameters(attributes: Mapping[str, JsonValue], keys: Keys | None = Non
 
     Args:
         attributes: of the submission.
-        keys: what follows from their keys, if the caller knows it.
+        keys: what follows from their keys.
     """
-    keys = keys or keys_of(tuple(attributes))
     page = tuple((key, attributes[key]) for key in keys.of_page)
-    others = _that_may_assign(attributes, keys.others)
-    if keys.assigning:  # a key may be an address or a query itself
-        others = [*others, *((key, key) for key in keys.assigning)]
+    # A key may be an address or a query itself.
+    others = [
+        *_that_may_assign(attributes, keys.others),
+        *((key, key) for key in keys.assigning),
+    ]
     return _known(page) if not others and _is_short(page) else _read(page, others)
 
 
 def _is_short(page: Sequence[tuple[str, JsonValue]]) -> bool:
-    characters = 0
-    for _, text in page:
-        if not isinstance(text, str):
-            return False
-        characters += len(text)
-    return characters <= _LONGEST_KEPT
+    texts = [text for _, text in page if isinstance(text, str)]
+    return len(texts) == len(page) and sum(map(len, texts)) <= _LONGEST_KEPT
 
 
 def _read(
@@ -118,9 +117,11 @@ def _that_may_assign(
             return ()
     except TypeError:
         pass  # not all are texts
-    texts = "\n".join(text for key in others if isinstance(text := attributes[key], str))
-    wanted = (str, list, dict) if _may_assign(texts) else (list, dict)
-    return [(key, attributes[key]) for key in others if isinstance(attributes[key], wanted)]
+    return [(key, value) for key in others if _may_hold_names(value := attributes[key])]
+
+
+def _may_hold_names(value: JsonValue) -> bool:
+    return _may_assign(value) if isinstance(value, str) else isinstance(value, list | dict)
 
 
 def _may_assign(text: str) -> bool:
@@ -163,7 +164,7 @@ class _Reader:
         elif isinstance(value, list):
             yield part._replace(values=value)
         elif isinstance(value, dict):
-            yield _Part(value.keys(), of_page=False, bare=False)
+            yield part._replace(values=value.keys(), of_page=False)
             for key, item in value.items():
                 if part.of_page:
                     self._found(key, "the key of an object")
@@ -178,8 +179,8 @@ class _Reader:
         for number, reading in enumerate(self._readings_of(text)):
             decoded = " once decoded" if number else ""
             if part.of_page:
-                yield _Part([_unpacked(reading)], of_page=True, bare=True)
-            for name in _assigned(reading, ":=" if part.of_page else "="):
+                yield _Part([unpacked(reading)], of_page=True, bare=True)
+            for name in _assigned(reading, (":", "=") if part.of_page else ("=",)):
                 self._found(name, f"a name before a value{decoded}")
             if part.of_page and part.bare:
                 for name in _BETWEEN_NAMES.split(reading):
@@ -207,20 +208,11 @@ class _Reader:
             self._characters += len(each)
             if self._characters > _MOST_CHARACTERS or len(readings) > _MOST_READINGS:
                 raise _TooMuch
-            readings += [new for new in _decoded(each) if new not in readings]
+            readings += dict.fromkeys(new for new in _decoded(each) if new not in readings)
         return readings
 
 
-def _unpacked(text: str) -> JsonValue:
-    """Return what a text is in JSON, None if it is not: it may be broken, and is read as a text."""
-    try:
-        value: JsonValue = from_json(text.strip())
-    except ValueError:
-        return None
-    return value
-
-
-def _assigned(text: str, signs: str) -> Iterator[str]:
+def _assigned(text: str, signs: Collection[str]) -> Iterator[str]:
     """Yield whatever may be meant as a name where a text assigns a value.
 
     For each sign of assignment: the text before it back to the `&` before, and back to every mark
@@ -254,16 +246,11 @@ def _unescaped(text: str) -> str:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """Yield what each decoding by itself makes of a text, where it makes a difference."""
-    if "%" in text:
-        yield unquote(text)
-        if not (latin := unquote(text, encoding="latin-1")).isascii():
-            yield latin
-    if "&" in text:
-        yield _ENTITY.sub(_character, text)
-    if "%u" in text or "\\u" in text or "\\x" in text:
+    """Yield what each decoding by itself makes of a text."""
+    yield unquote(text)
+    yield unquote(text, encoding="latin-1")
+    yield _ENTITY.sub(_character, text)
+    yield compatible(text)
+    if "\\" in text or "%u" in text:
         yield _unescaped(text)
-    if "\\" in text:
         yield _BACKSLASHED.sub(r"\1", text)
-    if not text.isascii():
-        yield compatible(text)

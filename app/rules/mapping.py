@@ -108,12 +108,11 @@ class Rule(BaseModel):
     def _default_converts(self) -> Self:
         if self.default == "":
             raise ValueError(f"the default of {self.field} is blank; leave it out instead")
-        if self.default is not None:
-            try:
-                self.converted_default()
-                to_json(self.default)
-            except (NotConvertible, PydanticSerializationError):  # half of a surrogate pair
-                raise ValueError(f"the default of {self.field} is no {self.type}") from None
+        try:
+            self.converted_default()
+            to_json(self.default)
+        except (NotConvertible, PydanticSerializationError):  # half of a surrogate pair
+            raise ValueError(f"the default of {self.field} is no {self.type}") from None
         return self
 
 
@@ -247,7 +246,7 @@ class FieldMapping:
             else:
                 found = submission.find(attribute) if attribute else None
                 source = found.value if found else None
-                if source is not None and is_unfilled(source):
+                if is_unfilled(source):
                     warnings.append(_unfilled(rule))
                     source = None
                 if source is None and (source := default) is None:
@@ -272,12 +271,7 @@ class FieldMapping:
         warnings = []
         for name, value in fields.items():
             limit = limits.get(name)
-            if limit is None:
-                continue
-            most = limit.characters
-            if type(value) is str and (most is None or len(value) <= most):
-                continue  # nearly every field, and asking for the excess costs five times as much
-            if (over := excess(value, limit)) is None:
+            if limit is None or (over := excess(value, limit)) is None:
                 continue
             attribute = next(rule.attribute for rule, *_ in rules if rule.field == name)
             if is_cut := name in self._cut:

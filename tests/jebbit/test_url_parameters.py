@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 from app.jebbit import url_parameters
 from app.jebbit.folding import fold
+from app.jebbit.keys import keys_of
 from app.jebbit.submission import Submission
-from app.jebbit.url_parameters import read_parameters
+from app.jebbit.url_parameters import UrlParameters
+
+
+def read_parameters(attributes: dict[str, Any]) -> UrlParameters:
+    return url_parameters.read_parameters(attributes, keys_of(tuple(attributes)))
+
 
 KEYS = ["email", "opt_in", "Opt In", "country_code", "do_you_agree?", "pg_-_category", "größe"]
 
@@ -138,6 +144,9 @@ def test_names_are_found_in_keys_and_pairs_too(attributes: dict[str, Any]) -> No
         {"note": "email", "why": "opt_in; email", "emails": "a@b.example"},
         {"form_field_dropdown_values": {"email": ["a"]}, "$metadata": {"opt_in": "x"}},
         {"url_params": "emails=1&my_email=2"},
+        {"note": '{"email": "a=b", "opt_in": 1}'},
+        {"note": "email: a=b"},
+        {"answers": {"email: yours": "a=b"}, "url_params": {"email: ours": 1}},
     ],
 )
 def test_a_value_is_no_name(attributes: dict[str, Any]) -> None:
@@ -153,6 +162,7 @@ def test_a_value_is_no_name(attributes: dict[str, Any]) -> None:
         ({"url_params": "email%3D1"}, "url_params holds it as a name before a value once decoded"),
         ({"url_params": {"email": 1}}, "url_params holds it as the key of an object"),
         ({"url_params": "email"}, "url_params holds it as a name without a value"),
+        ({"url_params": "L%3Bemail"}, "url_params holds it as a name without a value once decoded"),
         ({"page_url": "/?email=1"}, "page_url holds it as a name before a value"),
     ],
 )
@@ -207,9 +217,10 @@ def test_a_name_may_begin_after_any_mark(mark: str) -> None:
     assert "email" in named({"url_params": f"a=1{mark}email=2"})
 
 
-@pytest.mark.parametrize("mark", ["_", "-", "x", "$", "*", "!", "@"])
+@pytest.mark.parametrize("mark", ["_", "-", "x", "X", "$", "*", "!", "@"])
 def test_other_signs_are_of_the_name(mark: str) -> None:
     assert "email" not in named({"note": f"x{mark}email=1", "url_params": f"x{mark}email=1"})
+    assert "email" not in named({"url_params": f"{mark * 2}email{mark * 2}"}) or mark in "_-"
 
 
 def test_a_mark_may_be_of_the_name() -> None:
@@ -279,6 +290,24 @@ def test_halves_of_a_character_are_read_as_any_other(text: str, half: str) -> No
         assert "email" in named({"url_params": value})
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *((f"email&{entity};=1", "email") for entity in ("#9", "#x9", "#xA", "Tab", "NewLine")),
+        *((f"email&{entity}=1", "email") for entity in ("#9", "#x9", "#009", "#X0009")),
+        *(("email&equals;1", "email"), ("x&sup2;=1", "x2"), ("x&frac12;=1", "x1\u20442")),
+        *((f"x&#{number};y=1", "x\U00100000y") for number in ("1048576", "x100000")),
+        *((f"x&#{none};y=1", "x\ufffdy") for none in ("0", "x0", "10485761", "x1000001")),
+        *((f"x&#{none};y=1", "x\ufffdy") for none in ("9" * 20, "9" * 5_000)),
+        *((f"x&#x{each * 20};y=1", "x\ufffdy") for each in "9fF"),
+        ("opt\\\nin=1", "opt_in"),
+    ],
+)
+def test_an_entity_is_read_as_browsers_do(text: str, name: str) -> None:
+    """All its digits are of it; what is no character's number is the sign for that."""
+    assert fold(name) in named({"note": text})
+
+
 @pytest.mark.parametrize("text", ["gr%F6%DFe=1", "gr%C3%B6%C3%9Fe=1", "gr\u00f6\u00dfe=1"])
 def test_letters_are_decoded_as_utf_8_and_as_latin_1(text: str) -> None:
     assert fold("gr\u00f6\u00dfe") in named({"url_params": text})
@@ -289,6 +318,14 @@ def test_letters_are_decoded_as_utf_8_and_as_latin_1(text: str) -> None:
 )
 def test_what_is_no_encoding_is_none(text: str) -> None:
     assert "email" not in named({"url_params": text})
+
+
+def test_keys_of_objects_are_decoded_too() -> None:
+    assert "email" in named({"url_params": {"e%6Dail": 1}})
+
+
+def test_nothing_is_no_name() -> None:
+    assert named({"url_params": "=1&&[]=2& =3"}) == set()
 
 
 @pytest.mark.parametrize("text", ["email[]", "email[x][y]=1", "e%6Dail%5B%5D=1", "email%5Bx=1"])
@@ -310,6 +347,8 @@ def test_a_plus_is_a_space() -> None:
         ({"page_url": "[" * 8 + '"a"' + "]" * 8}, True),
         ({"page_url": [[[[[[[["a"]]]]]]]]}, True),
         ({"page_url": ["=" + "a" * 999] * 65}, True),
+        ({"note": ["a" * 70_000], "city": "a" * 70_000}, True),
+        ({"note": ["a=" + "a" * 70_000]}, False),
         ({"page_url": "a=" * 140}, True),
         ({"page_url": "a=" * 143 + "&" + "b" * 15_016}, True),
         ({"page_url": "a=" * 143 + "&" + "b" * 15_017}, False),
@@ -363,6 +402,8 @@ def test_a_long_key_is_shown_in_part() -> None:
         ({"page_url": ["a=1"]}, False),
         ({"page_url": None}, False),
         ({"page_url": "a=1", "note": "x=1"}, False),
+        ({"page_url": "a=1", "note": "x", "age": 3, "city": None}, True),
+        ({"page_url": "a=1", "note": "x", "age": 3, "all": []}, False),
         ({"page_url": "a=1", "note": "x"}, True),
         ({"page_url": "a=1", "x=1": "x"}, False),
     ],
@@ -391,6 +432,8 @@ def test_other_texts_are_read_where_they_may_assign(note: Any) -> None:
     for beside in ({}, {"city": "Rome"}, {"age": 3}, {"more": ["x"], "city": "Rome"}):
         assert "email" in named({"note": note, **beside})
         assert "email" in named({**beside, "note": note})
+        assert "email" in named({"note": note, **beside, "why": "a=1"})
+        assert "email" in named({"note": note, **beside, "a=1": "x"})
     assert named({"note": "email", "city": "a:b"}) == set()
 
 

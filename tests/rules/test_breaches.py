@@ -414,7 +414,7 @@ CHANGED: dict[str, Changed] = {
         grid.channels, PLAN, "and not takes_sms(identity.phone)", "and False"
     ),
     "URLs are not decoded": Changed(
-        grid.urls, "app.jebbit.url_parameters", "readings += [new for", "[new for"
+        grid.urls, "app.jebbit.url_parameters", "readings += dict.fromkeys(", "dict.fromkeys("
     ),
     "of a key written twice the first counts": Changed(
         grid.spellings, "app.jebbit.submission", "if value not in known:", "if not known:"

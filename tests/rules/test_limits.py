@@ -60,6 +60,41 @@ def test_what_is_to_be_cut_is_cut(field: str, kind: str, value: Any, kept: Any) 
     assert "it was cut" in warning.detail
 
 
+def test_each_field_is_held_against_its_own_limit() -> None:
+    """One that is over stands beside others that are free, that fit and that are cut."""
+    rules = [
+        Rule(attribute="a", field="free"),
+        Rule(attribute="b", field="comment"),
+        Rule(field="title", default="Doctor"),
+        Rule(attribute="c", field="name", too_long="cut"),
+    ]
+    limits = dict.fromkeys(("comment", "title", "name"), Limit(characters=3))
+    mapping = FieldMapping(rules, Labels())
+    given = Submission({"a": "aaaa", "b": "bbb", "c": "cccc"})
+    made = mapping.apply(given, lambda *_: True, limits=limits)
+    assert made.fields == {"free": "aaaa", "comment": "bbb", "title": "Doctor", "name": "ccc"}
+    assert [(each.attribute, each.field, each.detail) for each in made.warnings] == [
+        (
+            None,
+            "title",
+            "The default has 6 characters, and Cordial takes 3 for title; it goes as it is, and "
+            "Cordial may refuse it.",
+        ),
+        (
+            "c",
+            "name",
+            "The value of c has 4 characters, and Cordial takes 3 for name; it was cut.",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("too_long", ["warn", "cut"])
+def test_limits_must_be_known_where_something_is_cut(too_long: Any) -> None:
+    """Else they need not be asked for."""
+    mapping = FieldMapping([Rule(attribute="a", field="b", too_long=too_long)], Labels())
+    assert mapping.cuts is (too_long == "cut")
+
+
 @pytest.mark.parametrize("too_long", ["warn", "cut"])
 @pytest.mark.parametrize(
     ("field", "kind", "value"),
@@ -85,7 +120,7 @@ def test_what_fits_is_left_alone(field: str, kind: str, value: Any, too_long: st
 )
 def test_what_cannot_be_cut_says_so(rule: dict[str, Any]) -> None:
     """Half a number, an address or a membership would be another one."""
-    with pytest.raises(ValueError, match="cannot be cut"):
+    with pytest.raises(ValueError, match=f"{rule['field']} cannot be cut"):
         Rule(**rule, too_long="cut")
 
 

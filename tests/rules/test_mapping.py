@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.jebbit.submission import Submission
-from app.rules.mapping import FieldMapping, Mapped, MayJoin, Rule
+from app.jebbit.submission import Attribute, Submission
+from app.rules.mapping import FieldMapping, ListsNeed, Mapped, MayJoin, Rule
 from app.rules.values import FieldType, Labels
 
 EMAIL = Rule(attribute="email", field="channels.email.address")
@@ -52,7 +52,14 @@ def test_rule_knows_its_channel(field: str, channel: str | None) -> None:
                 *("channels.email.address.x", "channels.a.b.address", "channels..address"),
             )
         ),
-        ({"field": "a"}, "needs an attribute, a default, or both"),
+        ({"field": "a"}, "the rule for a needs an attribute, a default, or both"),
+        ({"attribute": "a", "field": "cID"}, "cID is reserved by Cordial"),
+        ({"attribute": "a", "field": "b.city"}, "b.city has a dot"),
+        ({"attribute": "a", "field": "home.x", "type": "geo"}, "home.x names none of the parts"),
+        ({"attribute": "a", "field": "b", "default": ""}, "the default of b is blank"),
+        ({"attribute": "a", "field": "b", "default": "\ud83d"}, "the default of b is no string"),
+        ({"attribute": b"a", "field": "b"}, "valid string"),
+        ({"attribute": "a", "field": "home.loc.lat", "type": "geo", "default": "91"}, "no geo"),
         ({"attribute": "a", "field": ""}, "at least 1 character"),
         ({"attribute": "", "field": "a"}, "at least 1 character"),
         ({"attribute": "a"}, "Field required"),
@@ -60,10 +67,18 @@ def test_rule_knows_its_channel(field: str, channel: str | None) -> None:
         ({"attribute": "a", "field": "b", "type": "boolean"}, "'string', 'number', 'date'"),
         ({"attribute": "a", "field": "home", "type": "geo"}, "attribute.part"),
         ({"attribute": "a", "field": "home.town", "type": "geo"}, "names none of the parts"),
-        ({"attribute": "a", "field": "channels.email.address", "type": "date"}, "address"),
-        ({"attribute": "a", "field": "channels.email.address", "default": "x"}, "address"),
-        ({"field": "channels.email.address", "default": "x"}, "address"),
-        ({"field": "channels.email.address"}, "address"),
+        *(
+            (
+                {"field": "channels.email.address", **rule},
+                "channels.email.address is a person's address",
+            )
+            for rule in (
+                {"attribute": "a", "type": "date"},
+                {"attribute": "a", "default": "x"},
+                {"default": "x"},
+                {},
+            )
+        ),
         ({"attribute": "a", "field": "b", "separator": ""}, "at least 1 character"),
         ({"field": "age", "type": "number", "default": "old"}, "default of age is no number"),
     ],
@@ -73,6 +88,32 @@ def test_rule_refused(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Rule.model_validate(rule)
     assert message in str(refused.value)
+
+
+PARTS = (
+    *("city", "country", "countryISO", "loc.lat", "loc.lon", "postal_code", "state"),
+    *("street_address", "street_address2", "tz"),
+)
+
+
+def test_the_parts_of_a_place_are_told() -> None:
+    """Those of Cordial's description, in their order."""
+    with pytest.raises(ValidationError) as refused:
+        Rule(attribute="a", field="home", type="geo")
+    assert f"none of the parts {', '.join(PARTS)}" in str(refused.value)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_place_has_these_parts(part: str) -> None:
+    assert Rule(attribute="a", field=f"home.{part}", type="geo").field == f"home.{part}"
+
+
+def test_a_rule_stays_as_it_was_checked() -> None:
+    """What it says nothing of is careful: no list is joined against a no, nothing is cut."""
+    rule = Rule(attribute="a", field="b")
+    assert (rule.type, rule.lists_need, rule.too_long) == ("string", "not_no", "warn")
+    with pytest.raises(ValidationError):
+        rule.field = "cID"  # type: ignore[misc]
 
 
 def test_reserved_words_are_cordials_exactly() -> None:
@@ -120,8 +161,16 @@ def test_default_has_its_type() -> None:
         Rule(field="n", type="number", default="7"),
         Rule(field="d", type="date", default="2024-05-01"),
         Rule(field="l", type="list", default=False),
+        Rule(field="home.loc.lat", type="geo", default="47.5"),
     )
-    assert made.fields == {"n": 7, "d": "2024-05-01T00:00:00+00:00", "l": False}
+    assert made.fields == {
+        "n": 7,
+        "d": "2024-05-01T00:00:00+00:00",
+        "l": False,
+        "home.loc.lat": 47.5,
+    }
+    assert Rule(field="home.loc.lat", type="geo", default="47.5").converted_default() == 47.5
+    assert Rule(attribute="a", field="n", type="number").converted_default() is None
 
 
 def test_unconvertible_value_is_dropped_alone() -> None:
@@ -138,6 +187,54 @@ def test_unconvertible_value_is_dropped_alone() -> None:
     assert all(word in warning.detail for word in ("age", "years", "number"))
     assert "secret" not in str(warning.as_json())
     assert warning.as_json().keys() == {"code", "attribute", "field", "detail"}
+
+
+@pytest.mark.parametrize("given", ["undefined", "{{first_name}}", " [object Object] "])
+@pytest.mark.parametrize("default", [None, "x"])
+def test_the_trace_of_a_missing_value_is_none(given: str, default: str | None) -> None:
+    """It counts as absent, and a warning names the attribute and the field."""
+    made = mapped({"a": given, "b": "y"}, Rule(attribute="a", field="f", default=default), B)
+    assert made.fields == ({"g": "y"} if default is None else {"f": "x", "g": "y"})
+    assert codes(made) == [("not_filled", "a", "f")]
+    assert made.warnings[0].detail.startswith("a holds the trace of a missing value")
+
+
+B = Rule(attribute="b", field="g")
+VIP = Rule(attribute="vip", field="insiders", type="list", lists_need="yes")
+
+
+def test_who_may_not_join_a_list_does_not() -> None:
+    """A warning says which list, and what it needs; all else is sent, numbers of 1 too."""
+    ones = Rule(attribute="b", field="g", type="number")
+    made = mapped({"vip": "yes", "b": 1}, VIP, ones, may_join=lambda need, found: False)
+    assert made.fields == {"g": 1}
+    assert codes(made) == [("list_not_joined", "vip", "insiders")]
+    assert "not put on the list insiders" in made.warnings[0].detail
+    assert "lists_need is yes" in made.warnings[0].detail
+
+
+def test_leaving_a_list_needs_no_right() -> None:
+    made = mapped({"vip": "no"}, VIP, may_join=lambda need, found: False)
+    assert (made.fields, made.warnings) == ({"insiders": False}, [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked"),
+    [
+        (VIP, ("yes", Attribute("VIP", "yes"))),
+        (Rule(field="all", type="list", default=True, lists_need=None), (None, None)),
+    ],
+)
+def test_the_right_is_asked_by_need_and_attribute(rule: Rule, asked: object) -> None:
+    """A constant has none."""
+    seen: list[object] = []
+
+    def may_join(need: ListsNeed, found: Attribute | None) -> bool:
+        seen.append((need, found))
+        return True
+
+    assert mapped({"VIP": "yes"}, rule, may_join=may_join).fields == {rule.field: True}
+    assert seen == [asked]
 
 
 def test_steps_tell_how_each_field_came_about() -> None:
@@ -177,6 +274,7 @@ ACCOUNT: dict[str, FieldType] = {
         ({"outcome": {"q": "a"}, "colors": {"red": True}}, {}),
         ({"colors": [["red"]], "outcome": [{}]}, {}),
         ({"outcome": ["a", "b"]}, {"outcome": "a, b"}),
+        ({"colors": ["red", ["blue"]], "outcome": {}, "place": "Bonn", "x": "y"}, {"x": "y"}),
         ({"email": "ada@example.com", "Email": "x"}, {}),
         ({"ip_address": "1", "User Agent": "1", "PAGE_URL": "1", "url_params": "1"}, {}),
         ({"channels": "1", "place": "Bonn"}, {}),
