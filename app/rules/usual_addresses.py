@@ -17,7 +17,7 @@ _EMAIL: Final = re.compile(
     r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}"
 )
 # Under .test a team may rehearse; it is left to email-validator, as the others are.
-_SPECIAL: Final = frozenset(name.rpartition(".")[2] for name in SPECIAL_USE_DOMAIN_NAMES)
+_SPECIAL: Final = frozenset(SPECIAL_USE_DOMAIN_NAMES)
 
 # Ten digits of the North American plan, possible wherever they do not start with one of the plan's
 # prefixes.
