@@ -258,10 +258,13 @@ class Policy(_Strict):
         )
 
 
+LONGEST_NAME = 100  # characters, of an integration's name and of its id
+
+
 class Integration(_Strict):
     """A named integration, as a customer configures it."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str = Field(min_length=1, max_length=LONGEST_NAME)
     cordial: CordialAccount
     jebbit: JebbitSource = JebbitSource()
     mapping: list[Rule] = Field(
@@ -338,9 +341,12 @@ class Integration(_Strict):
 
 
 def slug(name: str) -> str:
-    """Return the id an integration of this name gets: `Spring quiz` becomes `spring-quiz`."""
+    """Return the id an integration of this name gets: `Spring quiz` becomes `spring-quiz`.
+
+    No longer than a name may be, though some letters become several: `™` becomes `tm`.
+    """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_NAME].rstrip("-")
 
 
 def merge_patch(

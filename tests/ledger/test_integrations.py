@@ -46,6 +46,13 @@ async def test_an_integration_comes_back_as_it_was_stored(ledger):
     assert (made.created_at, made.updated_at, made.gate) == (NOW, NOW, Gate())
 
 
+async def test_the_longest_name_has_an_id_that_fits(ledger):
+    """Though some of its letters become several."""
+    new = new_integration(name="\u2122" * 100)
+    made = await ledger.integrations.create(new, paused_reason=None, now=NOW)
+    assert (await ledger.integrations.get(made.id)).integration.name == new.name
+
+
 WORDS_OF_0_1_0 = set(
     """
     account_url address_format attribute attributes auto_subscribe campaign_id campaign_name

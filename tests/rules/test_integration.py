@@ -398,10 +398,13 @@ def test_address_attribute(make_integration: Make) -> None:
         ("Frühling 2024", "fruhling-2024"),
         ("Spring/Quiz_1", "spring-quiz-1"),
         ("春", ""),
+        ("\u2122" * 100, "tm" * 50),
+        ("a" * 98 + "\u2122 b", "a" * 98 + "tm"),
+        ("a" * 99 + " b", "a" * 99),
     ],
 )
 def test_slug(name: str, expected: str) -> None:
-    """The id is fit for an address."""
+    """The id is fit for an address, and no longer than the ledger has place for."""
     assert slug(name) == expected
 
 
