@@ -148,6 +148,14 @@ class _Statements:
         return known
 
 
+_known: dict[str, _Statements] = {}
+
+
+def _statements_for(dialect: Dialect) -> _Statements:
+    """Return the statements of an engine; all databases of a process share what is prepared."""
+    return _known.setdefault(dialect.name, _Statements(dialect))
+
+
 def _insert_lists(statement: Any, given: Any) -> Executable:
     return insert(statement.table).from_select(given.c.keys(), select(*given.c)).inline()
 
@@ -192,7 +200,7 @@ class SqliteTransactions:
     def __init__(self, connect: Callable[[], sqlite3.Connection], dialect: Dialect) -> None:
         """Take a function that opens a connection, to be used in any thread."""
         self._connect = connect
-        self._statements = _Statements(dialect)
+        self._statements = _statements_for(dialect)
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(1, "ledger")
 
@@ -261,7 +269,7 @@ class PostgresqlTransactions:
     def __init__(self, sessions: Sessions, dialect: Dialect) -> None:
         """Take the sessions to work on."""
         self._sessions = sessions
-        self._statements = _Statements(dialect)
+        self._statements = _statements_for(dialect)
 
     async def run(self, work: Work[Result]) -> Result:
         """Return what `work` returns, once it is committed."""
