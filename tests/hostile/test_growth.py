@@ -9,7 +9,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -34,17 +34,19 @@ _BRIEF = 0.02  # s; what takes no longer than this blocks nobody, and cannot be 
 Make = Callable[[int], Any]
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_remembered() -> Iterator[None]:
     """Read everything anew: short texts are remembered and long ones are not.
 
     Else the smaller of two sizes is read once, the larger as often as it is asked for.
     """
-    for name, module in list(sys.modules.items()):
-        if name.startswith("app."):
-            for function, value in list(vars(module).items()):
-                if isinstance(value, functools._lru_cache_wrapper):
-                    monkeypatch.setattr(module, function, value.__wrapped__)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, module in list(sys.modules.items()):
+            if name.startswith("app."):
+                for function, value in list(vars(module).items()):
+                    if isinstance(value, functools._lru_cache_wrapper):
+                        patched.setattr(module, function, value.__wrapped__)
+        yield
 
 
 TEXTS: dict[str, Make] = {
