@@ -425,8 +425,9 @@ class Worker:
         """End requests whose contacts another worker may take over in a moment."""
         for each in self._flights.values():
             sending = each.sending
-            if sending is not None and not self._holder.is_sure(each.claim.lease):
-                sending.reschedule(asyncio.get_running_loop().time())
+            if sending is None or sending.expired() or self._holder.is_sure(each.claim.lease):
+                continue
+            sending.reschedule(asyncio.get_running_loop().time())
 
     async def _watch(self) -> None:
         if self._locked_out:
