@@ -668,6 +668,7 @@ async def _rekey(
             continue
         (key, by_phone), of = each.rekeyed, each.claim.integration_id
         await transaction.change(_MOVE, row=each.claim.seq, key=key, by_phone=by_phone)
+        await decisions.part(transaction, each.claim.seq)
         add = database.insert_or_ignore(contacts)
         await transaction.change(add, integration_id=of, contact_key=key)
         await transaction.change(_MAKE_DUE, of=of, key=key, ready=ready_at(now))

@@ -8,10 +8,20 @@ from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    union,
+    update,
+)
 
 from app.ledger.database import Database
-from app.ledger.schema import decisions
+from app.ledger.schema import decisions, submissions
 from app.ledger.transaction import Transaction
 
 _BATCH = 500  # rows in one transaction: other writers do not wait long
@@ -84,8 +94,37 @@ async def write(transaction: Transaction, made: Sequence[NewDecision]) -> None:
 
 async def of_keys(database: Database, keys: Collection[str], limit: int) -> list[Decision]:
     """Return the newest decisions about a contact, by the keys of their addresses."""
-    mine = or_(decisions.c.contact_key.in_(keys), decisions.c.phone_key.in_(keys))
-    return await _find(database, mine, limit)
+    return await _find(database, decisions.c.id.in_(_ids_of(keys)), limit)
+
+
+def _ids_of(keys: Collection[str]) -> CompoundSelect[tuple[int]]:
+    # First the submissions, which are few: PostgreSQL without statistics may begin with the rest.
+    theirs = select(submissions.c.seq).where(submissions.c.contact_key.in_(keys))
+    mine = theirs.cte("mine").prefix_with("MATERIALIZED")
+    column = decisions.c
+    return union(
+        select(column.id).where(
+            column.submission_seq.in_(select(mine.c.seq)), column.contact_key.in_(keys)
+        ),
+        select(column.id).where(parted_from(keys)),
+    )
+
+
+def parted_from(keys: Collection[str]) -> ColumnElement[bool]:
+    """Return what is true of decisions about these keys whose submissions have others."""
+    return or_(decisions.c.former_key.in_(keys), decisions.c.phone_key.in_(keys))
+
+
+_PART = (
+    update(decisions)
+    .where(decisions.c.submission_seq == bindparam("row"))
+    .values(former_key=decisions.c.contact_key)
+)
+
+
+async def part(transaction: Transaction, seq: int) -> None:
+    """Keep what was decided with the contact it was about: the submission becomes another's."""
+    await transaction.change(_PART, row=seq)
 
 
 async def of_submission(database: Database, seq: int) -> list[Decision]:

@@ -11,6 +11,7 @@ from sqlalchemy import Column, Table, case, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
+from app.ledger.decisions import parted_from
 from app.ledger.schema import (
     SubmissionStatus,
     attempts,
@@ -84,8 +85,7 @@ async def _own(database: Database, person: Person, now: float, *, dry_run: bool)
         await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(keys)))
         await _take_leases(connection, others, now)
         await connection.execute(delete(refusals).where(refusals.c.address_key.in_(keys)))
-        mine = or_(decisions.c.contact_key.in_(keys), decisions.c.phone_key.in_(keys))
-        await connection.execute(delete(decisions).where(mine))
+        await connection.execute(delete(decisions).where(parted_from(keys)))
     return seqs
 
 

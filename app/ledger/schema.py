@@ -211,7 +211,10 @@ decisions = Table(
     "decisions",
     metadata,
     Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("contact_key", String(32), nullable=False, index=True),
+    # Found by those of the contact's submissions: an index of its own would be one more random page
+    # to write for each decision.
+    Column("contact_key", String(32), nullable=False),
+    Column("former_key", String(32)),  # the same, if the submission has become another contact's
     Column("phone_key", String(32)),
     Column("submission_seq", BigInteger, nullable=False, index=True),
     Column("submission_id", String(32), nullable=False),
@@ -221,6 +224,12 @@ decisions = Table(
     Column("outcome", String(10), nullable=False),
     Column("reason", String(40)),
     Column("basis", Text),  # JSON: the readings and the statuses asked; null: nothing was planned
+    Index(
+        "decisions_by_former_key",
+        "former_key",
+        sqlite_where=text("former_key IS NOT NULL"),
+        postgresql_where=text("former_key IS NOT NULL"),
+    ),
     Index(
         "decisions_by_phone",
         "phone_key",

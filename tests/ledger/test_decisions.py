@@ -85,6 +85,30 @@ async def test_an_erasure_removes_decisions(ledger: Ledger) -> None:
     assert len(await decisions.of_keys(ledger.database, ["bob"], 10)) == 1
 
 
+async def test_a_decision_stays_with_the_contact_it_was_about(ledger: Ledger) -> None:
+    """Though a changed mapping makes the submission another's: each is found by its own key."""
+    await ledger.accept(item("ann", "a"))
+    (first,) = await ledger.claim()
+    await settle(ledger.database, [Settlement(first, DELIVERED)], NOW)
+    await ledger.run("UPDATE submissions SET status = 'pending'")
+    await ledger.run("UPDATE contacts SET due_at = 0")
+    (again,) = await ledger.claim()
+    moved = Settlement(again, SubmissionStatus.PENDING, rekeyed=("bob", None))
+    await settle(ledger.database, [moved], NOW + 1)
+    (of_bob,) = await ledger.claim()
+    await settle(ledger.database, [Settlement(of_bob, DELIVERED)], NOW + 2)
+
+    async def decided(*keys: str) -> list[float]:
+        found = await decisions.of_keys(ledger.database, keys, 10)
+        return [each.decided_at - NOW for each in found]
+
+    assert [await decided(each) for each in ("ann", "bob")] == [[0], [2]]
+    assert await decided("ann", "bob") == [2, 0]
+    nobody = Person(["ann"], lambda _: False, lambda document: document)
+    await erase(ledger.database, nobody, NOW + 3)
+    assert [await decided(each) for each in ("ann", "bob")] == [[], [2]]
+
+
 async def test_old_decisions_are_deleted(ledger: Ledger) -> None:
     """Those made before the time given; the others stay."""
     for number, contact in enumerate(("ann", "bob")):

@@ -6,7 +6,7 @@ import re
 from sqlalchemy import event, insert, text
 
 from app.ledger.counts import add_up
-from app.ledger.decisions import prune_decisions
+from app.ledger.decisions import of_keys, prune_decisions
 from app.ledger.figures import count_waiting
 from app.ledger.listing import count as count_by_reason
 from app.ledger.listing import latest, newest
@@ -17,9 +17,10 @@ from tests.ledger.conftest import NOW
 from tests.ledger.test_claims import used
 from tests.ledger.test_counts import DAY, rows
 
-LARGE = {"submissions", "attempts", "contacts"}
+LARGE = {"submissions", "attempts", "contacts", "decisions"}
 BY_STATUS, BY_REASON = "submissions_by_status", "submissions_by_reason"
 BY_CONTACT = "submissions_by_contact"
+DECISIONS = {"decisions_by_phone", "decisions_by_former_key", "decisions_pkey"}
 SINCE, SPRING = {"since": NOW - 20 * DAY}, {"integration_id": "spring-quiz"}
 SKIPPED = {"status": SubmissionStatus.SKIPPED}
 
@@ -61,7 +62,14 @@ QUESTIONS = {
         lambda database: wipe_payloads(database, Retention(DAY, DAY), NOW - 25 * DAY),
         {"submissions_with_payload", "submissions_pkey", "ix_attempts_submission_seq"},
     ),
-    "retention of decisions": (lambda database: prune_decisions(database, NOW), set()),
+    "decisions of a contact": (
+        lambda database: of_keys(database, ["1"], 10),
+        {BY_CONTACT, "ix_decisions_submission_seq", *DECISIONS},
+    ),
+    "retention of decisions": (
+        lambda database: prune_decisions(database, NOW),
+        {"every row", "decisions_pkey"},  # so many at a time, in their order
+    ),
 }
 
 
