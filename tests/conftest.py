@@ -37,7 +37,7 @@ from app.settings import Settings
 from tests import contract
 from tests.jebbit_api.stand_in import StandIn, running_stand_in
 from tests.postgresql import postgresql_running, trust_the_system
-from tests.processes import Program, start
+from tests.processes import Program, fork, start
 from tests.waiting import wait_for
 
 # The processes that tests start load much; compiled once, that takes them half the time.
@@ -156,7 +156,7 @@ def postgresql_template(postgresql_server: Any) -> str:
 
 def wants_tables(request: pytest.FixtureRequest) -> bool:
     """Whether a test starts where another start has made the tables: that is quicker."""
-    return not {"database", "service", "command"}.isdisjoint(request.fixturenames)
+    return not {"database", "service", "command", "deploy"}.isdisjoint(request.fixturenames)
 
 
 @pytest.fixture
@@ -434,6 +434,20 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
     yield one
     for each in launched:
+        each.kill()
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Do as `launch` does, by forks: for tests that are not about the start."""
+    made: list[Program] = []
+
+    def one(*arguments: str, **settings: str) -> Program:
+        made.append(fork(arguments, tmp_path, settings))
+        return made[-1]
+
+    yield one
+    for each in made:
         each.kill()
 
 

@@ -1,6 +1,8 @@
 """The commands as real processes: `python -m app`, watched from outside."""
 
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -25,11 +28,22 @@ STARTING_SECONDS = 1.5
 """What a start takes of its own CPU time until the command is up, and some more."""
 
 
+class Running(Protocol):
+    """A process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Program:
     """A command that runs; `url` is where it serves if it does, `output` the file it writes to."""
 
-    popen: subprocess.Popen[bytes]
+    popen: Running
     url: str
     output: Path
 
@@ -92,11 +106,7 @@ def start(
 
     `under` is a program with its arguments that starts it, instead of us.
     """
-    port = free_port()
-    unset = {name.upper() for name in Settings.model_fields}
-    environment = {name: value for name, value in os.environ.items() if name.upper() not in unset}
-    environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port), "PROCESSES": "1", **settings}
-    output = folder / f"{arguments[0]}-{port}.log"
+    environment, output = _surroundings(arguments, folder, settings)
     with output.open("wb") as file:
         popen = subprocess.Popen(
             [*under, sys.executable, "-m", "app", *arguments],
@@ -106,6 +116,61 @@ def start(
             stderr=subprocess.STDOUT,
         )
     return Program(popen, f"http://127.0.0.1:{environment['PORT']}", output)
+
+
+def fork(arguments: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Program:
+    """Start a command as `start` does, as a fork of a clean process that has all of it loaded.
+
+    That takes a tenth of the processor time, where a test is not about the start.
+    """
+    environment, output = _surroundings(arguments, folder, settings)
+    output.touch()
+    forked = _Fork(target=_run, args=(arguments, folder, environment, output))
+    forked.start()
+    return Program(forked, f"http://127.0.0.1:{environment['PORT']}", output)
+
+
+def _surroundings(
+    arguments: Sequence[str], folder: Path, settings: Mapping[str, str]
+) -> tuple[dict[str, str], Path]:
+    port = free_port()
+    unset = {name.upper() for name in Settings.model_fields}
+    environment = {name: value for name, value in os.environ.items() if name.upper() not in unset}
+    environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port), "PROCESSES": "1", **settings}
+    return environment, folder / f"{arguments[0]}-{port}.log"
+
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["app.__main__", "tests.faults.stage"])
+
+
+class _Fork(_forks.Process):  # type: ignore[name-defined, misc]
+    """Behaves as `subprocess.Popen` does."""
+
+    def poll(self) -> int | None:
+        return self.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.join(timeout)
+        assert self.exitcode is not None, f"it still runs after {timeout} s"
+        return self.exitcode
+
+    def send_signal(self, sig: int) -> None:
+        if self.is_alive():
+            os.kill(self.pid, sig)
+
+
+def _run(arguments: Sequence[str], folder: Path, environment: dict[str, str], output: Path) -> None:
+    """Become `python -m app`."""
+    with output.open("wb") as file:
+        for standard in (1, 2):
+            os.dup2(file.fileno(), standard)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["app", *arguments]
+    del sys.modules["app.__main__"]  # what it loads stays loaded
+    runpy.run_module("app", run_name="__main__", alter_sys=True)
 
 
 def form_of(command: str) -> tuple[list[str], dict[str, str]]:

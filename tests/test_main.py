@@ -227,9 +227,9 @@ def test_the_commands_work_together(tmp_path, launch):
         assert "Traceback" not in each.said()
 
 
-def test_a_signal_lets_what_is_under_way_finish(tmp_path, launch, sandbox_server):
+def test_a_signal_lets_what_is_under_way_finish(tmp_path, forked, sandbox_server):
     """SIGTERM: /readyz goes 503 while the delivery finishes, then the process ends with 0."""
-    serve = launch(
+    serve = forked(
         "serve", SECRET_KEY=KEY, OPS_TOKEN=TOKEN, CORDIAL_EXTRA_HOSTS=sandbox_server.host
     )
     serve.until_ready()

@@ -238,9 +238,9 @@ def test_the_image_and_compose_ask_the_probes():
     assert "/readyz" in SERVICES["service"]["healthcheck"]["test"][-1]
 
 
-def test_the_probes_ask_the_service_itself(launch, sqlite_url):
+def test_the_probes_ask_the_service_itself(forked, sqlite_url):
     """Not a proxy, though the settings name one; and one that is not ready fails."""
-    serve = launch("serve", DATABASE_URL=sqlite_url)
+    serve = forked("serve", DATABASE_URL=sqlite_url)
     serve.until_ready()
     probes = [
         json.loads(re.findall(r"HEALTHCHECK.*\n *CMD (\[.*\])", DOCKERFILE)[0]),

@@ -196,11 +196,11 @@ def forms(secret: str) -> set[bytes]:
 
 
 def test_no_full_secret_is_given_away(
-    environment, told, jebbit, sandbox_server, launch, command, tmp_path, request, database_url
+    environment, told, jebbit, sandbox_server, forked, command, tmp_path, request, database_url
 ):
     """By no answer, log line, notice, command, nor the ledger itself, on either engine."""
     environment |= {"JEBBIT_API_URL": jebbit.url}
-    service = launch("serve", **environment)
+    service = forked("serve", **environment)
     service.until_ready()
     headers = {"authorization": f"Bearer {OPS_TOKEN}"}
     hooks: dict[str, Any] = {"response": [told.take]}

@@ -22,7 +22,7 @@ WITH_TOKEN = {"authorization": f"Bearer {OPS_TOKEN}"}
 
 @pytest.fixture
 def deploy(
-    tmp_path: Path, database_url: str, sandbox_server: Any, launch: Callable[..., Program]
+    tmp_path: Path, database_url: str, sandbox_server: Any, forked: Callable[..., Program]
 ) -> Callable[..., Program]:
     """Start a command on the test's ledger, allowed to send to the sandbox."""
 
@@ -35,7 +35,7 @@ def deploy(
             "CORDIAL_EXTRA_HOSTS": sandbox_server.host,
             "LOG_LEVEL": "WARNING",
         }
-        return launch(command, **{**settings, **more})
+        return forked(command, **{**settings, **more})
 
     return start
 

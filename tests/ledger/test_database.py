@@ -107,13 +107,10 @@ def test_a_start_beside_another_that_is_not_done_with_its_first_write_waits(tmp_
     assert starting.returncode == 0, errors.decode()
 
 
-def test_processes_that_start_at_once_on_an_empty_database_all_succeed(database_url):
+def test_processes_that_start_at_once_on_an_empty_database_all_succeed(database_url, forked):
     """As replicas do on their first day."""
-    command = [sys.executable, "-c", MIGRATE, database_url]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
-    for each in running:
-        _, errors = each.communicate(timeout=60)
-        assert each.returncode == 0, errors.decode()
+    running = [forked("migrate", DATABASE_URL=database_url) for _ in range(4)]
+    assert [each.wait() for each in running] == [0] * 4, [each.said() for each in running]
 
 
 async def test_a_missing_folder_is_made(tmp_path):

@@ -133,9 +133,9 @@ KEY = "marker-secret-key-8484-0123456789abcdef"
 MARKERS = ["marker", "212) 555", "2125550187", "555-0187"]
 
 
-def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(launch, sandbox_server):
+def test_no_line_of_a_whole_run_holds_personal_data_or_a_secret(forked, sandbox_server):
     """With LOG_LEVEL=DEBUG, through delivery, refusals, failures and requests that go wrong."""
-    service = launch(
+    service = forked(
         "serve",
         LOG_LEVEL="DEBUG",
         LOG_FORMAT="json",
