@@ -136,9 +136,8 @@ class Children:
 
     def _wake(self) -> None:
         self._waking = None
-        for place in self._places:
-            if place.child is not None:
-                place.child.wake()
+        for child in self._living():
+            child.wake()
 
     def state(self) -> Delivering:
         """Say whether they deliver; `failing` if starting them anew does not help."""
@@ -156,16 +155,25 @@ class Children:
     async def drain(self) -> None:
         """Let them finish what is under way; return when all have ended."""
         self._ending.set()
-        for place in self._places:
-            if place.child is not None:
-                place.child.end()
+        for child in self._living():
+            child.end()
         if self._keepers:
-            await asyncio.wait(self._keepers)
+            _, late = await asyncio.wait(self._keepers, timeout=_ENDING_SECONDS)
+            for child in self._living():
+                child.kill()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _living(self) -> "list[_Child]":
+        return [place.child for place in self._places if place.child is not None]
 
     async def _keep(self, place: "_Place", metrics: Metrics) -> None:
         while not self._ending.is_set():
             started = time.monotonic()
-            code = await self._attend(place, metrics)
+            try:
+                code = await self._attend(place, metrics)
+            except OSError as error:  # the system has no room for another process
+                log.error("child_not_started", error=place_of(error))
+                code = -1
             if self._ending.is_set():
                 return
             if time.monotonic() - started > _STEADY_SECONDS:
@@ -278,13 +286,18 @@ class _Child(asyncio.Protocol):
         with suppress(ProcessLookupError):
             self._process.terminate()
 
+    def kill(self) -> None:
+        """End it at once; what it had under way is sent again."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
     async def gone(self) -> int:
         """Return its exit code when it has ended, at the latest when it had time to finish."""
         try:
             async with asyncio.timeout(_ENDING_SECONDS):
                 return await self._process.wait()
         except TimeoutError:
-            self._process.kill()
+            self.kill()
             return await self._process.wait()
         finally:
             self._line.close()

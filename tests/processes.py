@@ -21,7 +21,7 @@ from tests.waiting import listens, wait_for
 ROOT = Path(__file__).parents[1]
 
 
-UNTIL_TOLD = ("serve", "worker", "worker with a port", "sandbox", "demo")
+UNTIL_TOLD = ("serve", "serve with a child", "worker", "worker with a port", "sandbox", "demo")
 """The commands that run until they are told to end, in all their forms."""
 
 STARTING_SECONDS = 1.5
@@ -178,7 +178,8 @@ def form_of(command: str) -> tuple[list[str], dict[str, str]]:
     port = str(free_port())
     name, *more = command.split(maxsplit=1)
     arguments = [name, "--port", port] if name == "sandbox" else [name]
-    return arguments, {"PORT": port, **({"WORKER_PORT": port} if more else {})}
+    given = {"worker": {"WORKER_PORT": port}, "serve": {"PROCESSES": "2"}}[name] if more else {}
+    return arguments, {"PORT": port, **given}
 
 
 def catches(pid: int, number: signal.Signals) -> bool:

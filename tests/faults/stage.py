@@ -160,6 +160,11 @@ class Stage:
         finally:
             made.stop()
 
+    def delivers(self, replica: Process) -> bool:
+        """Whether a replica says that it delivers, or its children."""
+        checks = self.http.get(f"{replica.url}/readyz").json()["checks"]
+        return bool(checks["delivering"] == "yes")
+
     def _alive(self) -> list[str]:
         return [each.url for each in self.replicas if each.alive and not each.frozen]
 

@@ -41,7 +41,7 @@ def killed_of_two(stage: Stage, scale: int) -> None:
     with stage.load() as load:
         for _ in range(scale):
             for victims in stage.chance.sample(("receives", "delivers", "both"), 3):
-                until(lambda: _delivers(stage, service), "another one delivers")
+                until(lambda: stage.delivers(service), "another one delivers")
                 load.more(stage.chance.randint(1, 60))
                 children = children_of(service.pid)
                 seen.update(children)
@@ -56,11 +56,6 @@ def killed_of_two(stage: Stage, scale: int) -> None:
     service.kill()
     until(lambda: not any(map(runs, seen)), "all have ended")
     service.start()
-
-
-def _delivers(stage: Stage, service: Process) -> bool:
-    checks = stage.http.get(f"{service.url}/readyz").json()["checks"]
-    return bool(checks["delivering"] == "yes")
 
 
 @scenario("replicas killed, frozen, added", BOTH, 4)

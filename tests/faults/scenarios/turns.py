@@ -14,6 +14,19 @@ def woken(stage: Stage, scale: int) -> None:
     stage.sandbox.start()
     stage.replica(RUN_WORKER="false")
     stage.replica()
+    _wake(stage, scale)
+
+
+@scenario("woken by the process that receives", BOTH, 20)
+def woken_child(stage: Stage, scale: int) -> None:
+    """What one process receives its child delivers at once, though it was idle."""
+    stage.sandbox.start()
+    replica = stage.replica(PROCESSES="2")
+    until(lambda: stage.delivers(replica), "its child has started")
+    _wake(stage, scale)
+
+
+def _wake(stage: Stage, scale: int) -> None:
     stage.create()
     waits = []
     for each in range(5 * scale):
