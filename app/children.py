@@ -266,7 +266,9 @@ class _Child(asyncio.Protocol):
             self._metrics.heard(self.pid, told["counted"])
             self._hangs = told["hangs"]
             self._silences = 0
-            self.heard_at = self.heard_at or time.monotonic()
+            if self.heard_at is None:
+                self.heard_at = time.monotonic()
+                log.info("child_delivers", pid=self.pid)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Know that it has ended."""
