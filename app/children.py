@@ -60,7 +60,8 @@ def how_many(settings: Settings, database: Database) -> int:
     if not settings.run_worker:
         return 1
     wanted = settings.processes or usual()
-    allowed = database.connections_allowed
+    # Through a pooler many processes share few of them.
+    allowed = database.connections_allowed if database.has_sessions else None
     if wanted == 1 or allowed is None or allowed >= wanted * NEEDED:
         return wanted
     if settings.processes is not None:
@@ -145,11 +146,11 @@ class Children:
             return "yes"
         tried = zip(self._keepers, self._places, strict=True)
         failing = all(keeper.done() or place.deaths >= _MANY_DEATHS for keeper, place in tried)
-        return "failing" if failing else "starting"
+        return "failing" if failing and not self._ending.is_set() else "starting"
 
     def stalled(self) -> str | None:
         """Return a message if starting them anew does not help, else None."""
-        failing = self.number and not self._ending.is_set() and self.state() == "failing"
+        failing = self.number and self.state() == "failing"
         return "The processes that deliver die again and again." if failing else None
 
     async def drain(self) -> None:

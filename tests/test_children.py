@@ -255,6 +255,13 @@ def test_there_are_as_many_as_the_ledger_has_connections_for(settings, limit, pr
     assert how_many(Settings(_env_file=None, **settings), database) == processes
 
 
+def test_through_a_pooler_many_processes_share_few_connections():
+    """The limit of the role is for the pooler to keep."""
+    database = Database("postgresql://localhost/ledger", pooled=True)
+    database.connections_allowed = NEEDED
+    assert how_many(Settings(_env_file=None, processes=4), database) == 4
+
+
 async def test_more_processes_than_there_are_connections_for_are_refused(postgresql_server):
     """At start, with the number that is needed, as PostgreSQL itself tells of its limit."""
     postgresql_server.psql(
