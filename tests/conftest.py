@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import gc
 import io
 import logging
 import os
@@ -16,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import certifi
 import httpx
 import hypothesis
@@ -82,6 +84,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let nobody look for garbage among thousands of tests, which stay until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The service runs on asyncio alone."""
@@ -117,6 +130,18 @@ def postgresql_server() -> Iterator[Any]:
     with postgresql_running() as server:
         trust_the_system(server)
         yield server
+
+
+def execute(url: str, *statements: str) -> None:
+    """Execute statements on PostgreSQL: a process of psql would cost several times as much."""
+
+    async def run() -> None:
+        session = await asyncpg.connect(url)
+        for each in statements:
+            await session.execute(each)
+        await session.close()
+
+    asyncio.run(run())
 
 
 def migrate(url: str) -> None:
@@ -169,14 +194,14 @@ def postgresql_url(request: pytest.FixtureRequest, postgresql_server: Any) -> It
         name = request.getfixturevalue("postgresql_migrated")
         yield postgresql_server.get_uri(database=name)
         delete = "".join(f"DELETE FROM {each.name};" for each in reversed(metadata.sorted_tables))
-        postgresql_server.psql(f"\\c {name}\n{CUT_OFF} {delete}")
+        execute(postgresql_server.get_uri(database=name), CUT_OFF, delete)
         return
     name, template = f"test_{next(_numbers)}", ""
     if wants_tables(request):
         template = f" TEMPLATE {request.getfixturevalue('postgresql_template')}"
-    postgresql_server.psql(f"CREATE DATABASE {name}{template};")
+    execute(postgresql_server.get_uri(), f"CREATE DATABASE {name}{template}")
     yield postgresql_server.get_uri(database=name)
-    postgresql_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+    execute(postgresql_server.get_uri(), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

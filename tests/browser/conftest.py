@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import async_playwright
 
 from tests.console.conftest import bare, stage
 
@@ -37,6 +36,8 @@ async def browser() -> AsyncIterator[Any]:
     """Debian's Chromium."""
     if CHROMIUM is None:
         pytest.skip("NO BROWSER HERE: install Debian's package chromium to run these tests")
+    from playwright.async_api import async_playwright  # loads for long, and few workers need it
+
     async with async_playwright() as playwright:
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ALONE))
         yield opened
