@@ -1,4 +1,4 @@
-"""The dense grid: some 100,000 plans, each judged by the oracle.
+"""The dense grid: some 100,000 plans, the same ones in every run, each judged by the oracle.
 
 Planes are full products of what acts together: places with answers and policies, ways into the
 URL with what is named there, times with waits and replays, refusals, spellings, lists.
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from itertools import product
-from random import Random
 from typing import Any, NamedTuple
 
 from tests.rules.code_under_test import Rules
@@ -529,17 +528,6 @@ def scattered(plane: Callable[[], Rows]) -> Callable[[], Rows]:
         every = list(plane())
         for start in range(STRIDE):
             yield from every[start::STRIDE]
-
-    return rows
-
-
-def one_in(many: int, plane: Callable[[], Rows]) -> Callable[[], Rows]:
-    """Return the plane with one row of so many, drawn by chance and the same in every run."""
-
-    @wraps(plane)
-    def rows() -> Rows:
-        every = list(plane())
-        yield from Random(0).sample(every, len(every) // many)
 
     return rows
 

@@ -13,7 +13,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.rules.code_under_test import Rules
@@ -47,8 +47,8 @@ from tests.rules.situations import (
 
 RESERVED = {"channels", "suppressTriggers", "forceSubscribe", "identifyBy", "cID", "attributes"}
 PERSONAL = {"ip_address", "user_agent", "page_url", "url_params"}
-EXAMPLES = 5 * settings().max_examples
-MANY = settings().max_examples > 100  # in `make faults`: other ones each time, that reach all
+EXAMPLES = 800  # of a round
+ROUNDS = 12  # at most, until all is reached
 CELL = 2  # examples of each place, channel and answer, at least
 CIRCUMSTANCE = 3
 
@@ -330,15 +330,16 @@ def situations(draw: st.DrawFn) -> Situation:
     return Situation(draw(webhooks()), draw(configurations()), choose(WHENS), choose(LAWS))
 
 
-law = settings(max_examples=EXAMPLES, derandomize=not MANY, suppress_health_check=list(HealthCheck))
-also = settings(suppress_health_check=list(HealthCheck))
+law = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+also = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 # --- the law
 
 
 def test_the_law() -> None:
     """No webhook and no configuration subscribes, forces, joins or unsubscribes where a reading
-    forbids it, nor leaves out what all readings demand; many reach all situations that matter."""
+    forbids it, nor leaves out what all readings demand; and the situations that matter are tried.
+    """
     reach = Reach()
 
     @law
@@ -352,9 +353,13 @@ def test_the_law() -> None:
         )
         reach.note(source, when, worlds, body)
 
-    holds()
+    for number in range(ROUNDS):
+        # A seed for each: where hypothesis sees a CI it would draw the same ones every time.
+        seed(number)(holds)()
+        if not reach.missing(CELL, CIRCUMSTANCE):
+            break
     print(f"\n{reach.table()}")
-    assert not MANY or not reach.missing(CELL, CIRCUMSTANCE)
+    assert not reach.missing(CELL, CIRCUMSTANCE)
 
 
 @also
