@@ -274,9 +274,9 @@ class FieldMapping:
             if limit is None or (over := excess(value, limit)) is None:
                 continue
             attribute = next(rule.attribute for rule, *_ in rules if rule.field == name)
-            if is_cut := name in self._cut:
+            if name in self._cut:
                 fields[name] = cut(value, limit)
-            warnings.append(_too_long(attribute, name, over, is_cut=is_cut))
+            warnings.append(_too_long(attribute, name, over, is_cut=fields[name] != value))
         return warnings
 
     def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:

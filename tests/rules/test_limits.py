@@ -88,6 +88,13 @@ def test_each_field_is_held_against_its_own_limit() -> None:
     ]
 
 
+def test_a_number_among_items_that_is_too_long_is_not_said_to_be_cut() -> None:
+    made = mapped([12345, "red"], "colors", type="array", too_long="cut")
+    assert made.fields == {"colors": [12345, "red"]}
+    [warning] = made.warnings
+    assert "it goes as it is" in warning.detail
+
+
 @pytest.mark.parametrize("too_long", ["warn", "cut"])
 def test_limits_must_be_known_where_something_is_cut(too_long: Any) -> None:
     """Else they need not be asked for."""
