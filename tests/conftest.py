@@ -23,6 +23,7 @@ import httpx
 import hypothesis
 import pytest
 import structlog
+from fastapi import routing
 from rich.console import Console
 
 from app import demo
@@ -104,6 +105,23 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def _requests_compared() -> Iterator[None]:
     with contract.compared():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _routes_read_once() -> Iterator[None]:
+    """Let FastAPI read each route once, and not anew for each of hundreds of services."""
+    contexts, read = routing._EffectiveRouteContext, {}
+    first = contexts.from_api_route
+
+    def from_api_route(*, original_route: Any, include_context: Any) -> Any:
+        key = id(original_route), include_context.path_for(original_route)
+        if key not in read:
+            read[key] = first(original_route=original_route, include_context=include_context)
+        return read[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(contexts, "from_api_route", from_api_route)
         yield
 
 
