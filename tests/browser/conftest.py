@@ -28,6 +28,23 @@ _WIDER = """(() => {
   for (const each of folded) each.open = false;
   return wider;
 })()"""
+# Of each text that is seen: its colour and size, and the colours of all that is around it.
+_COLOURS = """(() => {
+  const behind = new Map([[null, ""]]), found = new Set();
+  for (const each of document.querySelectorAll("*")) {
+    const style = getComputedStyle(each);
+    const own = [style.backgroundColor, style.backgroundImage, style.opacity].join();
+    const through = own === "rgba(0, 0, 0, 0),none,1";
+    behind.set(each, behind.get(each.parentElement) + (through ? "" : own));
+    const says = [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!says && !each.matches("input, select, textarea")) continue;
+    if (!each.checkVisibility({visibilityProperty: true})) continue;
+    const off = each.closest(":disabled") || each.closest("label")?.control?.disabled;
+    const {color, fontSize, fontWeight} = style;
+    found.add([color, fontSize, fontWeight, !!off, behind.get(each)].join());
+  }
+  return [...found];
+})()"""
 _STATUS = "Failed to load resource: the server responded with a status of"
 
 
@@ -98,6 +115,7 @@ class Examiner:
     def __init__(self, page: Any) -> None:
         self._page = page
         self._session: Any = None
+        self._colours: set[str] = set()
 
     async def evaluate(self, expression: str, *, prepare: str = "") -> Any:
         """Return the value of an expression, or of the promise that it is."""
@@ -120,11 +138,24 @@ class Examiner:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    async def violations(self, *rules: str) -> list[str]:
-        """Return what axe finds on the page, each with where; `rules` alone, if any are given."""
-        chosen: dict[str, Any] = {"resultTypes": ["violations"]}
-        if rules:
-            chosen["runOnly"] = list(rules)
+    async def violations(self) -> list[str]:
+        """Return what axe finds on the page, each with where; of text that is faint see `faint`."""
+        return await self._found({"rules": {"color-contrast": {"enabled": await self._is_new()}}})
+
+    async def faint(self) -> list[str]:
+        """Return which text axe finds too faint, if there are colours not judged before.
+
+        To find what is behind each text takes axe longer than all else, and pages are much alike.
+        """
+        return await self._found({"runOnly": ["color-contrast"]}) if await self._is_new() else []
+
+    async def _is_new(self) -> bool:
+        known = self._colours
+        self._colours = known.union(await self.evaluate(_COLOURS))
+        return self._colours > known
+
+    async def _found(self, chosen: dict[str, Any]) -> list[str]:
+        chosen = {"resultTypes": ["violations"], **chosen}
         found = await self.evaluate(
             f"axe.run(document, {json.dumps(chosen)}).then(found => found.violations.map(each => "
             "each.id + ': ' + each.nodes.map(node => node.target.join(' ')).join(', ')))",
