@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -104,18 +106,28 @@ def start(
 ) -> Program:
     """Start a command in a folder, with these settings and no other, as one process.
 
-    `under` is a program with its arguments that starts it, instead of us.
+    `under` is a program with its arguments that starts it, instead of us. Also where root runs the
+    tests, permissions hold for it, as they do where it serves.
     """
     environment, output = _surroundings(arguments, folder, settings)
     with output.open("wb") as file:
         popen = subprocess.Popen(
-            [*under, sys.executable, "-m", "app", *arguments],
+            [*under, *_bound_by_permissions(), sys.executable, "-m", "app", *arguments],
             cwd=folder,
             env=environment,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
     return Program(popen, f"http://127.0.0.1:{environment['PORT']}", output)
+
+
+@cache
+def _bound_by_permissions() -> list[str]:
+    command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.getuid() != 0 or shutil.which(command[0]) is None:
+        return []
+    tried = subprocess.run([*command, "true"], check=False, capture_output=True)
+    return command if tried.returncode == 0 else []
 
 
 def fork(arguments: Sequence[str], folder: Path, settings: Mapping[str, str]) -> Program:

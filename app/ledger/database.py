@@ -1,7 +1,6 @@
 """The ledger's database: SQLite or PostgreSQL behind the same few calls."""
 
 import asyncio
-import glob
 import secrets
 import sqlite3
 import time
@@ -36,6 +35,7 @@ _MIGRATION_LOCK = 7_166_214_300  # a number that nobody else on the same Postgre
 # copies them from its write-ahead log to the database once for many commits.
 _CACHE_KB = 65_536
 _WAL_PAGES = 4_000
+_BESIDE = ("-wal", "-shm", "-journal")  # the names of SQLite's other files end so
 _BUSY_SECONDS = 5.0  # how long a writer waits for another process before it gives up
 
 UNAVAILABLE: tuple[type[Exception], ...] = (
@@ -249,9 +249,10 @@ def _keep_private(file: Path) -> None:
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600, exist_ok=True)
-    for each in (file, *file.parent.glob(f"{glob.escape(file.name)}-*")):
-        with suppress(PermissionError):  # another user's file, which we were allowed to open
-            each.chmod(0o600)
+    for suffix in ("", *_BESIDE):
+        # Another user's file, which we were allowed to open; or none yet, or no more.
+        with suppress(PermissionError, FileNotFoundError):
+            file.with_name(file.name + suffix).chmod(0o600)
 
 
 def _configure_sqlite(connection: Any) -> None:

@@ -181,6 +181,8 @@ def _file(database: Database, data_dir: Path) -> Path | None:
 def _locked(file: Path) -> Iterator[None]:
     """Hold the lock of a file until the block, or this process, ends; then the file is gone."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # as where a mount decides
+        file.parent.chmod(0o700)  # a version before took from its owner the right to enter
     # It gets its name once it is locked: nobody ever finds it without a lock while we live.
     made = file.with_name(f".{file.name}")
     descriptor = os.open(made, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)

@@ -121,6 +121,23 @@ async def test_a_missing_folder_is_made(tmp_path):
     await database.close()
 
 
+async def test_a_start_lets_nobody_else_read_the_ledger_and_keeps_folders_as_they_are(tmp_path):
+    """Whatever they are called: a folder that nobody may enter would be of no more use."""
+    file, folder = tmp_path / "ledger.db", tmp_path / "ledger.db-workers"
+    file.touch(0o644)
+    folder.mkdir(0o755)
+    database = Database(f"sqlite:///{file}")
+    for _ in range(2):  # from then on there is a write-ahead log, too
+        await database.migrate()
+        async with database.write() as connection:
+            await connection.execute(text("SELECT 1"))
+        modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+        assert modes.pop(folder.name) == 0o755
+        assert set(modes.values()) == {0o600}
+    assert len(modes) > 1
+    await database.close()
+
+
 async def test_a_sqlite_commit_is_on_disk_before_it_returns(sqlite_url):
     """Write-ahead log, fully synced: what was answered with 202 survives a power cut."""
     database = Database(sqlite_url)

@@ -111,6 +111,15 @@ async def test_what_a_killed_worker_of_this_machine_held_is_due_at_once(ledger, 
     assert list(folder(ledger, tmp_path).iterdir()) == []
 
 
+async def test_the_folder_of_the_locks_is_its_owners_to_enter(ledger, tmp_path):
+    """A version before could leave it so that nobody but root could."""
+    for _ in range(2):
+        async with holders.alive(ledger.database, tmp_path):
+            place = folder(ledger, tmp_path)
+            assert place.stat().st_mode & 0o777 == 0o700
+        place.chmod(0o600)
+
+
 async def test_only_what_the_dead_one_held_is_given_back(ledger):
     """Neither what another holds, nor what waits for its next try."""
     await ledger.accept(item("ann", "1"))
