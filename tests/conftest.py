@@ -233,6 +233,14 @@ def sqlite_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
+def engines() -> list[str]:
+    """Return the engines for what is about another matter: SQLite, and both in `make faults`.
+
+    What the ledger does for it, its own tests try on both.
+    """
+    return ["sqlite", "postgresql"] if hypothesis.settings().max_examples > 100 else ["sqlite"]
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database: each test that asks for one runs on both engines."""

@@ -12,7 +12,7 @@ from app.delivery.schedule import DELAYS
 from app.ledger.submissions import replay
 from app.sandbox.account import Attribute
 from app.serving import serving
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, engines
 from tests.delivery.conftest import person
 
 UNKNOWN_FIELD = [
@@ -20,6 +20,11 @@ UNKNOWN_FIELD = [
     {"attribute": "outcome", "field": "quiz_outcome"},
     {"attribute": "shoe_size", "field": "shoe_size"},
 ]
+
+
+@pytest.fixture(params=engines())
+def database_url(request):
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 def outcomes(submission):

@@ -34,6 +34,7 @@ from tests.conftest import (
     SECRET_KEY,
     WEBHOOK_SECRET,
     SandboxServer,
+    engines,
     integration_body,
 )
 
@@ -77,6 +78,11 @@ FULL = {
     "unmapped": "known",
     "policy": {"opt_in_field": "opt_in_status", "eu": {"null_is_consent": True}},
 }
+
+
+@pytest.fixture(params=engines())
+def database_url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(f"{request.param}_url"))
 
 
 def integration(**overrides: Any) -> Integration:
