@@ -522,7 +522,6 @@ PERSONAL = [
 ]
 
 
-@pytest.mark.parametrize("personal", PERSONAL)
 @pytest.mark.parametrize(
     "body",
     [
@@ -536,14 +535,15 @@ PERSONAL = [
     ids=["message", "value", "key", "nested", "error", "errorKey"],
 )
 @pytest.mark.parametrize("status", [200, 401, 404, 409, 422, 429, 500])
-def test_no_message_keeps_an_address(personal, body, status):
+def test_no_message_keeps_an_address(body, status):
     """Cordial's messages repeat what they refuse; addresses do not go on into ledger and logs."""
-    body = json.loads(
-        json.dumps({"success": False, **body}).replace("{}", json.dumps(personal)[1:-1])
-    )
-    kept = refusal(status, body).message
-    assert personal not in kept
-    assert not any(part in kept for part in ("neil", "mail.example", "5151"))
+    pattern = json.dumps({"success": False, **body})
+    for personal in PERSONAL:
+        kept = refusal(
+            status, json.loads(pattern.replace("{}", json.dumps(personal)[1:-1]))
+        ).message
+        assert personal not in kept
+        assert not any(part in kept for part in ("neil", "mail.example", "5151")), personal
 
 
 def test_a_message_is_not_cut_within_an_address():

@@ -172,12 +172,12 @@ def test_phones_are_read_as_phonenumbers_does(text: str, region: str) -> None:
     assert abroad or by_phonenumbers(text, region) in (None, made)
 
 
-@pytest.mark.parametrize("region", sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]))
 @pytest.mark.parametrize("area", [200, 242, 345, 500, 555, 617, 787, 800, 876, 900, 911, 999])
-def test_all_of_the_plan_is_read_alike(region: str, area: int) -> None:
+def test_all_of_the_plan_is_read_alike(area: int) -> None:
     """In no country of the North American plan does its own metadata say otherwise."""
-    for text in (f"{area}-555-0123", f"1 ({area}) 000-0000", f"+1{area}9999999"):
-        assert normalize_phone(text, [region]) == by_phonenumbers(text, region)
+    for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]:
+        for text in (f"{area}-555-0123", f"1 ({area}) 000-0000", f"+1{area}9999999"):
+            assert normalize_phone(text, [region]) == by_phonenumbers(text, region), region
 
 
 @pytest.mark.parametrize(
