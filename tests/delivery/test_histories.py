@@ -320,7 +320,7 @@ OBEYS = {
 LEAVES = {"opt_in": "opted_in_or_null", "resubscribe": "explicit_opt_in"}
 
 
-REACHED = {"subscribed": 10, "forced": 5, "yes before a no": 10}
+REACHED = {"subscribed": 5, "forced": 3, "yes before a no": 5}
 ROUNDS = 8  # at most, until all is reached
 
 
