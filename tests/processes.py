@@ -112,7 +112,7 @@ def start(
     environment, output = _surroundings(arguments, folder, settings)
     with output.open("wb") as file:
         popen = subprocess.Popen(
-            [*under, *_bound_by_permissions(), sys.executable, "-m", "app", *arguments],
+            [*under, *bound_by_permissions(), sys.executable, "-m", "app", *arguments],
             cwd=folder,
             env=environment,
             stdout=file,
@@ -122,7 +122,8 @@ def start(
 
 
 @cache
-def _bound_by_permissions() -> list[str]:
+def bound_by_permissions() -> list[str]:
+    """Return what starts a program that permissions hold for, as they do for all but root."""
     command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
     if os.getuid() != 0 or shutil.which(command[0]) is None:
         return []

@@ -28,7 +28,7 @@ from app.ledger.address import SqliteFile
 from app.ledger.clock import this_start
 from app.ledger.database import Database
 from app.ledger.schema import contacts, integrations, ready_at, workers
-from app.ledger.transaction import Transaction
+from app.ledger.transaction import Transaction, among
 
 BEAT_SECONDS = 0.5
 """How often a worker makes sure of its session."""
@@ -44,15 +44,23 @@ _PROCESS_DIGITS, _SESSION_DIGITS = 8, 4  # of a name, hexadecimal
 _NAME_DIGITS = _PROCESS_DIGITS + _SESSION_DIGITS
 
 _OF: BindParameter[str] = bindparam("of")
-_INTEGRATIONS = select(integrations.c.id)
-# Integration by integration, in the order of the index of what is due: leases lie ahead of now.
-_GIVE_BACK = (
-    update(contacts)
+_INTEGRATIONS = select(integrations.c.id).order_by(integrations.c.id)
+# Integration by integration, found by the index of what is due: leases lie ahead of now. All lock
+# contacts in this order, so they do not deadlock; `|| ''` hides it from planners, which might read
+# all contacts in the order of their keys.
+_HELD = (
+    select(contacts.c.contact_key)
     .where(
         contacts.c.integration_id == _OF,
         contacts.c.due_at > bindparam("now"),
         contacts.c.lease.like(bindparam("held")),
     )
+    .order_by(contacts.c.contact_key.concat(""))
+    .with_for_update()
+)
+_GIVE_BACK = (
+    update(contacts)
+    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
     .values(lease=None, due_at=bindparam("ready"))
 )
 # A session's number is never used again, so a lock that was free once stays free.
@@ -200,7 +208,7 @@ def _dead(file: Path) -> Iterator[bool]:
     """Say whether the worker of a lock is dead; until the block ends, nobody else finds it so."""
     try:
         descriptor = os.open(file, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):  # gone, or another user's: not for us to tell
         yield False
         return
     try:
@@ -231,14 +239,14 @@ async def _inherit(database: Database, number: int, now: float) -> int:
 
 
 async def _give_back(transaction: Transaction, holder: str, now: float) -> int:
-    return sum(
-        [
-            await transaction.change(
-                _GIVE_BACK, of=each, now=now, held=f"{holder}%", ready=ready_at(now)
+    given_back = 0
+    for (of,) in await transaction.rows(_INTEGRATIONS):
+        held = await transaction.rows(_HELD, of=of, now=now, held=f"{holder}%")
+        if keys := [key for (key,) in held]:
+            given_back += await transaction.change(
+                _GIVE_BACK, of=of, keys=keys, ready=ready_at(now)
             )
-            for (each,) in await transaction.rows(_INTEGRATIONS)
-        ]
-    )
+    return given_back
 
 
 def _number(name: str) -> int:

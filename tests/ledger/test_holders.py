@@ -18,6 +18,7 @@ from app.ledger.holders import GONE_SECONDS, SURE_SECONDS, Holder
 from app.ledger.postgresql import LIMITS, connect
 from app.ledger.schema import workers
 from tests.ledger.conftest import NOW, item
+from tests.processes import bound_by_permissions
 from tests.waiting import POLL
 
 LIVES = """
@@ -38,6 +39,22 @@ async def live():
         await asyncio.sleep(60)
 
 asyncio.run(live())
+"""
+
+
+TAKES_OVER = """
+import asyncio, sys
+from pathlib import Path
+from app.ledger.database import Database
+from app.ledger.holders import alive
+
+async def take_over():
+    database = Database(sys.argv[1])
+    async with alive(database, Path(sys.argv[2])) as holder:
+        print(await holder.take_over(database, float(sys.argv[3])))
+    await database.close()
+
+asyncio.run(take_over())
 """
 
 
@@ -109,6 +126,21 @@ async def test_what_a_killed_worker_of_this_machine_held_is_due_at_once(ledger, 
         assert len(await ledger.claim()) == 2
         assert [each.name for each in folder(ledger, tmp_path).iterdir()] == [mine.name[:8]]
     assert list(folder(ledger, tmp_path).iterdir()) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_lock_that_is_not_ours_to_open_keeps_us_from_no_other(ledger, worker, tmp_path):
+    """As one that root left behind."""
+    process, name = worker
+    await ledger.accept(item("ann", "1"))
+    assert len(await held(ledger, name)) == 1
+    process.kill()
+    process.wait()
+    (folder(ledger, tmp_path) / "0").touch(0o000)
+    command = [*bound_by_permissions(), sys.executable, "-c", TAKES_OVER]
+    arguments = [f"sqlite:///{ledger.database.address.path}", str(tmp_path), str(NOW)]
+    taking = await asyncio.create_subprocess_exec(*command, *arguments, stdout=subprocess.PIPE)
+    assert await taking.communicate() == (b"1\n", None)
 
 
 async def test_the_folder_of_the_locks_is_its_owners_to_enter(ledger, tmp_path):
@@ -190,6 +222,25 @@ async def test_many_may_look_who_is_dead(ledger):
 
 
 @on_postgresql
+async def test_who_takes_over_locks_contacts_in_the_order_of_all_others(ledger):
+    """Else a webhook of the same contacts and the taking over would wait for each other."""
+    for name, later in (("bob", 0), ("ann", 1)):
+        await ledger.accept(item(name, "1"))
+        assert len(await claim(ledger.database, NOW + later, 10, holder="aaaaaaaaaaaa")) == 1
+    lock = "SELECT 1 FROM contacts WHERE contact_key = '{}' FOR UPDATE"
+    async with ledger.database.write() as webhook:
+        await webhook.execute(text(lock.format("ann")))
+        taking = asyncio.create_task(holders.give_back(ledger.database, "aaaaaaaaaaaa", NOW + 1))
+        await until(
+            ledger,
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        await webhook.execute(text(lock.format("bob")))
+    assert await taking == 2
+
+
+@on_postgresql
 async def test_a_worker_without_its_session_is_sure_of_nothing_before_others_take_over(ledger):
     """It is sure for a moment after its session answered; later it may be sure again of that one.
 
@@ -226,14 +277,19 @@ async def test_a_session_on_a_server_that_leads_no_more_proves_nothing(ledger):
 
 async def until_free(ledger):
     """Return once PostgreSQL has noticed that a session has ended."""
-    held_locks = text(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    await until(
+        ledger,
+        "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
+
+
+async def until(ledger, question):
+    """Return once the answer to a question is yes, or a number."""
     async with asyncio.timeout(10):
         while True:
             async with ledger.database.read() as connection:
-                if not await connection.scalar(held_locks):
+                if await connection.scalar(text(question)):
                     return
             await asyncio.sleep(POLL)
 
