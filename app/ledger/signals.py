@@ -28,11 +28,13 @@ log = structlog.get_logger("signals")
 _CHANNEL = "submissions_due"
 _LOOK_SECONDS = 0.05  # between two looks at SQLite's version
 _ANSWER_SECONDS = 5.0  # for its answer
-# The server is to notice within seconds that our machine is gone, and let our lock go.
+# The server is to notice within seconds that our machine is gone, and let our lock go. What it has
+# told us since, as it does at each webhook, it would else repeat for a quarter of an hour.
 _MISSED = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "4000",  # ms
 }
 _AGAIN_SECONDS = 1.0  # between two tries to reach a ledger that is away
 

@@ -13,9 +13,11 @@ from app.ledger.accepting import accept
 from app.ledger.claims import claim
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.fitness import Unfit
+from app.ledger.holders import Holder
 from app.ledger.integrations import Integrations
 from app.ledger.postgresql import NEEDED
 from app.ledger.schema import receipts
+from app.ledger.signals import listen
 from app.ledger.vault import Vault
 from tests.conftest import SECRET_KEY
 from tests.ledger.conftest import NOW, arrival, item, new_integration
@@ -252,3 +254,31 @@ async def test_sessions_that_became_useless_are_given_up(server, way, end):
         await write()
     await write()
     await database.close()
+
+
+class Asking(Holder):
+    """A holder that asks for how long its session may leave the server without an answer (ms)."""
+
+    unanswered: list[int]
+
+    async def begin(self, session: asyncpg.Connection) -> None:
+        told = "SELECT setting::int FROM pg_settings WHERE name = $1"
+        names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "user_timeout")
+        idle, interval, number, unanswered = [
+            await session.fetchval(told, f"tcp_{name}") for name in names
+        ]
+        self.unanswered = [(idle + interval * number) * 1000, unanswered]
+        await super().begin(session)
+
+
+async def test_a_worker_whose_machine_is_gone_is_known_to_be_within_seconds(server):
+    """Whether the server last heard of it, or had told it something: webhooks come in all along."""
+    await stored(url := server.url("ours"))
+    database, heard = Database(url), asyncio.Event()
+    listening = asyncio.create_task(listen(database, holder := Asking(), heard.set))
+    async with asyncio.timeout(10):
+        await heard.wait()
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await database.close()
+    assert all(0 < each < 5_000 for each in holder.unanswered)
