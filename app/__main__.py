@@ -22,7 +22,7 @@ import structlog
 import typer
 from fastapi import FastAPI
 
-from app.children import LEDGER_AWAY, NoParent, Parent, how_many
+from app.children import LEDGER_AWAY, NoParent, Parent, how_many, keep_standard_places
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.fitness import Unfit
@@ -69,6 +69,7 @@ cli = typer.Typer(
 @cli.command()
 def serve() -> None:
     """Serve webhooks and the ops API, and deliver (unless RUN_WORKER=false)."""
+    keep_standard_places()
     settings = _settings()
     try_to_listen(settings.host, settings.port)
     secrets = load_secrets(settings)

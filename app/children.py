@@ -104,6 +104,18 @@ def quotas(groups: Path, own: Path) -> Iterator[float]:
 # --- The parent's side ------------------------------------------------------------------------
 
 
+def keep_standard_places() -> None:
+    """Let nothing else take the place of a standard input or output that is closed.
+
+    The event loop would, and no child could be started then.
+    """
+    for place in (0, 1, 2):
+        try:
+            os.fstat(place)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it takes the lowest place
+
+
 class Children:
     """The processes that deliver for this one; `number` may be 0."""
 

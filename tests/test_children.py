@@ -49,6 +49,7 @@ class Pair:
         return dict(answer["checks"])
 
     def until_it_delivers(self) -> None:
+        self.parent.until_ready()
         wait_for(lambda: self.checks()["delivering"] == "yes", PATIENCE, self.parent.said())
 
     def create(self) -> None:
@@ -133,9 +134,8 @@ def test_what_one_receives_another_delivers_and_one_that_dies_is_replaced(pair, 
 def test_a_signal_lets_all_finish_what_is_under_way(pair):
     """SIGTERM to the parent: it is not ready any more, the child finishes, and both end with 0."""
     service = pair()
-    service.parent.until_ready()
-    service.create()
     service.until_it_delivers()
+    service.create()
     child = service.child()
     service.sandbox.sandbox.faults = [Fault(kind="slow", seconds=1.5)]
     service.post("ann")
@@ -149,6 +149,16 @@ def test_a_signal_lets_all_finish_what_is_under_way(pair):
     assert len(service.sandbox.bodies()) == 1
     assert "Traceback" not in service.parent.said()
     assert "child_ended" not in service.parent.said()
+
+
+def test_a_child_starts_also_where_standard_input_is_closed(pair):
+    """As some supervisors leave it."""
+    service = pair(under=("sh", "-c", 'exec "$@" <&-', "sh"))
+    service.until_it_delivers()
+    service.create()
+    service.post("ann")
+    service.until_cordial_has(1)
+    assert service.parent.end() == 0
 
 
 # --- No end without theirs --------------------------------------------------------------------
