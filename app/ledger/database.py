@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
+import structlog
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -29,6 +30,8 @@ from app.ledger.transaction import (
     Work,
 )
 from app.ledger.vault import Pseudonyms, Vault
+
+log = structlog.get_logger("database")
 
 _MIGRATION_LOCK = 7_166_214_300  # a number that nobody else on the same PostgreSQL uses
 # Writes to a large ledger touch pages all over its indexes. SQLite keeps these pages in memory, and
@@ -95,13 +98,30 @@ class Database:
         Raises:
             Exception: one of `UNAVAILABLE`, or whatever `work` raises; nothing is stored then.
         """
-        return await self._transactions.run(work)
+        try:
+            return await self._transactions.run(work)
+        except asyncpg.PostgresError as error:
+            await self._end_standing(error)
+            raise
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that writes; it is durably committed when the block ends."""
-        async with self._writer.begin() as connection:
-            yield connection
+        try:
+            async with self._writer.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            await self._end_standing(error.orig)
+            raise
+
+    async def _end_standing(self, error: BaseException | None) -> None:
+        """If we waited in vain for a lock, end whoever stands still with it: others wait too."""
+        if error is None or not postgresql.waited_in_vain(error):
+            return
+        with suppress(*UNAVAILABLE):
+            async with self._engine.connect() as connection:
+                ended = await connection.scalar(text(postgresql.END_STANDING))
+            log.warning("lock_waited_for", sessions_ended=ended)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -24,6 +24,17 @@ NEEDED = FAST + SLOW + 1
 # PostgreSQL ends its session. Nobody waits for ever for a lock or for a server that does not
 # answer: we refuse the webhook, and Jebbit sends it again.
 LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
+# That timeout does not count in the middle of a statement. asyncpg first has a new statement
+# described, and then executes it; and rows have to be read. Who has waited in vain for a lock ends
+# the sessions that stand there. Those with locks on rows have a transaction id; a COPY of somebody
+# else's waits for its data by right.
+END_STANDING = r"""
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
+AND backend_xid IS NOT NULL AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite')
+AND query !~* '^\s*copy\y' AND state_change
+< clock_timestamp() - current_setting('idle_in_transaction_session_timeout')::interval
+"""
 # Every query that submissions wait for finds its rows by an index, in the index's order. Without
 # statistics, as in a first burst, PostgreSQL would rather sort the whole backlog, and it would keep
 # a plan that it made when the tables were empty.
@@ -46,6 +57,7 @@ _ANSWER_SECONDS = 1.5
 _AGE_SECONDS = 600.0  # then we connect anew: the name may have moved to another server
 
 _READ_ONLY = "25006"
+_LOCK_NOT_AVAILABLE = "55P03"
 _USELESS = ("08", "57")  # connection exceptions; the server was told to stop, or us
 
 
@@ -59,6 +71,11 @@ def is_useless(error: BaseException) -> bool:
         return code == _READ_ONLY or code[:2] in _USELESS
     gone = (OSError, TimeoutError, asyncio.CancelledError, asyncpg.InterfaceError)
     return isinstance(error, (*gone, asyncpg.InternalClientError))
+
+
+def waited_in_vain(error: BaseException) -> bool:
+    """Say whether an error means that another session held a lock for longer than we wait."""
+    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def is_read_only(error: BaseException) -> bool:
