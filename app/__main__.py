@@ -104,6 +104,8 @@ def deliver() -> None:
     try:
         run(run_child(settings, parent))
     except UNAVAILABLE as error:
+        if getattr(error, "filename", None) is not None:
+            raise  # a file of ours, as on a full disk, is no ledger that is away
         log.warning("ledger_unavailable", error=logs.place_of(error))
         raise typer.Exit(LEDGER_AWAY) from None
 

@@ -41,6 +41,7 @@ _REPORT_SHARE = 50  # telling takes at most one part in this many of the time
 _LONGEST_REPORT_SECONDS = 10.0  # and yet is done so often
 _SILENT_SECONDS, _SILENCES = 15.0, 4  # a child that says nothing for so many of these hangs
 _PAUSES = (0.2, 1.0, 3.0, 10.0, 30.0)  # s, before a child is started anew
+_AWAY_SECONDS = 3.0  # before one that could not reach the ledger is started anew
 _STEADY_SECONDS = 60.0  # who has lived for so long has started well
 _MANY_DEATHS = 3  # in a row: another start will not mend it
 _ENDING_SECONDS = DRAIN_SECONDS + 5.0  # then it is killed
@@ -190,12 +191,13 @@ class Children:
             if self._ending.is_set():
                 return
             if time.monotonic() - started > _STEADY_SECONDS:
-                place.ends = place.deaths = 0
-            pause = _PAUSES[min(place.ends, len(_PAUSES) - 1)]
-            place.ends += 1
-            place.deaths += code != LEDGER_AWAY
+                place.deaths = 0
+            pause = _AWAY_SECONDS
+            if code != LEDGER_AWAY:
+                pause = _PAUSES[min(place.deaths, len(_PAUSES) - 1)]
+                place.deaths += 1
             metrics.child_ended()
-            log.error("child_ended", exit_code=code, times=place.ends, pause=pause)
+            log.error("child_ended", exit_code=code, deaths=place.deaths, pause=pause)
             # Who told it to end may tell us too, a moment later: then no other is started.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), pause)
@@ -221,11 +223,10 @@ def _tell_of_defect(keeper: asyncio.Task[None]) -> None:
 
 
 class _Place:
-    """A child's place: how often one ended in it, and died there, soon after its start."""
+    """A child's place: how often one died in it soon after its start, by a fault of its own."""
 
     def __init__(self) -> None:
         self.child: _Child | None = None
-        self.ends = 0
         self.deaths = 0
 
     @property

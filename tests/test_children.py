@@ -1,23 +1,25 @@
 """Several processes: one receives, the others deliver, and from outside they are one service."""
 
+import json
 import os
 import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.children import how_many, quotas, usual
+from app.children import LEDGER_AWAY, how_many, quotas, usual
 from app.ledger.database import Database
 from app.ledger.fitness import Unfit
 from app.ledger.postgresql import NEEDED
 from app.sandbox.faults import Fault
 from app.settings import Settings
-from tests.conftest import OPS_TOKEN, SandboxServer, integration_body, post_webhook
+from tests.conftest import OPS_TOKEN, SECRET_KEY, SandboxServer, integration_body, post_webhook
 from tests.processes import STARTING_SECONDS, Program, children_of, runs, until_spent
 from tests.telemetry.test_metrics import value
 from tests.waiting import wait_for
@@ -71,6 +73,11 @@ class Pair:
                 sums[each.name] = sums.get(each.name, 0) + each.value
         return sums
 
+    def ended(self) -> list[dict[str, Any]]:
+        """Return what the log tells of children that ended, if it is JSON."""
+        lines = self.parent.said().splitlines()
+        return [json.loads(each) for each in lines if '"event":"child_ended"' in each]
+
     def delivered(self) -> float:
         return self.counted()["jebbit_sync_submissions_settled_total"]
 
@@ -82,9 +89,9 @@ def pair(
     """Start a service of two processes, with no setting in the environment but these."""
     with ExitStack() as opened:
 
-        def start(**settings: str) -> Pair:
+        def start(by: Callable[..., Program] = launch, **settings: Any) -> Pair:
             given = {"OPS_TOKEN": OPS_TOKEN, "CORDIAL_EXTRA_HOSTS": sandbox_server.host}
-            parent = launch("serve", PROCESSES="2", **{**given, **settings})
+            parent = by("serve", PROCESSES="2", **{**given, **settings})
             made = Pair(parent, sandbox_server)
             opened.enter_context(made.http)
             return made
@@ -199,6 +206,45 @@ def test_children_that_die_again_and_again_are_told_of(pair):
     service.post("ann")
     assert service.counted()["jebbit_sync_child_processes_ended_total"] == 3
     assert service.parent.end() == 0
+
+
+def test_a_ledger_that_is_away_is_no_fault_of_theirs(
+    pair, forked, postgresql_url, postgresql_server
+):
+    """The probe that restarts stays well; however long it takes, they soon notice its return."""
+    name = postgresql_url.partition("?")[0].rpartition("/")[2]
+    terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}';"
+    reached = {"DATABASE_URL": postgresql_url, "SECRET_KEY": SECRET_KEY}
+    service = pair(forked, **reached, LOG_FORMAT="json")
+    service.until_it_delivers()
+    service.create()
+    postgresql_server.psql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false;")
+    try:
+        postgresql_server.psql(terminate)
+        os.kill(service.child(), signal.SIGKILL)
+        ended = wait_for(lambda: (found := service.ended())[3:] and found, PATIENCE)
+        assert service.http.get("/healthz").status_code == 200
+        assert service.http.get("/readyz").json()["checks"]["delivering"] == "starting"
+    finally:
+        postgresql_server.psql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true;")
+    assert [each["exit_code"] for each in ended] == [-signal.SIGKILL, *[LEDGER_AWAY] * 3]
+    assert all(each["pause"] <= 3 for each in ended)  # s; and some for a start and a try
+    service.until_it_delivers()
+    service.post("ann")
+    service.until_cordial_has(1)
+
+
+def test_a_file_that_cannot_be_made_is_no_ledger_that_is_away(pair, tmp_path):
+    """As on a full disk: who cannot start for want of it dies, and probes tell."""
+    service = pair(DATABASE_URL=f"sqlite:///{tmp_path / 'ledger.db'}", LOG_FORMAT="json")
+    service.until_it_delivers()
+    (tmp_path / "ledger.db-workers").rename(tmp_path / "elsewhere")
+    (tmp_path / "ledger.db-workers").touch()  # no folder can be made of this name
+    os.kill(service.child(), signal.SIGKILL)
+    wait_for(lambda: service.http.get("/healthz").status_code == 503, PATIENCE)
+    assert [each["exit_code"] for each in service.ended()] == [-signal.SIGKILL, 1, 1]
+    assert "ledger.db-workers" in service.parent.said()
+    assert service.checks()["delivering"] == "failing"
 
 
 def test_a_child_that_says_nothing_is_replaced(monkeypatch, service):
