@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -52,6 +52,7 @@ from app.ledger.integrations import Integrations
 from app.ledger.readiness import Readiness
 from app.ledger.registrations import Registrations
 from app.ledger.retention import Retention
+from app.ledger.standing import end_standing
 from app.ledger.vault import Vault
 from app.operations.auditing import Auditor
 from app.operations.callers import Tokens
@@ -177,7 +178,10 @@ async def open_parts(
                 clock=clock,
                 wake=wake or worker.wake,
             )
-            async with _notifying(settings, database, http, steady):
+            async with (
+                _beside(end_standing(database)),
+                _notifying(settings, database, http, steady),
+            ):
                 yield Parts(context, Readiness(database, vault), worker, counted, traces)
     finally:
         await database.close()
@@ -194,7 +198,14 @@ async def _notifying(
         return
     ops_url = (settings.public_url or f"http://{settings.host}:{settings.port}").rstrip("/")
     url = settings.notify_url.get_secret_value()
-    task = asyncio.create_task(Notifier(database, http, url, ops_url, clock).run())
+    async with _beside(Notifier(database, http, url, ops_url, clock).run()):
+        yield
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have this done until the block ends."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:

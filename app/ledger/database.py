@@ -98,30 +98,13 @@ class Database:
         Raises:
             Exception: one of `UNAVAILABLE`, or whatever `work` raises; nothing is stored then.
         """
-        try:
-            return await self._transactions.run(work)
-        except asyncpg.PostgresError as error:
-            await self._end_standing(error)
-            raise
+        return await self._transactions.run(work)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that writes; it is durably committed when the block ends."""
-        try:
-            async with self._writer.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            await self._end_standing(error.orig)
-            raise
-
-    async def _end_standing(self, error: BaseException | None) -> None:
-        """If we waited in vain for a lock, end whoever stands still with it: others wait too."""
-        if error is None or not postgresql.waited_in_vain(error):
-            return
-        with suppress(*UNAVAILABLE):
-            async with self._engine.connect() as connection:
-                ended = await connection.scalar(text(postgresql.END_STANDING))
-            log.warning("lock_waited_for", sessions_ended=ended)
+        async with self._writer.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

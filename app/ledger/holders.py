@@ -27,6 +27,7 @@ from sqlalchemy import BindParameter, bindparam, delete, func, select, update
 from app.ledger.address import SqliteFile
 from app.ledger.clock import this_start
 from app.ledger.database import Database
+from app.ledger.postgresql import READS_ONLY
 from app.ledger.schema import contacts, integrations, ready_at, workers
 from app.ledger.transaction import Transaction, among
 
@@ -110,7 +111,7 @@ class Holder:
             Exception: one of `UNAVAILABLE`; the session is lost.
         """
         asked_at = self._clock()
-        if await session.fetchval("SHOW transaction_read_only") != "off":
+        if await session.fetchval(READS_ONLY) != "off":
             raise InterfaceError("the server takes no writes any more")
         self._sure_until[self.name] = asked_at + SURE_SECONDS
 

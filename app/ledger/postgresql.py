@@ -21,20 +21,9 @@ NEEDED = FAST + SLOW + 1
 """How many sessions a process opens at most."""
 
 # A replica that stops in the middle of a transaction would keep its locks and hold up all others:
-# PostgreSQL ends its session. Nobody waits for ever for a lock or for a server that does not
-# answer: we refuse the webhook, and Jebbit sends it again.
+# PostgreSQL ends its session, and we do where it does not (standing.py). Nobody waits for ever for
+# a lock or for a server that does not answer: we refuse the webhook, and Jebbit sends it again.
 LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
-# That timeout does not count in the middle of a statement. asyncpg first has a new statement
-# described, and then executes it; and rows have to be read. Who has waited in vain for a lock ends
-# the sessions that stand there. Those with locks on rows have a transaction id; a COPY of somebody
-# else's waits for its data by right.
-END_STANDING = r"""
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
-AND backend_xid IS NOT NULL AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite')
-AND query !~* '^\s*copy\y' AND state_change
-< clock_timestamp() - current_setting('idle_in_transaction_session_timeout')::interval
-"""
 # Every query that submissions wait for finds its rows by an index, in the index's order. Without
 # statistics, as in a first burst, PostgreSQL would rather sort the whole backlog, and it would keep
 # a plan that it made when the tables were empty.
@@ -51,13 +40,16 @@ COMMAND_SECONDS = 60.0
 FAST_COMMAND_SECONDS = 8.0
 _POOL_SECONDS = 5.0  # to wait for one of the `SLOW`
 # A NAT or a firewall forgets connections that say nothing, and tells nobody. Who has said nothing
-# for a second is asked before it is trusted with a webhook.
+# for a second is asked before it is trusted with a webhook. A primary that became a replica answers
+# on, and falls behind: who only reads is asked each second.
 _TRUSTED_SECONDS = 1.0
 _ANSWER_SECONDS = 1.5
 _AGE_SECONDS = 600.0  # then we connect anew: the name may have moved to another server
 
+READS_ONLY = "SHOW transaction_read_only"
+"""What asks a session whether it only reads: `on` on a server that was a primary once."""
+
 _READ_ONLY = "25006"
-_LOCK_NOT_AVAILABLE = "55P03"
 _USELESS = ("08", "57")  # connection exceptions; the server was told to stop, or us
 
 
@@ -71,11 +63,6 @@ def is_useless(error: BaseException) -> bool:
         return code == _READ_ONLY or code[:2] in _USELESS
     gone = (OSError, TimeoutError, asyncio.CancelledError, asyncpg.InterfaceError)
     return isinstance(error, (*gone, asyncpg.InternalClientError))
-
-
-def waited_in_vain(error: BaseException) -> bool:
-    """Say whether an error means that another session held a lock for longer than we wait."""
-    return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def is_read_only(error: BaseException) -> bool:
@@ -142,14 +129,15 @@ def _keep_alive(connection: asyncpg.Connection, keepalive: Keepalive | None) -> 
                 line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-async def answers(connection: Any) -> bool:
-    """Say whether a session still answers; one that does not is given up."""
+async def leads(connection: Any) -> bool:
+    """Say whether a session still answers, and could write; one that does not is given up."""
     try:
-        await connection.execute("SELECT 1", timeout=_ANSWER_SECONDS)
+        if await connection.fetchval(READS_ONLY, timeout=_ANSWER_SECONDS) == "off":
+            return True
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-        connection.terminate()
-        return False
-    return True
+        pass
+    connection.terminate()
+    return False
 
 
 class Sessions:
@@ -178,7 +166,7 @@ class Sessions:
             now = time.monotonic()
             if connection.is_closed() or now - self._opened_at[connection] > _AGE_SECONDS:
                 self._forget(connection)
-            elif now - used_at < _TRUSTED_SECONDS or await answers(connection):
+            elif now - used_at < _TRUSTED_SECONDS or await leads(connection):
                 return connection
             else:
                 self._forget(connection)
@@ -275,20 +263,16 @@ def _text(value: str) -> str:
 
 
 def _watch(made: AsyncEngine) -> None:
-    """Let the engine test what was idle, and give up its sessions when one has become useless."""
-    pool = made.sync_engine.pool
+    """Let the engine test its sessions, and give all of them up when one has become useless."""
 
-    @event.listens_for(pool, "checkin")
-    def note(_: Any, record: Any) -> None:
-        record.info["used_at"] = time.monotonic()
-
-    @event.listens_for(pool, "checkout")
+    @event.listens_for(made.sync_engine.pool, "checkout")
     def test(session: Any, record: Any, _: Any) -> None:
-        used_at = record.info.get("used_at")
-        if used_at is None or time.monotonic() - used_at < _TRUSTED_SECONDS:
+        now = time.monotonic()
+        if now - record.info.setdefault("asked_at", now) < _TRUSTED_SECONDS:
             return
-        if not session.run_async(answers):
+        if not session.run_async(leads):
             raise InvalidatePoolError
+        record.info["asked_at"] = now
 
     @event.listens_for(made.sync_engine, "handle_error")
     def judge(context: Any) -> None:

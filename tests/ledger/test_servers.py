@@ -1,13 +1,13 @@
 """The ledger on servers as customers have them: TLS, a plain role, a pooler in between."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from itertools import count
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.ledger.accepting import accept
 from app.ledger.claims import claim
@@ -16,12 +16,12 @@ from app.ledger.fitness import Unfit
 from app.ledger.holders import Holder
 from app.ledger.integrations import Integrations
 from app.ledger.postgresql import NEEDED
-from app.ledger.schema import receipts
+from app.ledger.schema import data_keys, receipts
 from app.ledger.signals import listen
 from app.ledger.vault import Vault
 from tests.conftest import SECRET_KEY
 from tests.ledger.conftest import NOW, arrival, item, new_integration
-from tests.servers import AS_WRITTEN, Postgresql, pgbouncer, postgresql, program
+from tests.servers import AS_WRITTEN, Postgresql, pgbouncer, postgresql, program, standby
 
 pytestmark = [
     pytest.mark.skipif(
@@ -254,6 +254,38 @@ async def test_sessions_that_became_useless_are_given_up(server, way, end):
         await write()
     await write()
     await database.close()
+
+
+@pytest.fixture
+async def two_servers() -> AsyncIterator[tuple[Database, Postgresql, Postgresql]]:
+    """A ledger on a primary of its own, whose copy may take over."""
+    with postgresql() as first:
+        first.run("CREATE DATABASE ours OWNER app")
+        with standby(first) as second:
+            hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+            database = Database(f"postgresql://app:{AS_WRITTEN}@{hosts}/ours")
+            await database.migrate()
+            yield database, first, second
+            await database.close()
+
+
+async def test_after_a_failover_nobody_reads_what_the_old_primary_has(two_servers):
+    """Within seconds, also by a session that is never idle: the old one answers, and is behind."""
+    database, first, second = two_servers
+
+    async def names() -> list[str]:
+        async with database.read() as connection:
+            return list(await connection.scalars(select(data_keys.c.name)))
+
+    assert await names() == []
+    first.run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    second.run("SELECT pg_promote()")
+    second.run("INSERT INTO data_keys VALUES ('new', '')", database="ours")
+    async with asyncio.timeout(10):
+        found: list[str] = []
+        while found != ["new"]:
+            await asyncio.sleep(0.02)
+            found = await names()
 
 
 class Asking(Holder):

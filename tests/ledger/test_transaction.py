@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from sqlalchemy import bindparam, insert, select, text, update
 
 from app.ledger.database import UNAVAILABLE
-from app.ledger.postgresql import LIMITS, connect
 from app.ledger.schema import contacts, submissions
 from app.ledger.transaction import among
 
@@ -232,52 +230,3 @@ async def test_a_connection_that_was_cut_is_replaced(database, postgresql_server
         except UNAVAILABLE:
             await asyncio.sleep(0)
     assert [key for key, _ in await due(database, "a", "b")] == ["a", "b"]
-
-
-async def _idle(session):
-    """Stand still between two statements."""
-
-
-async def _described(session):
-    """Stand still when a statement is described, and not yet executed."""
-    await session.prepare("SELECT 1 + 1")
-
-
-async def _unread(session):
-    """Stand still with rows on the way that are not read."""
-    session._transport.pause_reading()  # asyncpg has no other way
-    rows = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
-    return asyncio.create_task(session.fetch(rows))
-
-
-@pytest.mark.parametrize("way", ["transact", "write"])
-async def test_who_stands_still_in_a_transaction_holds_up_others_for_seconds(database, way):
-    """Wherever it stands, as a process does that is frozen: its session ends, and others go on."""
-    if database.is_sqlite:
-        pytest.skip("the lock of a process that is frozen is the system's")
-
-    async def change(key):
-        if way == "transact":
-            await database.transact(lambda transaction: transaction.change(SET_DUE_AGAIN, key=key))
-            return
-        async with database.write() as connection:
-            await connection.execute(SET_DUE_AGAIN, {"key": key})
-
-    async def goes_on(key):
-        async with asyncio.timeout(30):
-            while True:
-                try:
-                    return await change(key)
-                except UNAVAILABLE:  # it waited in vain, as a webhook may that is then sent again
-                    await asyncio.sleep(0)
-
-    places = {each.__name__: each for each in (_idle, _described, _unread)}
-    await database.transact(adding(*map(contact, places)))
-    async with AsyncExitStack() as standing:
-        for key, stand in places.items():
-            session = await connect(database.address, LIMITS, 60)
-            standing.callback(session.terminate)
-            await session.execute("BEGIN")
-            await session.fetch("SELECT FROM contacts WHERE contact_key = $1 FOR UPDATE", key)
-            standing.callback(getattr(await stand(session), "cancel", int))
-        await asyncio.gather(*map(goes_on, places))
