@@ -5,6 +5,7 @@ import secrets
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def main() -> int:
                 try:
                     report = theatre.play(name, play, engine, chosen.seed, chosen.scale or long)
                 except Exception as error:  # the others are to be seen all the same
+                    traceback.print_exc()
                     report = Report(name, engine, chosen.seed, failure=repr(error))
                 report.seconds = time.monotonic() - started
                 reports.append(report)
@@ -82,6 +84,7 @@ def _hostile(
             _HOSTILE, lambda stage, _: play(stage, attacks, _SECONDS, rows), engine, seed, 1
         )
     except Exception as error:
+        traceback.print_exc()
         report = Report(_HOSTILE, engine, seed, failure=repr(error))
     report.seconds = time.monotonic() - started
     reports.append(report)

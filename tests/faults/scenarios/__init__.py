@@ -10,7 +10,6 @@ from tests.faults.scenarios.registry import SCENARIOS, missing
 __all__ = ["SCENARIOS", "missing"]
 
 # Each enters its own; in this order they are played, and stand in the table.
-for (
-    _subject
-) in "dying ledger cordial order turns clock garbage connections proxies databases".split():
+_SUBJECTS = "dying ledger cordial order turns clock garbage connections proxies databases freezing"
+for _subject in _SUBJECTS.split():
     import_module(f"{__name__}.{_subject}")

@@ -1,6 +1,7 @@
 """PostgreSQL as customers have it: pgbouncer, failovers, firewalls that forget."""
 
 import time
+from typing import NamedTuple
 
 import httpx
 
@@ -14,15 +15,23 @@ from tests.servers import AS_WRITTEN, Postgresql, pgbouncer, postgresql, standby
 _ANSWERED = 10.0  # s, in which a webhook is answered whatever happens to the ledger
 
 
-def _server(stage: Stage) -> Postgresql:
+def server_of(stage: Stage) -> Postgresql:
     """Run a PostgreSQL for this stage, where our plain role owns the database `ours`."""
     server = stage.after.enter_context(postgresql())
     server.run("CREATE DATABASE ours OWNER app")
     return server
 
 
-def _well_again(stage: Stage) -> tuple[float, float]:
-    """Post until it is accepted; return after how many seconds, and how long the slowest took."""
+class Well(NamedTuple):
+    """After how many seconds a webhook was accepted, what the slowest answer took, and its id."""
+
+    seconds: float
+    slowest: float
+    submission: str
+
+
+def _well_again(stage: Stage) -> Well:
+    """Post until it is accepted."""
     started, slowest, tries = time.monotonic(), 0.0, 0
     with httpx.Client(timeout=30) as http:
         while True:
@@ -32,7 +41,8 @@ def _well_again(stage: Stage) -> tuple[float, float]:
             assert slowest < _ANSWERED, f"answered after {slowest:.1f} s"
             if answer.status_code == 202:
                 stage.accepted.add(one)
-                return time.monotonic() - started, slowest
+                [submission_id] = answer.json()["submissions"]
+                return Well(time.monotonic() - started, slowest, submission_id)
             assert answer.status_code == 503, answer.text
             tries += 1
             assert tries < 100, "it never became well again"
@@ -43,7 +53,7 @@ def _well_again(stage: Stage) -> tuple[float, float]:
 def through_pgbouncer(stage: Stage, scale: int) -> None:
     """Two replicas share a few sessions; pgbouncer is killed and started again meanwhile."""
     lines = ("pool_mode = transaction", "default_pool_size = 5")
-    bouncer = stage.after.enter_context(pgbouncer(_server(stage), *lines))
+    bouncer = stage.after.enter_context(pgbouncer(server_of(stage), *lines))
     stage.settings |= {
         "DATABASE_URL": f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{bouncer.port}/ours",
         "DATABASE_POOLER": "transaction",
@@ -57,7 +67,7 @@ def through_pgbouncer(stage: Stage, scale: int) -> None:
             bouncer.stop()
             until(lambda before=before: load.refused[503] > before, "webhooks are refused")
             bouncer.start()
-            longest = max(longest, _well_again(stage)[0])
+            longest = max(longest, _well_again(stage).seconds)
         load.more(60)
         refused = load.refused[503]
     stage.settle()
@@ -67,7 +77,7 @@ def through_pgbouncer(stage: Stage, scale: int) -> None:
 @scenario("failover", ("postgresql",), 1, ("initdb",))
 def failover(stage: Stage, scale: int) -> None:
     """The primary becomes read-only and its copy takes over, under load and without a restart."""
-    first = _server(stage)
+    first = server_of(stage)
     second = stage.after.enter_context(standby(first))
     hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
     stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@{hosts}/ours"
@@ -81,7 +91,14 @@ def failover(stage: Stage, scale: int) -> None:
             ready = http.get(f"{stage.replicas[0].url}/readyz")
         assert ready.status_code == 503, "a ledger that takes no writes was ready"
         second.run("SELECT pg_promote()")
-        seconds, slowest = _well_again(stage)
+        seconds, slowest, newest = _well_again(stage)
+        for each in stage.replicas:
+            found = f"{each.url}/submissions/{newest}"
+            until(
+                lambda found=found: stage.http.get(found).is_success,
+                "it reads what the new primary has",
+                _ANSWERED,
+            )
         load.more(100)
         refused = load.refused[503]
     stage.settle()
@@ -94,7 +111,7 @@ def failover(stage: Stage, scale: int) -> None:
 @scenario("silence", ("postgresql",), 3, ("initdb",))
 def silence(stage: Stage, scale: int) -> None:
     """A firewall forgets connections that said nothing, and drops what comes on them."""
-    server = _server(stage)
+    server = server_of(stage)
     relay = stage.after.enter_context(forgetful(server.port))
     stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{relay.port}/ours"
     stage.begin()
@@ -104,13 +121,13 @@ def silence(stage: Stage, scale: int) -> None:
             load.more(30)
         relay.forget()
         time.sleep(2)  # no connection says anything
-        well, slow = _well_again(stage)
+        well, slow, _ = _well_again(stage)
         seconds, slowest = max(seconds, well), max(slowest, slow)
     with stage.load() as load:  # also under load, when connections are in use
         for _ in range(scale):
             load.more(30)
             relay.forget()
-            well, slow = _well_again(stage)
+            well, slow, _ = _well_again(stage)
             seconds, slowest = max(seconds, well), max(slowest, slow)
     stage.settle()
     stage.notes.append(f"well again {seconds:.1f} s after; slowest answer {slowest:.1f} s")

@@ -38,7 +38,7 @@ def killed_of_two(stage: Stage, scale: int) -> None:
     stage.faults(BUSY)
     (service,) = stage.replicas
     seen: set[int] = set()
-    with stage.load() as load:
+    with stage.load(pause=0.1) as load:  # a start takes long enough for a backlog
         for _ in range(scale):
             for victims in stage.chance.sample(("receives", "delivers", "both"), 3):
                 until(lambda: stage.delivers(service), "another one delivers")
