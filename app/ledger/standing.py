@@ -3,7 +3,8 @@
 A replica that is frozen in a transaction keeps its locks. PostgreSQL ends its session by
 `idle_in_transaction_session_timeout`, but that does not count in the middle of a statement: asyncpg
 first has a new statement described, and then executes it; and rows have to be read. So each process
-looks for sessions that stand there.
+looks for sessions that stand there. Behind a pooler, where each statement is described anew, they
+are taken from others even without a lock.
 """
 
 import asyncio
@@ -20,12 +21,13 @@ log = structlog.get_logger("standing")
 
 _LOOK_SECONDS = 1.0
 
-# Those with locks on rows have a transaction id. A COPY of somebody else's waits for its data by
-# right.
+# Those with locks on rows have a transaction id. Who has none may read as slowly as they like. A
+# COPY of somebody else's waits for its data by right.
 _FIND = text(r"""
 SELECT pid, state_change FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
-AND backend_xid IS NOT NULL AND state = 'active' AND wait_event IN ('ClientRead', 'ClientWrite')
+AND state = 'active'
+AND (wait_event = 'ClientRead' OR wait_event = 'ClientWrite' AND backend_xid IS NOT NULL)
 AND query !~* '^\s*copy\y' AND state_change
 < clock_timestamp() - current_setting('idle_in_transaction_session_timeout')::interval
 """)

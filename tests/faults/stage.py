@@ -86,6 +86,7 @@ class Stage:
         self.http = httpx.Client(timeout=30, headers={"authorization": f"Bearer {TOKEN}"})
         self.loads: list[Load] = []
         self.accepted: set[Number] = set()  # beside what the loads got in
+        self.judged: dict[str, str] = {}  # which of the dead are looked at: a filter of the API
         self.withdrawn: set[Number] = set()  # that by some rule need not be sent any more
         self._first_seen: dict[str, float] = {}
         self._journal_read = 0
@@ -254,7 +255,8 @@ class Stage:
         numbers: set[Number] = set()
         cursor: str | None = None
         while True:
-            query = {"status": "dead", "limit": 200, **({"cursor": cursor} if cursor else {})}
+            query = {"status": "dead", "limit": 200, **self.judged}
+            query |= {"cursor": cursor} if cursor else {}
             page = self.ops("GET", "/submissions", params=query).json()
             for each in page["submissions"]:
                 payload = self.ops("GET", f"/submissions/{each['id']}").json()["payload"]

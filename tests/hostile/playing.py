@@ -107,6 +107,7 @@ class Scene:
     def __init__(self, stage: Stage) -> None:
         """Begin."""
         self._stage = stage
+        stage.judged = {"integration": "spring-quiz"}  # of the others, tens of thousands are dead
         self._numbers = count()
         self._cordial_port = free_port()
         hosts = f"{stage.settings['CORDIAL_EXTRA_HOSTS']},127.0.0.1:{self._cordial_port}"
@@ -139,13 +140,6 @@ class Scene:
         """Let everything good be delivered, and hold the log to what it may say."""
         self._stage.ops("DELETE", f"/integrations/{HOSTILE}?force=true")
         self._stage.settle()
-        for each in (GREEDY, HOSTILE):  # the judge would look at each of its dead
-            body = {"status": "dead", "integration": each}
-            answer = self._stage.ops(
-                "POST", "/submissions/discard?confirm=true", json=body, timeout=300
-            )
-            # Of one that is gone and left nothing, there is nothing to discard.
-            assert answer.status_code in (200, 404), answer.text
         assert _NEVER_LOGGED not in self._service.log.read_text(errors="replace")
 
     def _end_attacker(self) -> None:

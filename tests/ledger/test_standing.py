@@ -45,7 +45,7 @@ async def _slow(session):
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_the_session_of_who_stands_still_in_a_transaction_ends(database):
     """Wherever it stands, as a process does that is frozen, and though nobody waits for its locks,
-    as those who only take what is free. Who is slow goes on.
+    as those who only take what is free, or it has none. Who is slow goes on.
     """
     places = {each.__name__: each for each in (_idle, _described, _unread, _slow)}
     rows = [{"integration_id": "quiz", "contact_key": key} for key in places]
@@ -62,8 +62,12 @@ async def test_the_session_of_who_stands_still_in_a_transaction_ends(database):
             task = await stand(session)
             if task is not None:
                 standing.callback(task.cancel)
+        reader = await connect(database.address, LIMITS, 60)
+        standing.callback(reader.terminate)
+        await reader.execute("BEGIN")
+        await _described(reader)
         free = []
-        while len(free) < 3:
+        while len(free) < 3 or not reader.is_closed():
             await asyncio.sleep(0.05)
             async with database.write() as connection:
                 free = list(await connection.scalars(_FREE))
