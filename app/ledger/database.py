@@ -138,8 +138,8 @@ class Database:
         with fitness.explained():
             async with self.write() as connection:
                 if not self.is_sqlite:  # on SQLite, BEGIN IMMEDIATE is the lock
-                    for limit in postgresql.LIMITS:  # changing a large table takes longer
-                        await connection.execute(text(f"SET LOCAL {limit} = 0"))
+                    for limit, to in postgresql.MIGRATING.items():
+                        await connection.execute(text(f"SET LOCAL {limit} = '{to}'"))
                     lock = text("SELECT pg_advisory_xact_lock(:key)")
                     await connection.execute(lock, {"key": _MIGRATION_LOCK})
                 if await connection.run_sync(versions.current) < versions.head():

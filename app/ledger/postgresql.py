@@ -24,6 +24,9 @@ NEEDED = FAST + SLOW + 1
 # PostgreSQL ends its session, and we do where it does not (standing.py). Nobody waits for ever for
 # a lock or for a server that does not answer: we refuse the webhook, and Jebbit sends it again.
 LIMITS = {"idle_in_transaction_session_timeout": "3s", "lock_timeout": "5s"}
+# Changing a large table takes as long as it takes, and others wait for their turn. What we do
+# between two statements takes moments, on a busy machine some seconds.
+MIGRATING = {"idle_in_transaction_session_timeout": "60s", "lock_timeout": "0"}
 # Every query that submissions wait for finds its rows by an index, in the index's order. Without
 # statistics, as in a first burst, PostgreSQL would rather sort the whole backlog, and it would keep
 # a plan that it made when the tables were empty.

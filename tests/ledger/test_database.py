@@ -64,6 +64,29 @@ async def test_the_form_of_a_version_before_is_taken_over(database_url):
     await database.close()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_who_is_frozen_while_it_migrates_holds_up_others_for_a_minute(
+    database_url, monkeypatch
+):
+    """Its locks are on whole tables. A statement, and waiting for others, may take any time."""
+    given, upgrade = {}, versions.upgrade
+
+    def upgrade_and_ask(connection):
+        upgrade(connection)
+        for limit in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"):
+            given[limit] = connection.scalar(text(f"SHOW {limit}"))
+
+    monkeypatch.setattr(versions, "upgrade", upgrade_and_ask)
+    database = Database(database_url)
+    await database.migrate()
+    await database.close()
+    assert given == {
+        "idle_in_transaction_session_timeout": "1min",
+        "lock_timeout": "0",
+        "statement_timeout": "0",
+    }
+
+
 @pytest.mark.parametrize("theirs", ["0001", "9999", "1975ea83b712"])
 async def test_another_applications_form_is_left_alone(database_url, theirs):
     """It keeps its own beside ours, whatever it is called there."""
