@@ -116,6 +116,10 @@ class Database:
         """Return an insert that does nothing if a row with one of its keys exists."""
         return _insert_or_ignore(self.is_sqlite, table)
 
+    def insert_or_add(self, table: Any, column: str) -> Any:
+        """Return an insert that adds to this column where a row with its primary key exists."""
+        return _insert_or_add(self.is_sqlite, table, column)
+
     async def migrate(self) -> None:
         """Bring the tables to the newest form; several processes may do this at once.
 
@@ -222,8 +226,19 @@ def _connect_sqlite(address: SqliteFile) -> sqlite3.Connection:
 
 @cache
 def _insert_or_ignore(is_sqlite: bool, table: Any) -> Any:
+    return _insert(is_sqlite, table).on_conflict_do_nothing()
+
+
+@cache
+def _insert_or_add(is_sqlite: bool, table: Any, column: str) -> Any:
+    new = _insert(is_sqlite, table)
+    added = {column: table.c[column] + new.excluded[column]}
+    return new.on_conflict_do_update(index_elements=table.primary_key.columns, set_=added)
+
+
+def _insert(is_sqlite: bool, table: Any) -> Any:
     dialect = sqlite_dialect if is_sqlite else postgresql_dialect
-    return dialect.insert(table).on_conflict_do_nothing().inline()
+    return dialect.insert(table).inline()
 
 
 def _sqlite_engine(address: SqliteFile) -> AsyncEngine:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import BigInteger, bindparam, cast, delete, func, insert, select, text, update
+from sqlalchemy import BigInteger, cast, delete, func, insert, select, text
 
 from app.ledger.database import Database
 from app.ledger.schema import SubmissionStatus, refused_webhooks, tallies
@@ -51,20 +51,14 @@ def hour_of(at: float) -> int:
     return int(at // 3600)
 
 
-_OF_TALLY = tallies.c.hour == bindparam("hour_")
-for _name in Tally._fields[1:]:
-    _OF_TALLY &= tallies.c[_name] == bindparam(f"{_name}_")
-_COUNT = update(tallies).where(_OF_TALLY).values(number=tallies.c.number + bindparam("more"))
+_COUNTED: Final = (*Tally._fields, "number")
 
 
 async def count(transaction: Transaction, database: Database, counted: Counter[Tally]) -> None:
     """Add to the tallies; all who write lock them in one order."""
-    for tally in sorted(counted):
-        named = {f"{name}_": value for name, value in tally._asdict().items()}
-        if not await transaction.change(_COUNT, **named, more=counted[tally]):
-            new = database.insert_or_ignore(tallies)
-            await transaction.change(new, **tally._asdict(), number=0)
-            await transaction.change(_COUNT, **named, more=counted[tally])
+    if counted:
+        rows = [(*tally, number) for tally, number in sorted(counted.items())]
+        await transaction.each(database.insert_or_add(tallies, "number"), _COUNTED, rows)
 
 
 async def hourly(

@@ -25,7 +25,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
-    insert,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -157,7 +156,8 @@ def _statements_for(dialect: Dialect) -> _Statements:
 
 
 def _insert_lists(statement: Any, given: Any) -> Executable:
-    return insert(statement.table).from_select(given.c.keys(), select(*given.c)).inline()
+    of_lists: Executable = statement.from_select(given.c.keys(), select(*given.c))
+    return of_lists
 
 
 def _update_lists(statement: Any, given: Any) -> Executable:
