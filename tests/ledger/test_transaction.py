@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import bindparam, insert, select, text, update
 
 from app.ledger.database import UNAVAILABLE
-from app.ledger.schema import contacts, submissions
+from app.ledger.schema import contacts, submissions, tallies
 from app.ledger.transaction import among
 
 ADD = {  # a statement for each choice of columns, as it is compiled once
@@ -66,6 +66,18 @@ async def test_many_rows_are_written_at_once(database):
     keys = [f"{number:04}" for number in range(999)]
     await database.transact(adding(*(contact(key, float(key)) for key in keys)))
     assert await due(database, *keys) == [(key, float(key)) for key in keys]
+
+
+async def test_rows_that_are_there_are_added_to(database):
+    """In one statement with rows that are new; others are left alone."""
+    add, row = database.insert_or_add(tallies, "number"), (1, "quiz", "dead", "", "", "", "")
+    names = tuple(tallies.columns.keys())
+    for numbers in ({"a": 1, "b": 2}, {"b": 3, "c": 4}):
+        rows = [(*row, each, number) for each, number in numbers.items()]
+        await database.transact(lambda transaction, rows=rows: transaction.each(add, names, rows))
+    async with database.read() as connection:
+        kept = await connection.execute(select(tallies.c.sms, tallies.c.number).order_by("sms"))
+        assert kept.all() == [("a", 1), ("b", 5), ("c", 4)]
 
 
 class SqlAlchemysWay:
