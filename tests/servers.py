@@ -89,6 +89,10 @@ class Postgresql(Server):
         """Return an address of a database on it."""
         return f"postgresql://{user}:{AS_WRITTEN}@127.0.0.1:{self.port}/{database}"
 
+    def demote(self) -> None:
+        """Let it take no writes any more, as a primary whose copy takes over."""
+        self.run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+
     def run(self, *statements: str, database: str = "postgres") -> None:
         """Execute statements as its superuser, each by itself."""
 
@@ -182,6 +186,13 @@ def pgbouncer(before: Postgresql, *lines: str, folder: Path | None = None) -> It
     finally:
         server.stop(signal.SIGKILL)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def either(first: Postgresql, second: Postgresql, database: str) -> str:
+    """Return an address of a database on whichever of two servers is the primary."""
+    return (
+        f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{first.port},127.0.0.1:{second.port}/{database}"
+    )
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import asyncpg
-import structlog
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -30,8 +29,6 @@ from app.ledger.transaction import (
     Work,
 )
 from app.ledger.vault import Pseudonyms, Vault
-
-log = structlog.get_logger("database")
 
 _MIGRATION_LOCK = 7_166_214_300  # a number that nobody else on the same PostgreSQL uses
 # Writes to a large ledger touch pages all over its indexes. SQLite keeps these pages in memory, and

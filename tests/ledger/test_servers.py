@@ -21,7 +21,7 @@ from app.ledger.signals import listen
 from app.ledger.vault import Vault
 from tests.conftest import SECRET_KEY
 from tests.ledger.conftest import NOW, arrival, item, new_integration
-from tests.servers import AS_WRITTEN, Postgresql, pgbouncer, postgresql, program, standby
+from tests.servers import AS_WRITTEN, Postgresql, either, pgbouncer, postgresql, program, standby
 
 pytestmark = [
     pytest.mark.skipif(
@@ -262,8 +262,7 @@ async def two_servers() -> AsyncIterator[tuple[Database, Postgresql, Postgresql]
     with postgresql() as first:
         first.run("CREATE DATABASE ours OWNER app")
         with standby(first) as second:
-            hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
-            database = Database(f"postgresql://app:{AS_WRITTEN}@{hosts}/ours")
+            database = Database(either(first, second, "ours"))
             await database.migrate()
             yield database, first, second
             await database.close()
@@ -278,7 +277,7 @@ async def test_after_a_failover_nobody_reads_what_the_old_primary_has(two_server
             return list(await connection.scalars(select(data_keys.c.name)))
 
     assert await names() == []
-    first.run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+    first.demote()
     second.run("SELECT pg_promote()")
     second.run("INSERT INTO data_keys VALUES ('new', '')", database="ours")
     async with asyncio.timeout(10):

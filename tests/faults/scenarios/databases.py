@@ -10,16 +10,44 @@ from tests.faults.processes import until
 from tests.faults.scenarios.registry import scenario
 from tests.faults.stage import Stage
 from tests.forgetful import forgetful
-from tests.servers import AS_WRITTEN, Postgresql, pgbouncer, postgresql, standby
+from tests.servers import (
+    AS_WRITTEN,
+    Postgresql,
+    Server,
+    either,
+    pgbouncer,
+    postgresql,
+    standby,
+)
 
 _ANSWERED = 10.0  # s, in which a webhook is answered whatever happens to the ledger
 
 
-def server_of(stage: Stage) -> Postgresql:
+def _server(stage: Stage) -> Postgresql:
     """Run a PostgreSQL for this stage, where our plain role owns the database `ours`."""
     server = stage.after.enter_context(postgresql())
     server.run("CREATE DATABASE ours OWNER app")
     return server
+
+
+def behind_pgbouncer(stage: Stage, sessions: int) -> tuple[Postgresql, Server]:
+    """Run such a server for this stage and a pgbouncer before it, which shares its sessions."""
+    server = _server(stage)
+    lines = ("pool_mode = transaction", f"default_pool_size = {sessions}")
+    bouncer = stage.after.enter_context(pgbouncer(server, *lines))
+    stage.settings |= {
+        "DATABASE_URL": f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{bouncer.port}/ours",
+        "DATABASE_POOLER": "transaction",
+    }
+    return server, bouncer
+
+
+def with_standby(stage: Stage) -> tuple[Postgresql, Postgresql]:
+    """Run such a server for this stage, and its copy, which may take over."""
+    first = _server(stage)
+    second = stage.after.enter_context(standby(first))
+    stage.settings["DATABASE_URL"] = either(first, second, "ours")
+    return first, second
 
 
 class Well(NamedTuple):
@@ -52,12 +80,7 @@ def _well_again(stage: Stage) -> Well:
 @scenario("pgbouncer, by transaction", ("postgresql",), 5, ("initdb", "pgbouncer"))
 def through_pgbouncer(stage: Stage, scale: int) -> None:
     """Two replicas share a few sessions; pgbouncer is killed and started again meanwhile."""
-    lines = ("pool_mode = transaction", "default_pool_size = 5")
-    bouncer = stage.after.enter_context(pgbouncer(server_of(stage), *lines))
-    stage.settings |= {
-        "DATABASE_URL": f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{bouncer.port}/ours",
-        "DATABASE_POOLER": "transaction",
-    }
+    _, bouncer = behind_pgbouncer(stage, 5)
     stage.begin(replicas=2)
     longest = 0.0
     with stage.load() as load:
@@ -77,15 +100,12 @@ def through_pgbouncer(stage: Stage, scale: int) -> None:
 @scenario("failover", ("postgresql",), 1, ("initdb",))
 def failover(stage: Stage, scale: int) -> None:
     """The primary becomes read-only and its copy takes over, under load and without a restart."""
-    first = server_of(stage)
-    second = stage.after.enter_context(standby(first))
-    hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
-    stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@{hosts}/ours"
+    first, second = with_standby(stage)
     stage.begin(replicas=2)
     with stage.load() as load:
         load.more(100)
         before = load.refused[503]
-        first.run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+        first.demote()
         until(lambda: load.refused[503] > before, "webhooks are refused")
         with httpx.Client(timeout=30) as http:
             ready = http.get(f"{stage.replicas[0].url}/readyz")
@@ -111,7 +131,7 @@ def failover(stage: Stage, scale: int) -> None:
 @scenario("silence", ("postgresql",), 3, ("initdb",))
 def silence(stage: Stage, scale: int) -> None:
     """A firewall forgets connections that said nothing, and drops what comes on them."""
-    server = server_of(stage)
+    server = _server(stage)
     relay = stage.after.enter_context(forgetful(server.port))
     stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{relay.port}/ours"
     stage.begin()

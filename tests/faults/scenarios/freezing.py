@@ -14,11 +14,10 @@ import httpx
 
 from tests.faults.load import post, submission
 from tests.faults.processes import Process, until
-from tests.faults.scenarios.databases import server_of
+from tests.faults.scenarios.databases import behind_pgbouncer, with_standby
 from tests.faults.scenarios.registry import scenario
 from tests.faults.stage import Stage
 from tests.processes import children_of
-from tests.servers import AS_WRITTEN, pgbouncer, standby
 
 _FROZEN_SECONDS = 12.0
 _WELL_SECONDS = 10.0  # in which the other one takes webhooks again
@@ -189,29 +188,20 @@ def frozen(stage: Stage, scale: int) -> None:
 @scenario("frozen behind pgbouncer", ("postgresql",), 2, ("initdb", "pgbouncer"))
 def frozen_behind_pgbouncer(stage: Stage, scale: int) -> None:
     """There each statement is described anew, and a frozen one holds sessions that others share."""
-    server = server_of(stage)
-    lines = ("pool_mode = transaction", "default_pool_size = 10")
-    bouncer = stage.after.enter_context(pgbouncer(server, *lines))
-    stage.settings |= {
-        "DATABASE_URL": f"postgresql://app:{AS_WRITTEN}@127.0.0.1:{bouncer.port}/ours",
-        "DATABASE_POOLER": "transaction",
-    }
+    server, _ = behind_pgbouncer(stage, 10)
     _play(stage, scale, server.url("ours", "postgres"))
 
 
 @scenario("frozen during a failover", ("postgresql",), 1, ("initdb",))
 def frozen_during_a_failover(stage: Stage, scale: int) -> None:
     """It finds itself on the old primary when it goes on, in the middle of a statement."""
-    first = server_of(stage)
-    second = stage.after.enter_context(standby(first))
-    hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
-    stage.settings["DATABASE_URL"] = f"postgresql://app:{AS_WRITTEN}@{hosts}/ours"
+    first, second = with_standby(stage)
     one, other = _begin(stage)
     server, webhooks = _Server(first.url("ours", "postgres"), "one"), _Webhooks(stage)
     with webhooks.posted_to(one) as stop, _going_on(one.pid):
         server.stop_in_a_statement(one.pid, _ADDS["receives"])
         stop()
-        first.run("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+        first.demote()
         second.run("SELECT pg_promote()")
         longest = _goes_on(webhooks, other)
     until(lambda: webhooks.post(one) == 202, "it takes webhooks again", _WELL_SECONDS)
