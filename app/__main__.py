@@ -20,7 +20,7 @@ from typing import Annotated, TypeVar
 import httpx
 import structlog
 import typer
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from app.children import LEDGER_AWAY, NoParent, Parent, how_many, keep_standard_places
 from app.jebbit.signature import HEADER, TEST_HEADER, sign
@@ -28,21 +28,13 @@ from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.fitness import Unfit
 from app.ledger.rotation import rotate
 from app.ledger.vault import Vault, WrongSecretKey
-from app.main import (
-    create_app,
-    create_worker_app,
-    open_context,
-    open_database,
-    open_ledger,
-    run_child,
-    run_worker,
-)
 from app.mounted import BadSettings, Variables
 from app.operations import config_as_code
 from app.operations.callers import Caller, Role
 from app.operations.checking import CheckFailed
 from app.operations.comparing import LAST, MOST, Comparison, Outcome
 from app.operations.context import Context
+from app.parts import open_context, open_database, open_ledger, run_child, run_worker
 from app.sandbox.samples import SAMPLES
 from app.serving import CannotListen, DrainingServer, run, try_to_listen
 from app.settings import (
@@ -79,6 +71,8 @@ def serve() -> None:
     if settings.console:
         typer.echo(f"Console: http://{settings.host}:{settings.port}/console", err=True)
         typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
+    from app.main import create_app  # a process that only delivers loads no web framework
+
     app = create_app(settings, processes=processes)
     _serve(app, settings, settings.port)
 
@@ -90,6 +84,8 @@ def worker() -> None:
     if settings.worker_port is not None:
         try_to_listen(settings.host, settings.worker_port, "WORKER_PORT")
         asyncio.run(_try_ledger(settings))
+        from app.main import create_worker_app
+
         _serve(create_worker_app(settings), settings, settings.worker_port)
         return
     run(run_worker(settings))
@@ -310,7 +306,7 @@ def demo(
         raise typer.Exit(run_demo(once=False))
 
 
-def _serve(app: FastAPI, settings: Settings, port: int) -> None:
+def _serve(app: Starlette, settings: Settings, port: int) -> None:
     DrainingServer(
         app,
         settings.host,

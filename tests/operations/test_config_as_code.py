@@ -10,7 +10,7 @@ import pytest
 from app.ledger.database import Database
 from app.ledger.integrations import Integrations, Setup
 from app.ledger.vault import Vault
-from app.main import open_context
+from app.parts import open_context
 from app.operations.callers import Caller, Role
 from app.operations.config_as_code import (
     Change,
