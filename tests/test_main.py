@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -23,6 +24,7 @@ from app.sandbox.faults import Fault
 from app.serving import free_port
 from app.settings import Settings
 from tests.conftest import API_KEY, WEBHOOK_SECRET, integration_body, post_webhook
+from tests.processes import ROOT
 from tests.waiting import wait_for
 
 KEY = "a-key-of-the-tests-0123456789"
@@ -169,6 +171,13 @@ def test_a_webhook_that_cannot_be_sent_says_why(arguments, code, words):
         raise refused.exception
     assert refused.exit_code == code
     assert words in " ".join(refused.output.replace("│", "").split())
+
+
+def test_who_only_delivers_loads_no_web_framework():
+    """Nor does a command beside the service: it would take a third of the time to start."""
+    web = "{'fastapi', 'app.api', 'app.console'}"
+    code = f"import sys, app.__main__; sys.exit(not {web}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
 
 
 def test_migrate_can_be_run_again(tmp_path, monkeypatch, logging_restored):

@@ -10,7 +10,6 @@ import pytest
 from app.ledger.database import Database
 from app.ledger.integrations import Integrations, Setup
 from app.ledger.vault import Vault
-from app.parts import open_context
 from app.operations.callers import Caller, Role
 from app.operations.config_as_code import (
     Change,
@@ -26,6 +25,7 @@ from app.operations.config_as_code import (
     to_yaml,
 )
 from app.operations.context import Context
+from app.parts import open_context
 from app.rules.integration import Integration
 from app.settings import Settings
 from tests.conftest import (
