@@ -159,7 +159,6 @@ class _Turn:
     newest_content: str | None
     due_at: float | None
     exists: bool
-    became_due: bool = False
     queued: bool = False  # this group adds a submission to its line
 
 
@@ -211,6 +210,8 @@ async def accept(
             results.update(zip(places, accepted, strict=True))
             counted.update(_tallies(mine, accepted))
         await tallies.count(transaction, database, counted)
+        if any(isinstance(each, Accepted) and each.pending for each in results.values()):
+            await announce_due(transaction, database)
         return [results[place] for place in range(len(arrivals))]
 
     for _ in range(_RACES):
@@ -248,8 +249,6 @@ async def _accept_for(
     await record(transaction, merge(*filter(None, taken)))
     await _write(transaction, integration_id, shown, rows, turns)
     await sources.see(transaction, database, integration_id, seen_now)
-    if any(turn.became_due for turn in turns.values()):
-        await announce_due(transaction, database)
     dead = [row.received_at for row in rows if row.status == SubmissionStatus.DEAD]
     if dead:
         await announce_dead(transaction, database, integration_id, len(dead), max(dead))
@@ -325,7 +324,7 @@ def _queue(row: _Row, item: NewSubmission, turns: dict[str, _Turn]) -> None:
         turn = turns[row.contact_key] = _Turn(None, None, exists=False)
     turn.queued, turn.newest_content = True, item.content
     if turn.due_at is None:
-        turn.due_at, turn.became_due = ready_at(row.received_at), True
+        turn.due_at = ready_at(row.received_at)
 
 
 def _row(arrival: Arrival, item: NewSubmission) -> _Row:

@@ -282,11 +282,11 @@ _DUE_CONTACTS = (
     .limit(bindparam("share"))
     .with_for_update(skip_locked=True)
 )
+_CONTACT = (contacts.c.integration_id == _OF) & (contacts.c.contact_key == bindparam("key"))
 _LEASE = (
-    update(contacts)
-    .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
-    .values(due_at=bindparam("until"), lease=bindparam("token"))
+    update(contacts).where(_CONTACT).values(due_at=bindparam("until"), lease=bindparam("token"))
 )
+_OF_LEASED = ("of", "key", "until", "token")
 _PLACE = (
     submissions.c.contact_key,
     submissions.c.integration_id,
@@ -357,10 +357,10 @@ async def _lease(
     if not keys:
         return []
     lease = holder + secrets.token_hex(8)
-    await transaction.change(_LEASE, of=of, keys=keys, until=until, token=lease)
     firsts = {
         seq: contact for seq, *contact in await transaction.rows(_FIRST_PENDING, of=of, keys=keys)
     }
+    await transaction.each(_LEASE, _OF_LEASED, [(of, key, until, lease) for key in keys])
     # An erasure leaves contacts due that have nothing pending.
     if None in firsts:
         found = {contact[0] for seq, contact in firsts.items() if seq is not None}
@@ -503,7 +503,6 @@ class _Held:
     delivered_occurred_at: float | None
 
 
-_CONTACT = (contacts.c.integration_id == _OF) & (contacts.c.contact_key == bindparam("key"))
 _EXTEND = update(contacts).where(_CONTACT).values(due_at=bindparam("until"))
 _LOCK_CONTACTS = (
     select(

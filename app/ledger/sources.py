@@ -89,6 +89,7 @@ _SAW = (
         watched=bindparam("watching"),
     )
 )
+_OF_SAW = ("of", "total", "asked", "keys", "watching")
 
 
 async def see(
@@ -117,14 +118,8 @@ async def see(
             if each.asked:
                 asked_last = submissions
             watched.note(each)
-    await transaction.change(
-        _SAW,
-        of=integration_id,
-        total=submissions,
-        asked=asked_last,
-        keys=to_json(keys).decode(),
-        watching=watched.written(),
-    )
+    saw = integration_id, submissions, asked_last, to_json(keys).decode(), watched.written()
+    await transaction.each(_SAW, _OF_SAW, [saw])
 
 
 class _Watched:

@@ -3,34 +3,37 @@
 SQLAlchemy compiles each statement once, but does not execute it: that takes a greenlet for each
 statement, and on SQLite two changes of thread, and would nearly double what accepting a webhook
 costs. On SQLite a whole transaction is one job for one thread, on PostgreSQL its statements are
-plain calls of asyncpg. A test holds both against SQLAlchemy's own execution.
+plain calls of asyncpg, as few as may be. A test holds both against SQLAlchemy's own execution.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import asyncpg
 from pydantic_core import to_json
 from sqlalchemy import (
     ARRAY,
+    CTE,
     BindParameter,
     Column,
     ColumnElement,
     Dialect,
     Insert,
     String,
+    TableClause,
     any_,
     bindparam,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.visitors import replacement_traverse
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from app.ledger.postgresql import Sessions, is_useless
 
@@ -57,7 +60,8 @@ class Transaction(Protocol):
     async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
         """Execute once for each row; a row holds the values of the named parameters, in order.
 
-        No two rows may update the same row of a table, and an insert may hold no other values.
+        No two rows may update the same row of a table, and an insert may hold no other values. If
+        it fails, that is raised here, by a later call, or by the commit.
         """
 
 
@@ -119,32 +123,55 @@ def _compile(statement: Any, dialect: Dialect, names: Iterable[str]) -> SQLCompi
     return compiled
 
 
+class _Each(NamedTuple):
+    """What `each` was told to do."""
+
+    statement: Executable
+    names: Names
+    rows: Sequence[Row]
+
+
 class _Statements:
     """The statements executed so far, prepared for one engine."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._prepared: dict[Executable, _Prepared] = {}
-        self._of_lists: dict[Executable, _Prepared] = {}
+        self._prepared: dict[tuple[Executable, ...], _Prepared] = {}
+        self._tables: dict[Executable, frozenset[TableClause]] = {}
 
-    def prepare(self, statement: Executable, names: Iterable[str]) -> _Prepared:
-        if (known := self._prepared.get(statement)) is None:
-            known = _Prepared(_compile(statement, self._dialect, names))
-            self._prepared[statement] = known
+    def prepare(
+        self, statement: Any, names: Iterable[str], along: Sequence[_Each] = ()
+    ) -> _Prepared:
+        """Prepare a statement, and what is done along with it: none sees what the others do."""
+        key = (statement, *[each.statement for each in along])
+        if (known := self._prepared.get(key)) is None:
+            parts = [self._of_lists(*each[:2], place) for place, each in enumerate(along)]
+            if parts:
+                statement = statement.add_cte(*parts)
+            known = self._prepared[key] = _Prepared(_compile(statement, self._dialect, names))
         return known
 
-    def prepare_lists(self, statement: Executable, names: Names) -> _Prepared:
-        """Prepare an insert or update of any number of rows: a list for each parameter."""
-        if (known := self._of_lists.get(statement)) is None:
-            of_one = _compile(statement, self._dialect, names)
-            types = {name: of_one.binds[name].type for name in names}
-            lists = [bindparam(name, type_=ARRAY(each)) for name, each in types.items()]
-            columns = [Column(name, each) for name, each in types.items()]
-            given = func.unnest(*lists).table_valued(*columns).render_derived("given")
-            of_lists = _insert_lists if isinstance(statement, Insert) else _update_lists
-            known = _Prepared(_compile(of_lists(statement, given), self._dialect, ()))
-            self._of_lists[statement] = known
+    def _of_lists(self, statement: Executable, names: Names, place: int) -> CTE:
+        """Return an insert or update of any number of rows: a list for each parameter."""
+        of_one = _compile(statement, self._dialect, names)
+        types = {name: of_one.binds[name].type for name in names}
+        lists = [bindparam(_of(place, name), type_=ARRAY(each)) for name, each in types.items()]
+        columns = [Column(name, each) for name, each in types.items()]
+        given = func.unnest(*lists).table_valued(*columns).render_derived("given")
+        of_lists = _insert_lists if isinstance(statement, Insert) else _update_lists
+        part: CTE = of_lists(statement, given).cte(_of(place, "all"))
+        return part
+
+    def tables(self, statement: Any) -> frozenset[TableClause]:
+        """Return the tables that a statement reads or writes."""
+        if (known := self._tables.get(statement)) is None:
+            found = (each for each in iterate(statement) if isinstance(each, TableClause))
+            known = self._tables[statement] = frozenset(found)
         return known
+
+
+def _of(place: int, name: str) -> str:
+    return f"part_{place}_{name}"
 
 
 _known: dict[str, _Statements] = {}
@@ -155,18 +182,16 @@ def _statements_for(dialect: Dialect) -> _Statements:
     return _known.setdefault(dialect.name, _Statements(dialect))
 
 
-def _insert_lists(statement: Any, given: Any) -> Executable:
-    of_lists: Executable = statement.from_select(given.c.keys(), select(*given.c))
-    return of_lists
+def _insert_lists(statement: Any, given: Any) -> Any:
+    return statement.from_select(given.c.keys(), select(*given.c))
 
 
-def _update_lists(statement: Any, given: Any) -> Executable:
+def _update_lists(statement: Any, given: Any) -> Any:
     def replace(element: Any, **_: Any) -> Any:
         named = isinstance(element, BindParameter) and element.key in given.c
         return given.c[element.key] if named else None
 
-    of_lists: Executable = replacement_traverse(statement, {}, replace)
-    return of_lists
+    return replacement_traverse(statement, {}, replace)
 
 
 class _OnSqlite:
@@ -241,26 +266,55 @@ def _finish(work: Awaitable[Result]) -> Result:
     raise AssertionError("the body of a transaction awaits nothing but its methods")
 
 
+_NOTHING: Executable = select(literal_column("1"))
+
+
 class _OnPostgresql:
+    """Each statement is a round trip, so what `each` is told is done along with another one.
+
+    That is the next one that touches none of the same tables: it cannot tell the difference.
+    """
+
     def __init__(self, connection: Any, statements: _Statements) -> None:
         self._connection = connection
         self._statements = statements
+        self._waiting: list[_Each] = []
+        self._touched: set[TableClause] = set()
 
     async def rows(self, statement: Executable, **values: Any) -> Sequence[Any]:
-        prepared = self._statements.prepare(statement, values)
-        found: Sequence[Any] = await self._connection.fetch(prepared.text, *prepared.places(values))
+        text, places = await self._with_what_waits(statement, values)
+        found: Sequence[Any] = await self._connection.fetch(text, *places)
         return found
 
     async def change(self, statement: Executable, **values: Any) -> int:
-        prepared = self._statements.prepare(statement, values)
-        done: str = await self._connection.execute(prepared.text, *prepared.places(values))
+        text, places = await self._with_what_waits(statement, values)
+        done: str = await self._connection.execute(text, *places)
         return int(done.rpartition(" ")[2])
 
     async def each(self, statement: Executable, names: Names, rows: Sequence[Row]) -> None:
-        # One statement with a list for each parameter: its text is the same for any number of rows.
-        prepared = self._statements.prepare_lists(statement, names)
-        lists = dict(zip(names, zip(*rows, strict=True), strict=True))
-        await self._connection.execute(prepared.text, *prepared.places(lists))
+        tables = self._statements.tables(statement)
+        if tables & self._touched:
+            await self.finish()
+        self._waiting.append(_Each(statement, names, rows))
+        self._touched |= tables
+
+    async def finish(self) -> None:
+        """Do what waits."""
+        if self._waiting:
+            text, places = await self._with_what_waits(_NOTHING, {})
+            await self._connection.execute(text, *places)
+
+    async def _with_what_waits(
+        self, statement: Executable, values: dict[str, Any]
+    ) -> tuple[str, Row]:
+        if self._statements.tables(statement) & self._touched:
+            await self.finish()
+        along, self._waiting, self._touched = self._waiting, [], set()
+        prepared = self._statements.prepare(statement, values, along)
+        for place, (_, names, rows) in enumerate(along):
+            lists = zip(*rows, strict=True)  # the text is the same for any number of rows
+            values.update(zip((_of(place, name) for name in names), lists, strict=True))
+        return prepared.text, prepared.places(values)
 
 
 class PostgresqlTransactions:
@@ -277,7 +331,9 @@ class PostgresqlTransactions:
         try:
             try:
                 await session.execute(self._sessions.begin)
-                result = await work(_OnPostgresql(session, self._statements))
+                transaction = _OnPostgresql(session, self._statements)
+                result = await work(transaction)
+                await transaction.finish()
                 if await session.execute("COMMIT") != "COMMIT":
                     raise asyncpg.InternalClientError("rolled back, not committed")
             except Exception as error:

@@ -30,6 +30,24 @@ SET_DUE = (
 )
 
 
+ADD_DUE = (
+    update(contacts)
+    .where(contacts.c.contact_key == bindparam("key"))
+    .values(due_at=contacts.c.due_at + bindparam("more"))
+)
+copied = contacts.alias("copied")
+SET_DUE_OF_COPY = (
+    update(contacts)
+    .where(contacts.c.contact_key == bindparam("key"))
+    .values(
+        due_at=1.0
+        + select(copied.c.due_at)
+        .where(copied.c.contact_key == bindparam("copied"))
+        .scalar_subquery()
+    )
+)
+
+
 def contact(key, due=None):
     return "quiz", key, due
 
@@ -66,6 +84,22 @@ async def test_many_rows_are_written_at_once(database):
     keys = [f"{number:04}" for number in range(999)]
     await database.transact(adding(*(contact(key, float(key)) for key in keys)))
     assert await due(database, *keys) == [(key, float(key)) for key in keys]
+
+
+async def test_what_follows_sees_what_was_written(database):
+    """In the same transaction, in the order of the calls, whatever tables they have in common."""
+
+    async def change(transaction):
+        await adding(contact("a", 1.0))(transaction)
+        await transaction.each(SET_DUE, ("key", "due"), [("a", 2.0)])
+        before = await transaction.rows(DUE, of="quiz", keys=["a"])
+        await transaction.each(SET_DUE, ("key", "due"), [("a", 3.0)])
+        await transaction.change(ADD_DUE, key="a", more=0.5)
+        await transaction.each(SET_DUE_OF_COPY, ("key", "copied"), [("a", "a")])
+        return *before, *await transaction.rows(DUE, of="quiz", keys=["a"])
+
+    seen = await database.transact(change)
+    assert [tuple(row) for row in seen] == [("a", 2.0), ("a", 4.5)]
 
 
 async def test_rows_that_are_there_are_added_to(database):
