@@ -28,23 +28,46 @@ _WIDER = """(() => {
   for (const each of folded) each.open = false;
   return wider;
 })()"""
-# Of each text that is seen: its colour and size, and the colours of all that is around it.
-_COLOURS = """(() => {
-  const behind = new Map([[null, ""]]), found = new Set();
+_TELL = """const tell = found => found.map(each =>
+  each.id + ": " + each.nodes.map(node => node.target.join(" ")).join(", ")
+);"""
+# Judges how faint texts are: of each kind that is not known yet, the first on the page. A kind is
+# a text's colour and size, and the colours of all that is around it. If axe cannot tell for the
+# first, because it is a single letter for instance, it is asked for all others of that kind.
+_FAINT = """(async known => {
+  const behind = new Map([[null, ""]]), kinds = new Map();
   for (const each of document.querySelectorAll("*")) {
     const style = getComputedStyle(each);
-    const own = [style.backgroundColor, style.backgroundImage, style.opacity].join();
-    const through = own === "rgba(0, 0, 0, 0),none,1";
+    const {backgroundColor, backgroundImage, opacity, position} = style;
+    const own = [backgroundColor, backgroundImage, opacity, position].join();
+    const through = own === "rgba(0, 0, 0, 0),none,1,static";
     behind.set(each, behind.get(each.parentElement) + (through ? "" : own));
     const says = [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
     if (!says && !each.matches("input, select, textarea")) continue;
     if (!each.checkVisibility({visibilityProperty: true})) continue;
     const off = each.closest(":disabled") || each.closest("label")?.control?.disabled;
     const {color, fontSize, fontWeight} = style;
-    found.add([color, fontSize, fontWeight, !!off, behind.get(each)].join());
+    const kind = [color, fontSize, fontWeight, !!off, behind.get(each)].join();
+    if (!known.includes(kind)) kinds.set(kind, [...(kinds.get(kind) ?? []), each]);
   }
-  return [...found];
-})()"""
+  const found = [];
+  const judged = async chosen => {
+    const within = new Set(chosen.flatMap(each => [...each.children]));
+    for (const each of chosen) within.delete(each);
+    const nodes = {violations: [], passes: []};
+    if (chosen.length) Object.assign(nodes, await axe.run(
+      {include: chosen, exclude: [...within]},
+      {runOnly: ["color-contrast"], resultTypes: ["violations", "passes"], elementRef: true},
+    ));
+    found.push(...nodes.violations);
+    return new Set(
+      [...nodes.violations, ...nodes.passes].flatMap(each => each.nodes.map(node => node.element))
+    );
+  };
+  const told = await judged([...kinds.values()].map(([first]) => first));
+  await judged([...kinds.values()].flatMap(([first, ...others]) => told.has(first) ? [] : others));
+  return {kinds: [...kinds.keys()], found: tell(found)};
+})"""
 _STATUS = "Failed to load resource: the server responded with a status of"
 
 
@@ -69,7 +92,7 @@ async def open_page(browser: Any) -> AsyncIterator[Callable[..., Awaitable[Any]]
     async def opening(**how: Any) -> Any:
         context = await browser.new_context(**{"timezone_id": "Europe/Berlin", **how})
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)  # a busy machine is no defect
         opened: Any = await context.new_page()
         opened.asked, opened.complaints = [], []
         opened.on("request", lambda request: opened.asked.append(request.url))
@@ -115,7 +138,7 @@ class Examiner:
     def __init__(self, page: Any) -> None:
         self._page = page
         self._session: Any = None
-        self._colours: set[str] = set()
+        self._kinds: set[str] = set()
 
     async def evaluate(self, expression: str, *, prepare: str = "") -> Any:
         """Return the value of an expression, or of the promise that it is."""
@@ -139,29 +162,23 @@ class Examiner:
         return answer["result"].get("value")
 
     async def violations(self) -> list[str]:
-        """Return what axe finds on the page, each with where; of text that is faint see `faint`."""
-        return await self._found({"rules": {"color-contrast": {"enabled": await self._is_new()}}})
+        """Return what axe finds on the page, each with where."""
+        chosen = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": False}}}
+        found = await self.evaluate(
+            f"axe.run(document, {json.dumps(chosen)}).then(found => tell(found.violations))",
+            prepare=AXE,
+        )
+        return [*found, *await self.faint()]
 
     async def faint(self) -> list[str]:
-        """Return which text axe finds too faint, if there are colours not judged before.
+        """Return which text axe finds too faint, of the kinds not judged before.
 
         To find what is behind each text takes axe longer than all else, and pages are much alike.
         """
-        return await self._found({"runOnly": ["color-contrast"]}) if await self._is_new() else []
-
-    async def _is_new(self) -> bool:
-        known = self._colours
-        self._colours = known.union(await self.evaluate(_COLOURS))
-        return self._colours > known
-
-    async def _found(self, chosen: dict[str, Any]) -> list[str]:
-        chosen = {"resultTypes": ["violations"], **chosen}
-        found = await self.evaluate(
-            f"axe.run(document, {json.dumps(chosen)}).then(found => found.violations.map(each => "
-            "each.id + ': ' + each.nodes.map(node => node.target.join(' ')).join(', ')))",
-            prepare=AXE,
-        )
-        return list(found)
+        known = json.dumps(sorted(self._kinds))
+        judged = await self.evaluate(f"{_FAINT}({known})", prepare=AXE)
+        self._kinds.update(judged["kinds"])
+        return list(judged["found"])
 
     async def overflow(self) -> int:
         """Return by how many pixels the page is wider than a telephone's window, all unfolded."""
@@ -172,4 +189,4 @@ class Examiner:
         return found
 
 
-AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8") + _TELL
