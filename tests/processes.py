@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,7 +140,8 @@ def fork(arguments: Sequence[str], folder: Path, settings: Mapping[str, str]) ->
     environment, output = _surroundings(arguments, folder, settings)
     output.touch()
     forked = _Fork(target=_run, args=(arguments, folder, environment, output))
-    forked.start()
+    with chdir(ROOT):  # from where the clean process loads, if this is the first fork
+        forked.start()
     return Program(forked, f"http://127.0.0.1:{environment['PORT']}", output)
 
 
