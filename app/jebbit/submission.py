@@ -157,6 +157,16 @@ def is_present(value: JsonValue) -> bool:
     return value is not None
 
 
+def one_by_one(found: Iterable[Attribute]) -> Iterator[Attribute]:
+    """Yield each attribute; one that is written twice comes once with each of its values."""
+    for each in found:
+        twice = each.value.get(WRITTEN_TWICE) if isinstance(each.value, dict) else None
+        if isinstance(twice, dict):
+            yield from (each._replace(value=value) for value in twice.values())
+        else:
+            yield each
+
+
 class Item(NamedTuple):
     """One entry of a webhook: its JSON as received, and the submission read from it.
 

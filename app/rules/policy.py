@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import JsonValue
 
 from app.jebbit.folding import fold, fold_label, letters_of
-from app.jebbit.submission import Attribute, Submission, is_present
+from app.jebbit.submission import Attribute, Submission, is_present, one_by_one
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
 from app.rules.mapping import ListsNeed
@@ -321,13 +321,13 @@ def _opposed(
     silence, and an opt-out leaves no yes.
     """
     labels = source.opt_in_labels.labels
-    for each in submission.find_beside(name):
+    for each in one_by_one(submission.find_beside(name)):
         said = answer(each.value, labels)
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
     names = source.attributes
     other_channel = _OF_EMAIL if name == names.sms_opt_in != names.opt_in else _OF_PHONE
-    for each in submission.find_opting(source.opt_in_names):
+    for each in one_by_one(submission.find_opting(source.opt_in_names)):
         if not other_channel.search(letters_of(each.key)) and _opts_out(each, agreed, labels):
             return Answer.UNCLEAR, each
     return None

@@ -399,7 +399,7 @@ CHANGED: dict[str, Changed] = {
         grid.alike, POLICY, "return said is Answer.NO and agreed is Answer.NULL", "return False"
     ),
     "a name beside a no is overlooked": Changed(
-        grid.alike, POLICY, "in submission.find_beside(name):", "in ():"
+        grid.alike, POLICY, "in one_by_one(submission.find_beside(name)):", "in ():"
     ),
     "texts that are JSON are not read": Changed(
         grid.alike, "app.jebbit.nested", "value: JsonValue = from_json(text)", "value = None"
