@@ -20,7 +20,6 @@ from typing import Any
 import asyncpg
 import certifi
 import httpx
-import hypothesis
 import pytest
 import structlog
 from fastapi import routing
@@ -41,6 +40,7 @@ from tests import contract
 from tests.jebbit_api.stand_in import StandIn, running_stand_in
 from tests.postgresql import postgresql_running, trust_the_system
 from tests.processes import Program, fork, start
+from tests.thorough import thorough
 from tests.waiting import wait_for
 
 # The processes that tests start load much; compiled once, that takes them half the time.
@@ -52,11 +52,6 @@ with tempfile.NamedTemporaryFile("w", prefix="root-", suffix=".pem", delete=Fals
     _root.write(certifi.contents().partition("\n\n#")[0])
 os.environ["SSL_CERT_FILE"] = _root.name
 atexit.register(os.unlink, _root.name)
-
-# Examples take as long as they take: a busy machine is no defect.
-hypothesis.settings.register_profile("usual", deadline=None)
-hypothesis.settings.register_profile("many", deadline=None, max_examples=2_000)
-hypothesis.settings.load_profile("usual")  # `--hypothesis-profile many` comes after it
 
 SECRET_KEY = "a-secret-key-of-the-tests-0123456789"
 OPS_TOKEN = "ops-token-of-the-tests"
@@ -238,7 +233,7 @@ def engines() -> list[str]:
 
     What the ledger does for it, its own tests try on both.
     """
-    return ["sqlite", "postgresql"] if hypothesis.settings().max_examples > 100 else ["sqlite"]
+    return ["sqlite", "postgresql"] if thorough() else ["sqlite"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,6 +1,6 @@
 """A sample of the dense grid, plane by plane: what mutants of the rules meet last.
 
-Not a part of `make test`, where `tests/rules/test_grid.py` plays the whole grid at once.
+Not a part of `make test`, where `tests/rules/test_grid.py` plays all planes at once.
 """
 
 import pytest

@@ -543,11 +543,29 @@ class Judged(NamedTuple):
     breaches: list[str]
 
 
+def part(plane: Callable[[], Rows]) -> Callable[[], Rows]:
+    """Return the plane with every webhook under a part of what it is planned under.
+
+    The part is another one for each webhook: any two values that meet in the plane still do.
+    """
+    share = 3 if plane in (urls, alike) else 7  # in those two few webhooks are of one form
+
+    @wraps(plane)
+    def rows() -> Rows:
+        for number, (text, every) in enumerate(plane()):
+            # A step more after each dozen: else one that fits a choice's size would miss pairs.
+            yield text, every[-(number + number // 12) % share :: share]
+
+    return rows
+
+
 def judged(rules: Rules, planes: Sequence[Callable[[], Rows]] = PLANES) -> Iterator[Judged]:
     """Plan and judge every situation of some planes."""
     integrations: dict[Prepared, Any] = {}
     for plane in planes:
         for text, every in plane():
+            if not every:
+                continue
             submission, item = rules.read(text), Item(_only(load(text)))
             for asked in every:
                 prepared, when, law = asked
