@@ -155,11 +155,19 @@ def _surroundings(
     return environment, folder / f"{arguments[0]}-{port}.log"
 
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["app.__main__", "tests.faults.stage"])
+forks = multiprocessing.get_context("forkserver")
+"""Makes processes that have loaded what the commands load, first or last."""
+
+forks.set_forkserver_preload(
+    [
+        *("app.__main__", "app.main", "tests.faults.stage", "alembic.command", "mako.template"),
+        *("aiosqlite", "asyncpg", "uvicorn.loops.auto", "uvicorn.lifespan.on"),
+        *("anyio._backends._asyncio", "mako.ext.pygmentplugin"),
+    ]
+)
 
 
-class _Fork(_forks.Process):  # type: ignore[name-defined, misc]
+class _Fork(forks.Process):  # type: ignore[name-defined, misc]
     """Behaves as `subprocess.Popen` does."""
 
     def poll(self) -> int | None:

@@ -1,6 +1,5 @@
 """The processes of the fault scenarios: each can be killed, frozen and started again."""
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes import ROOT
+from tests.processes import ROOT, forks
 from tests.waiting import listens, wait_for
 
 PATIENCE = 120.0  # s, for whatever must happen; generous, as the machine may be busy
@@ -48,7 +47,7 @@ class Process:
 
     def start(self) -> "Process":
         """Start it, and return when it serves."""
-        self._process = _forks.Process(target=_run, args=self._arguments, daemon=True)
+        self._process = forks.Process(target=_run, args=self._arguments, daemon=True)
         self._process.start()
         until(self.answers, f"{self.log.name} serves")
         return self
@@ -103,10 +102,6 @@ class Process:
         self.send(signal.SIGTERM)
         self._process.join(PATIENCE)
         return int(self._process.exitcode)
-
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["app.__main__", "tests.faults.stage"])
 
 
 def _run(command: list[str], env: Mapping[str, str], folder: Path, log: Path) -> None:
