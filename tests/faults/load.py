@@ -34,7 +34,7 @@ class Load:
         self.refused: dict[int, int] = defaultdict(int)
         self.errors: list[str] = []
 
-    def start(self, writers: int = 4, pause: float = 0.02) -> None:
+    def start(self, pause: float, writers: int = 4) -> None:
         """Begin; a pause in seconds between two webhooks of a thread sets the pace."""
         for writer in range(writers):
             arguments = (writer, writers, pause)

@@ -58,6 +58,7 @@ class Stage:
         database_url: str,
         folder: Path,
         seed: int,
+        pause: float,
         database_away: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
         self.database_away = database_away
@@ -65,6 +66,7 @@ class Stage:
         self.engine = engine
         self.folder = folder
         self.seed = seed
+        self._pause = pause
         self.chance = random.Random(seed)
         self.replicas: list[Process] = []
         self.notes: list[str] = []
@@ -151,11 +153,11 @@ class Stage:
         return self._first_seen.get(contact)
 
     @contextmanager
-    def load(self, contacts: int = 12, pause: float = 0.02) -> Iterator[Load]:
+    def load(self, contacts: int = 12, pause: float | None = None) -> Iterator[Load]:
         """Post webhooks meanwhile, to every replica that is alive."""
         made = Load(self._alive, self.seed + len(self.loads), contacts)
         self.loads.append(made)
-        made.start(pause=pause)
+        made.start(pause=self._pause if pause is None else pause)
         try:
             yield made
         finally:

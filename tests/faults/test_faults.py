@@ -1,4 +1,4 @@
-"""The fault suite's short form: each scenario once, the most important on both engines."""
+"""The fault suite's short form: once each, gently, and on both engines where they matter to it."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import pytest
 from tests.faults.scenarios import SCENARIOS, missing
 from tests.faults.theatre import Theatre
 
+_PAUSE = 0.1  # s; some forty webhooks a second, of which some are always under way
 _PLAYED = (
     ("killed under load", "sqlite"),
     ("killed under load", "postgresql"),
     ("one of two processes killed", "sqlite"),
-    ("one of two processes killed", "postgresql"),
     ("replicas killed, frozen, added", "postgresql"),
     ("PostgreSQL restarted", "postgresql"),
     ("disk full", "sqlite"),
@@ -30,7 +30,7 @@ _PLAYED = (
 @pytest.fixture(scope="module")
 def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
     """Where they are played."""
-    with Theatre(tmp_path_factory.mktemp("faults")) as opened:
+    with Theatre(tmp_path_factory.mktemp("faults"), _PAUSE) as opened:
         yield opened
 
 

@@ -15,10 +15,15 @@ from tests.postgresql import postgresql_running
 
 
 class Theatre:
-    """Plays scenarios, each on a stage of its own; PostgreSQL is started when first needed."""
+    """Plays scenarios, each on a stage of its own; PostgreSQL is started when first needed.
 
-    def __init__(self, folder: Path) -> None:
+    `pause` is how long (s) each writer of the load waits between two webhooks, where the scenario
+    does not say.
+    """
+
+    def __init__(self, folder: Path, pause: float = 0.02) -> None:
         self._folder = folder
+        self._pause = pause
         self._numbers = count(1)
         self._server: Any = None
         self._open = ExitStack()
@@ -51,11 +56,11 @@ class Theatre:
         folder = self._folder / f"stage{number}"
         folder.mkdir()
         if engine == "sqlite":
-            return Stage(engine, f"sqlite:///{folder / 'ledger.db'}", folder, seed)
+            return Stage(engine, f"sqlite:///{folder / 'ledger.db'}", folder, seed, self._pause)
         server = self._postgresql()
         server.psql(f"CREATE DATABASE stage{number};")
         url = server.get_uri(database=f"stage{number}")
-        return Stage(engine, url, folder, seed, database_away=self._postgresql_away)
+        return Stage(engine, url, folder, seed, self._pause, database_away=self._postgresql_away)
 
     def _postgresql(self) -> Any:
         if self._server is None:
