@@ -25,6 +25,7 @@ from app.ledger.submissions import NotReplayable, replay
 from app.ledger.vault import Vault
 from tests.conftest import API_KEY, SECRET_KEY, SandboxServer
 from tests.delivery.conftest import Clock, Line
+from tests.thorough import thorough
 
 HOUR, DAY = 3600.0, 24 * 3600.0
 INTEGRATIONS = ("spring-quiz", "autumn-quiz")
@@ -91,7 +92,7 @@ histories = st.lists(events, min_size=3, max_size=8) | st.builds(
     lambda first, rest: [first, *rest], no, st.lists(answers | events, min_size=2, max_size=6)
 )
 each_history = settings(
-    max_examples=16 if settings.default.max_examples <= 100 else 300,
+    max_examples=300 if thorough() else 8,  # of a round
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,

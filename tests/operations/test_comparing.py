@@ -13,6 +13,7 @@ from app.main import create_app
 from app.operations import comparing
 from tests.beside import make_work_slow, others
 from tests.conftest import SECRET_KEY, SandboxServer, Service
+from tests.thorough import thorough
 from tests.waiting import wait_for
 
 _numbers = count(1)
@@ -50,7 +51,9 @@ def running(service: Callable[..., Service]) -> Service:
 
 @given(st.lists(people, min_size=1, max_size=8), policies, policies)
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50 if thorough() else 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_what_is_compared_is_what_a_replay_then_does(running, came_in, before, after):
     """Each outcome and status as often as it was said, after the change is made."""
