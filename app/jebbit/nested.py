@@ -1,17 +1,12 @@
 """What stands within the values of a submission: in objects, in lists, in texts that are JSON."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Final
 
 from pydantic import JsonValue
-from pydantic_core import from_json
 
+from app.jebbit.documents import WRITTEN_TWICE, unpacked
 from app.jebbit.folding import letters_of
 from app.jebbit.keys import is_of_opting, speaks_of_opting
-
-# What stands in place of a value whose key one JSON object holds twice with different values: an
-# object of these values. No rule takes it for an answer, an address, a date or a country.
-WRITTEN_TWICE: Final = "written more than once"
 
 _LONGEST_NAME = 64  # characters of a text that may name what stands beside it
 
@@ -31,6 +26,26 @@ def nesting(values: Collection[JsonValue]) -> Sequence[JsonValue]:
     except TypeError:
         pass  # not all are texts
     return list(filter(_may_nest, values))
+
+
+def plain_values(value: JsonValue, seen: set[int]) -> Iterator[JsonValue]:
+    """Yield the plain values that a value holds, at any depth, or that its text is in JSON.
+
+    `seen` are the objects and lists that were looked into before, by `id`: they are left out.
+    """
+    waiting = [value]
+    for each in waiting:  # grows meanwhile
+        if isinstance(each, str):
+            inner = unpacked(each) if each.lstrip()[:1] in ("{", "[", '"') else None
+            if inner is None:
+                yield each
+            else:
+                waiting.append(inner)
+        elif not isinstance(each, dict | list):
+            yield each
+        elif id(each) not in seen:
+            seen.add(id(each))
+            waiting += each.values() if isinstance(each, dict) else each
 
 
 def _may_nest(value: JsonValue) -> bool:
@@ -58,7 +73,7 @@ class Nested:
                 if isinstance(twice := level.get(WRITTEN_TWICE), dict):
                     waiting += twice.values()  # each by itself: they do not stand together
                     continue
-                level = list(level.values())
+                level = [each for inner in level.values() for each in _as_written(inner)]
             if isinstance(level, list):
                 self._note_texts(level)
                 waiting += filter(_may_nest, level)
@@ -88,13 +103,10 @@ class Nested:
         yield from _others([each for each in self._opting if is_of_opting(each[0], known)])
 
 
-def unpacked(text: str) -> JsonValue:
-    """Return what a text is in JSON, None if it is not."""
-    try:
-        value: JsonValue = from_json(text)
-    except ValueError:
-        return None
-    return value
+def _as_written(value: JsonValue) -> Collection[JsonValue]:
+    """Return the value alone, or all that are written under its key."""
+    twice = value.get(WRITTEN_TWICE) if isinstance(value, dict) else None
+    return twice.values() if isinstance(twice, dict) else (value,)
 
 
 def _others(levels: Sequence[tuple[str, Sequence[JsonValue]]]) -> Iterator[Named]:

@@ -5,18 +5,18 @@ guide), deliveries a flat session object (a partner's page). Whether either come
 array is not said, so all four are read.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
 from pydantic import JsonValue
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from app.jebbit.documents import WRITTEN_TWICE, load, load_closely, one_of, quick, quotes
 from app.jebbit.folding import fold, letters_of
 from app.jebbit.keys import Keys, keys_of
-from app.jebbit.nested import WRITTEN_TWICE, Named, Nested, nesting
+from app.jebbit.nested import Named, Nested, nesting, plain_values
 from app.jebbit.url_parameters import UrlParameters, read_parameters
 
 MAX_ITEMS = 1_000
@@ -157,14 +157,18 @@ def is_present(value: JsonValue) -> bool:
     return value is not None
 
 
-def one_by_one(found: Iterable[Attribute]) -> Iterator[Attribute]:
-    """Yield each attribute; one that is written twice comes once with each of its values."""
+def with_inner(found: Iterable[Attribute]) -> Iterator[Attribute]:
+    """Yield each attribute, and again with each plain value that its value holds.
+
+    What a person said may stand within: `{"value": "no"}`, two values under a key written twice. A
+    value within the values of two attributes comes with the first alone.
+    """
+    seen = set[int]()
     for each in found:
-        twice = each.value.get(WRITTEN_TWICE) if isinstance(each.value, dict) else None
-        if isinstance(twice, dict):
-            yield from (each._replace(value=value) for value in twice.values())
-        else:
-            yield each
+        yield each
+        for value in plain_values(each.value, seen):
+            if value is not each.value:
+                yield each._replace(value=value)
 
 
 class Item(NamedTuple):
@@ -184,23 +188,30 @@ def parse(body: bytes) -> list[Item]:
         UnreadableBody: not JSON, or neither an object nor an array.
         TooManyItems: an array of more than `MAX_ITEMS`.
     """
-    document = _as_list(_load(body))
+    document = _as_list(_json(load, body))
     if len(document) > MAX_ITEMS:
         raise TooManyItems(f"The body holds {len(document)} items; at most {MAX_ITEMS} are taken.")
     items = list(_items(document))
     infinite = any(_INFINITY in each.payload for each in items)
-    if not infinite and _quotes(body) == sum(_quotes(each.payload) for each in items):
+    if not infinite and quotes(body) == sum(quotes(each.payload) for each in items):
         return items
-    return list(_items(_as_list(_load_lenient(body))))  # it tells keys that are written twice
+    return list(_items(_as_list(_json(load_closely, body))))  # it tells keys written twice
 
 
 def read(payload: bytes) -> Submission | None:
     """Read one item's kept payload again; None where it is no submission."""
     try:
-        attributes = _attributes(_load(payload))
+        attributes = _attributes(_json(load, payload))
     except UnreadableBody:
         return None
     return Submission(attributes) if attributes else None
+
+
+def _json(read_it: Callable[[bytes], JsonValue], body: bytes) -> JsonValue:
+    try:
+        return read_it(body)
+    except ValueError as error:
+        raise UnreadableBody(f"The body is not JSON: {error}.") from None
 
 
 def _as_list(document: JsonValue) -> list[JsonValue]:
@@ -214,68 +225,11 @@ def _as_list(document: JsonValue) -> list[JsonValue]:
 _INFINITY: Final = b'Infinity"'  # how 1e999 is written out again: with quotes it did not have
 
 
-def _quotes(json_text: bytes) -> int:
-    """Count the quotes around keys and texts, as good as exactly.
-
-    The quick reader keeps only the last value of a key that one object holds twice. What it dropped
-    had quotes, so written out again it has fewer. Nothing else makes them more: a count that is
-    equal proves that nothing was dropped, one that differs asks for a closer look.
-    """
-    return json_text.count(b'"') - json_text.count(b'\\"')
-
-
-def _load(body: bytes) -> JsonValue:
-    try:
-        return _from_json(body)
-    except ValueError:
-        return _load_lenient(body)
-
-
-def _load_lenient(body: bytes) -> JsonValue:
-    """Read slowly: what other JSON readers take too, and keys that are written twice.
-
-    Others take a byte order mark, and half of a surrogate pair (an emoji cut by a length limit),
-    which has no UTF-8 form and becomes a question mark.
-    """
-    try:
-        document = json.loads(
-            body, parse_constant=_refuse_constant, object_pairs_hook=_with_repeats
-        )
-        text = json.dumps(document, ensure_ascii=False)
-        return _from_json(text.encode("utf-8", errors="replace"), infinity=True)
-    except (ValueError, RecursionError) as error:
-        raise UnreadableBody(f"The body is not JSON: {error}.") from None
-
-
-def _from_json(body: bytes, *, infinity: bool = False) -> JsonValue:
-    document: JsonValue = from_json(body, allow_inf_nan=infinity, cache_strings="keys")
-    return document
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _with_repeats(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    values: dict[str, list[JsonValue]] = {}
-    for key, value in pairs:
-        known = values.setdefault(key, [])
-        if value not in known:
-            known.append(value)
-    return {key: _one_of(given) for key, given in values.items()}
-
-
-def _one_of(values: Sequence[JsonValue]) -> JsonValue:
-    if len(values) == 1:
-        return values[0]
-    return {WRITTEN_TWICE: {str(number): value for number, value in enumerate(values, 1)}}
-
-
 def _items(entries: list[JsonValue]) -> Iterator[Item]:
     for entry in entries:
         # 1e999 reads as infinity, which JSON cannot say: from here on it is a word.
         payload = to_json(entry, inf_nan_mode="strings")
-        attributes = _attributes(_from_json(payload) if _INFINITY in payload else entry)
+        attributes = _attributes(quick(payload) if _INFINITY in payload else entry)
         if attributes is None:
             yield Item(payload, None)
         elif attributes:  # an envelope without attributes holds no submission
@@ -303,7 +257,7 @@ def _merged(
     merged = {**beside, **data}
     for key in beside.keys() & data.keys():
         if beside[key] != data[key]:
-            merged[key] = _one_of([data[key], beside[key]])
+            merged[key] = one_of([data[key], beside[key]])
     return merged
 
 

@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 from pydantic import JsonValue
 
+from app.jebbit.documents import unpacked
 from app.jebbit.folding import compatible, fold
 from app.jebbit.keys import Keys, speaks_of_page
-from app.jebbit.nested import unpacked
 
 # What may be read at most; beyond it every key of the submission may be a parameter.
 _MOST_CHARACTERS: Final = 65_536  # of all the texts of a submission, each reading counted

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import JsonValue
 
 from app.jebbit.folding import fold, fold_label, letters_of
-from app.jebbit.submission import Attribute, Submission, is_present, one_by_one
+from app.jebbit.submission import Attribute, Submission, is_present, with_inner
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
 from app.rules.mapping import ListsNeed
@@ -180,10 +180,15 @@ def _hints_at_strict(
     It decides nothing and leaves doubt: `countryCode`, or where nothing else named one `country`,
     `ip_country`, or a place's `country`.
     """
+    names = [name] if name else []
     others = [*submission.find_alike(name)] if name else []
     if not named:
+        names += _OF_COUNTRIES
         others += submission.find_like_any(_OF_COUNTRIES)
-    return any(
+    beside = with_inner(found for each in names for found in submission.find_beside(each))
+    # Of what stands beside a name much is no country: an id, a label.
+    of_beside = {country_of(each.value) for each in beside} - {None}
+    return any(map(jurisdictions.ask_for_a_yes, of_beside)) or any(
         is_present(each.value) and jurisdictions.ask_for_a_yes(country_of(each.value))
         for each in others
     )
@@ -241,9 +246,15 @@ def read_region(
 
 def _hints_at_eu(submission: Submission, name: str | None) -> bool:
     """Whether a key that was not agreed on names a region where silence may be no consent."""
+    if not name:
+        return False
+    if any(
+        _region_named(each.value) is Region.EU for each in with_inner(submission.find_beside(name))
+    ):
+        return True
     return any(
         each.is_present and _region_named(each.value) is not Region.NON_EU
-        for each in (submission.find_alike(name) if name else ())
+        for each in submission.find_alike(name)
     )
 
 
@@ -300,11 +311,12 @@ def _objection(
     key is not the one that was agreed on, but no silence either.
     """
     labels = source.opt_in_labels.labels
-    noes = [each for each in alike if answer(each.value, labels) is Answer.NO]
     if agreed is Answer.YES:
-        return (Answer.UNCLEAR, noes[0]) if noes else None
-    for each in noes:
-        if is_believed(each, source):
+        noes = (each for each in with_inner(alike) if answer(each.value, labels) is Answer.NO)
+        no = next(noes, None)
+        return (Answer.UNCLEAR, no) if no else None
+    for each in alike:
+        if answer(each.value, labels) is Answer.NO and is_believed(each, source):
             return Answer.NO, each
     for each in alike:
         if each.is_present or not is_believed(each, source):
@@ -321,22 +333,29 @@ def _opposed(
     silence, and an opt-out leaves no yes.
     """
     labels = source.opt_in_labels.labels
-    for each in one_by_one(submission.find_beside(name)):
+    for each in with_inner(submission.find_beside(name)):
         said = answer(each.value, labels)
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
     names = source.attributes
     other_channel = _OF_EMAIL if name == names.sms_opt_in != names.opt_in else _OF_PHONE
-    for each in one_by_one(submission.find_opting(source.opt_in_names)):
-        if not other_channel.search(letters_of(each.key)) and _opts_out(each, agreed, labels):
+    ins, outs = list[Attribute](), list[Attribute]()
+    for each in submission.find_opting(source.opt_in_names):
+        letters = letters_of(each.key)
+        if not other_channel.search(letters):
+            (outs if _OUT.search(letters) else ins).append(each)
+    if agreed is Answer.NULL:
+        for each in with_inner(ins):
+            if answer(each.value, labels) is Answer.NO:
+                return Answer.UNCLEAR, each
+    for each in with_inner(outs):
+        if _opts_out(each, labels):
             return Answer.UNCLEAR, each
     return None
 
 
-def _opts_out(found: Attribute, agreed: Answer, labels: Labels) -> bool:
+def _opts_out(found: Attribute, labels: Labels) -> bool:
     said = answer(found.value, labels)
-    if not _OUT.search(letters_of(found.key)):
-        return said is Answer.NO and agreed is Answer.NULL
     in_words = isinstance(found.value, str) and _OUT.search(letters_of(found.value)) is not None
     return said is Answer.YES or (said is Answer.NO and in_words)
 
@@ -357,7 +376,7 @@ def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason |
         return refused
     labels = source.opt_in_labels.labels
     for name, reason in _MUST_NOT_BE_FALSE:
-        for each in submission.find_all(name):
+        for each in with_inner(submission.find_all(name)):
             if answer(each.value, labels) is Answer.NO:
                 return reason
     return None

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.jebbit.nested import WRITTEN_TWICE, Nested, nesting
+from app.jebbit.documents import WRITTEN_TWICE
+from app.jebbit.nested import Nested, nesting
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.jebbit.documents import WRITTEN_TWICE
 from app.jebbit.folding import fold
 from app.jebbit.submission import (
     MAX_ITEMS,
     MAX_KEYS,
-    WRITTEN_TWICE,
     Attribute,
     Item,
     Submission,

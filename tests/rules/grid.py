@@ -267,15 +267,20 @@ OPTING: tuple[Callable[[Any], Pairs], ...] = (
             *("opt_out", "emailOptOut", "email_opt_in", "Unsubscribe", "sms_opt_out", "subscribe"),
         )
     ),
+    lambda value: [("email_opt_out", "maybe"), ("email_opt_out", value)],
     lambda value: [("answers", {"opt_out": value})],
     lambda value: [("answers", [["email_opt_out", value]])],
     lambda value: [("answers", json.dumps({"questions": [{"id": "optOut", "said": value}]}))],
+    lambda value: [("answers", '{"opt_out": %s, "opt_out": "hm"}' % json.dumps(value))],  # noqa: UP031
 )
+INNER = ({"value": "no"}, {"boxes": [{"ticked": True}, None]}, '"no"')
 HINTS: tuple[Pairs, ...] = (
     [("countryCode", "DE")],
     [("countryCode", "US")],
     [("ip_country", "France")],
     [("place", {"country": "CA"})],
+    [("answers", [{"name": "country_code", "value": "DE"}])],
+    [("answers", [{"id": "country", "label": "Where?", "value": "US"}])],
     [("awsRegion", "eu-west-1")],
     [("awsRegion", "us-east-1")],
     [("experienceDate", utc(NOW - 400 * DAY))],
@@ -291,7 +296,7 @@ def alike() -> Rows:
     ]
     sources.append(prepare(jebbit=_trusting("optIn", "smsOptIn")))
     asked = [Asked(source) for source in sources]
-    said = (*SPELLED[1:], ["yes", "no"])
+    said = (*SPELLED[1:], ["yes", "no"], *INNER)
     own = (ABSENT, None, "yes", "no", "maybe")
     for form, name, one, two in product(ALIKE, ("opt_in", "sms_opt_in"), own, said):
         yield flat(pairs(**{name: one}) + form(name, two)), asked

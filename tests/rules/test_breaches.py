@@ -383,11 +383,11 @@ CHANGED: dict[str, Changed] = {
     "a no of the URL is a no": Changed(
         grid.alike,
         POLICY,
-        "        if is_believed(each, source):\n            return Answer.NO",
-        "        if True:\n            return Answer.NO",
+        "is Answer.NO and is_believed(each, source):",
+        "is Answer.NO:",
     ),
     "a no beside a yes is overlooked": Changed(
-        grid.alike, POLICY, "(Answer.UNCLEAR, noes[0]) if noes else None", "None"
+        grid.alike, POLICY, "(Answer.UNCLEAR, no) if no else None", "None"
     ),
     "an opt-out under another name is overlooked": Changed(
         grid.alike,
@@ -396,13 +396,13 @@ CHANGED: dict[str, Changed] = {
         "return False",
     ),
     "a no under another name is silence": Changed(
-        grid.alike, POLICY, "return said is Answer.NO and agreed is Answer.NULL", "return False"
+        grid.alike, POLICY, "for each in with_inner(ins):", "for each in ():"
     ),
     "a name beside a no is overlooked": Changed(
-        grid.alike, POLICY, "in one_by_one(submission.find_beside(name)):", "in ():"
+        grid.alike, POLICY, "in with_inner(submission.find_beside(name)):", "in ():"
     ),
     "texts that are JSON are not read": Changed(
-        grid.alike, "app.jebbit.nested", "value: JsonValue = from_json(text)", "value = None"
+        grid.alike, "app.jebbit.nested", "level = unpacked(value) if", "level = None if"
     ),
     "a date of another spelling is none": Changed(
         grid.alike, PLAN, "if not dates and name and any(", "if not dates and not name and any("
@@ -417,7 +417,7 @@ CHANGED: dict[str, Changed] = {
         grid.urls, "app.jebbit.url_parameters", "readings += dict.fromkeys(", "dict.fromkeys("
     ),
     "of a key written twice the first counts": Changed(
-        grid.spellings, "app.jebbit.submission", "if value not in known:", "if not known:"
+        grid.spellings, "app.jebbit.documents", "if value not in known:", "if not known:"
     ),
     "what stands beside `data` is overruled": Changed(
         grid.spellings, "app.jebbit.submission", "if beside[key] != data[key]:", "if False:"

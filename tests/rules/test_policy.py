@@ -1,12 +1,13 @@
 """The policy's tables, row by row."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from app.jebbit.submission import Submission
+from app.jebbit.submission import Submission, parse
 from app.rules.integration import JebbitSource, Policy
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, EU_COUNTRIES, Jurisdictions
 from app.rules.policy import (
@@ -227,6 +228,41 @@ def test_keys_that_plainly_mean_the_opt_in(
     assert (made.given_from, made.given_until) == (1.0, 2.0)
 
 
+FORMS = (
+    *('"K": V', '"K": [V]', '"K": ["maybe", V]', '"K": {"value": V}', '"K": {"a": [{"b": V}]}'),
+    *('"K": "maybe", "K": V', '"K": V, "K": "maybe"', '"K": ["maybe"], "K": {"value": V}'),
+    *('"answers": {"K": "maybe", "K": V}', '"answers": {"K": {"value": V}}'),
+    *('"answers": [{"name": "K", "value": V}]', '"answers": [{"name": "K", "value": [[V, 7]]}]'),
+    '"answers": [{"name": "K", "value": "maybe", "value": V}]',
+    '"answers": [{"name": "box", "name": "K", "value": V}]',
+)
+OBJECTIONS = [
+    *(("", key, said) for key in ("optIn", "email_opt_in", "subscribe") for said in ("no", False)),
+    *(("", "optIn", said) for said in ("yes", True)),
+    *(("", key, said) for key in ("opt_out", "Unsubscribed") for said in ("yes", True, 1)),
+    *(("yes", "optIn", said) for said in ("no", False)),
+    *(("yes", key, said) for key in ("email_opt_out", "unsubscribe") for said in ("yes", True)),
+    *(("yes", "opt_out", said) for said in ("No, unsubscribe me", "opted out")),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("own", "key", "said"), OBJECTIONS)
+def test_what_speaks_against_an_answer_does_so_in_every_form(
+    make_integration: Make, form: str, own: str, key: str, said: Any
+) -> None:
+    """Within objects and lists, texts that are JSON, and what is written twice."""
+    source = make_integration(jebbit={"opt_in_labels": {"false": ["No, unsubscribe me"]}}).jebbit
+    written = form.replace("V", json.dumps(said)).replace("K", key)
+    as_text = '"answers": ' + json.dumps("{" + written + "}")
+    quoted = form.replace("V", json.dumps(json.dumps(said))).replace("K", key)
+    for more in (written, as_text, quoted):
+        (item,) = parse(f'{{"email": "a@example.com", "opt_in": "{own}", {more}}}'.encode())
+        assert item.submission is not None
+        made = read_opt_in(item.submission, "opt_in", source, (0.0, 0.0))
+        assert made.answer in (NO, UNCLEAR), more
+
+
 def test_a_trusted_key_that_means_the_opt_in(make_integration: Make) -> None:
     """A no under it counts if the integration trusts that parameter."""
     source = make_integration(jebbit={"trusted_url_params": ["OptIn"]}).jebbit
@@ -357,6 +393,10 @@ def test_null_is_consent(region: Region) -> None:
         {"country": "CA"},
         {"Country Name": "Switzerland"},
         {"place": {"countryCode": "DE"}},
+        {"answers": [{"name": "country_code", "value": "DE"}]},
+        {"answers": [["Country", {"code": "CA"}]]},
+        {"country_code": "US", "answers": [{"id": "countryCode", "value": ["FR"]}]},
+        {"answers": [{"name": "aws_region", "value": "eu-west-1"}]},
     ],
 )
 def test_silence_is_no_consent_where_the_country_is_in_doubt(country: dict[str, Any]) -> None:
@@ -376,6 +416,7 @@ def test_silence_is_no_consent_where_the_country_is_in_doubt(country: dict[str, 
         {"country": "US"},
         {"country_code": "US", "country": "DE"},  # an answer of a quiz, perhaps
         {"country_code": "US", "countryCode": ""},
+        {"answers": [{"id": "country", "label": "Where from?", "value": "US", "number": 7}]},
         {"countries": "DE"},
         {},
     ],
@@ -450,6 +491,7 @@ def test_campaigns(
         ({"is_completed": False, "is_valid": False}, "not_completed"),
         *(({"is_completed": each}, None) for each in (True, "true", None, "", "maybe", 1)),
         ({"is_valid": True, "is_completed": True}, None),
+        *(({"is_valid": each}, "not_valid") for each in ([True, False], {"email": "no"}, '"no"')),
     ],
 )
 def test_sessions_that_do_not_count(make_integration: Make, given: Any, reason: Any) -> None:

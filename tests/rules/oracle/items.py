@@ -43,6 +43,19 @@ def _within(value: Any) -> Iterator[JsonObject | list[Any]]:
             yield from _within(inner)
 
 
+def all_said(value: Any) -> Iterator[Any]:
+    """Yield a value and all that stand in it, at any depth, in JSON texts too."""
+    yield value
+    if isinstance(value, list):
+        for inner in _parts(value):
+            yield from all_said(inner)
+    elif isinstance(value, str) and value.strip()[:1] in ("{", "[", '"'):
+        try:
+            yield from all_said(load(value.strip()))
+        except ValueError:
+            return
+
+
 def _parts(level: JsonObject | list[Any]) -> list[Any]:
     return [value for _, value in level] if isinstance(level, JsonObject) else level
 

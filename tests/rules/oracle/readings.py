@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tests.rules.oracle.documents import JsonObject, load
 from tests.rules.oracle.folding import fold_word, squash
-from tests.rules.oracle.items import Alike, Group, Item
+from tests.rules.oracle.items import Alike, Group, Item, all_said
 from tests.rules.oracle.source import Source
 
 # --- places
@@ -151,13 +151,13 @@ def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple
     """Return what is left of a yes, or of silence, where another name speaks against it."""
     if answer not in ("yes", "null") or not name:
         return (answer,)
-    beside = [answer_of(each, source.labels) for each in item.beside(name)]
+    beside = [answer_of(e, source.labels) for each in item.beside(name) for e in all_said(each)]
     if "no" in beside or (answer == "null" and {*beside} - {"null"}):
         return ("unclear",)
     own = {squash(each) for each in (source.opt_in, source.sms_opt_in) if each}
     channel = "sms" if name == source.sms_opt_in and name != source.opt_in else "email"
     for part in ("optin", "optout", "optedin", "optedout", "subscri"):
-        for key, value in item.said_under(part):
+        for key, value in ((k, e) for k, each in item.said_under(part) for e in all_said(each)):
             letters, said = squash(key), answer_of(value, source.labels)
             if letters in own or any(each in letters for each in _CHANNELS[channel]):
                 continue
@@ -176,9 +176,8 @@ def _objected(answer: str, alike: Sequence[Alike], labels: Mapping[str, Any]) ->
     said = [(each, answer_of(each.value, labels)) for each in alike]
     noes = [each for each, says in said if says == "no"]
     if answer == "yes":
-        if any(not each.written_twice for each in noes):
-            return certain("unclear")
-        return (("yes", True), ("unclear", False)) if noes else certain("yes")
+        every = {answer_of(e, labels) for each in alike for e in all_said(each.value)}
+        return certain("unclear" if "no" in every else "yes")
     if answer == "null":
         believable = [each for each in noes if not each.forbidden]
         sure = [each for each in believable if not each.written_twice]
@@ -282,6 +281,7 @@ def read_place(item: Item, source: Source, law: Law) -> Reading:
     """Return the readings of where a person is."""
     countries = _countries(item.group(source.country, source.trusted), law)
     hinted = [each.value for each in item.alike(source.country, source.trusted)]
+    hinted += item.beside(source.country) if source.country else []
     if not item.group(source.country, source.trusted).spoken:
         hinted += [value for _, value in item.said_under("country")]
     if any(not _is_empty(each) for each in hinted):
@@ -295,7 +295,9 @@ def read_place(item: Item, source: Source, law: Law) -> Reading:
             continue
         if regions is None:
             regions = _spoken_regions(item.group(source.region, source.trusted))
-            if any(not _is_empty(each.value) for each in item.alike(source.region, source.trusted)):
+            hinted = [each.value for each in item.alike(source.region, source.trusted)]
+            hinted += item.beside(source.region) if source.region else []
+            if any(not _is_empty(each) for each in hinted):
                 regions += [(spoken, True, False) for spoken, _, _ in regions]
         for spoken, unsure, also_hard in regions:
             place = Place(spoken or own, express, doubtful or unsure)

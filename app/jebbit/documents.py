@@ -1,0 +1,95 @@
+"""JSON as it is written: also where one object holds a key twice, or only other readers take it."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from pydantic import JsonValue
+from pydantic_core import from_json, to_json
+
+# What stands in place of a value whose key one JSON object holds twice with different values: an
+# object of these values. No rule takes it for an answer, an address, a date or a country.
+WRITTEN_TWICE: Final = "written more than once"
+
+
+def load(body: bytes) -> JsonValue:
+    """Read JSON, the quick way if it can be; of a key that is written twice, the last value.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return quick(body)
+    except ValueError:
+        return load_closely(body)
+
+
+def load_closely(body: bytes | str) -> JsonValue:
+    """Read slowly: what other JSON readers take too, and keys that are written twice.
+
+    Others take a byte order mark, and half of a surrogate pair (an emoji cut by a length limit),
+    which has no UTF-8 form and becomes a question mark.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        document = json.loads(body, parse_constant=_refuse_constant, object_pairs_hook=_as_written)
+    except RecursionError:
+        raise ValueError("it is too deep") from None
+    text = json.dumps(document, ensure_ascii=False)
+    return quick(text.encode("utf-8", errors="replace"), infinity=True)
+
+
+def quick(body: bytes, *, infinity: bool = False) -> JsonValue:
+    """Read JSON quickly; `infinity`: take that word, which is not JSON.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    document: JsonValue = from_json(body, allow_inf_nan=infinity, cache_strings="keys")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def unpacked(text: str) -> JsonValue:
+    """Return what a text is in JSON, keys that are written twice told; None if it is not."""
+    written, value = text.encode(errors="replace"), None
+    with suppress(ValueError):
+        value = quick(written, infinity=True)
+        if quotes(written) == quotes(to_json(value)):
+            return value
+    with suppress(ValueError):
+        value = load_closely(written)
+    return value
+
+
+def quotes(json_text: bytes) -> int:
+    """Count the quotes around keys and texts, as good as exactly.
+
+    The quick reader keeps only the last value of a key that one object holds twice. What it dropped
+    had quotes, so written out again it has fewer. Nothing else makes them more: a count that is
+    equal proves that nothing was dropped, one that differs asks for a closer look.
+    """
+    return json_text.count(b'"') - json_text.count(b'\\"')
+
+
+def _as_written(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    """Make an object of its pairs; a key that is written twice keeps all its different values."""
+    values: dict[str, list[JsonValue]] = {}
+    for key, value in pairs:
+        known = values.setdefault(key, [])
+        if value not in known:
+            known.append(value)
+    return {key: one_of(given) for key, given in values.items()}
+
+
+def one_of(values: Sequence[JsonValue]) -> JsonValue:
+    """Return the one value, or what stands in place of several."""
+    if len(values) == 1:
+        return values[0]
+    return {WRITTEN_TWICE: {str(number): value for number, value in enumerate(values, 1)}}
