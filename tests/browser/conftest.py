@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conftest import OPS_TOKEN
 from tests.console.conftest import bare, stage
+from tests.console.stage import Stage
 
 __all__ = ["bare", "stage"]
 
@@ -122,6 +124,13 @@ async def sign_in(page: Any, url: str, token: str) -> None:
     await page.get_by_role("navigation", name="Console").wait_for()
 
 
+async def let_in(page: Any, stage: Stage, token: str = OPS_TOKEN) -> None:
+    """Give a page the session of somebody who is signed in: the form has its own tests."""
+    with stage.visit(token) as client:
+        kept = [{"name": each.name, "value": each.value} for each in client.cookies.jar]
+    await page.context.add_cookies([{**each, "url": stage.url} for each in kept])
+
+
 def hosts(page: Any) -> set[str]:
     """Return which hosts a page has asked."""
     return {urlsplit(each).netloc for each in page.asked if not each.startswith("data:")}
@@ -183,6 +192,8 @@ class Examiner:
     async def overflow(self) -> int:
         """Return by how many pixels the page is wider than a telephone's window, all unfolded."""
         before = self._page.viewport_size
+        if before == TELEPHONE:
+            return int(await self.evaluate(_WIDER))
         await self._page.set_viewport_size(TELEPHONE)
         found = int(await self.evaluate(_WIDER))
         await self._page.set_viewport_size(before)

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from tests.browser.conftest import TELEPHONE, Examiner, defects, hosts, sign_in
+from tests.browser.conftest import TELEPHONE, Examiner, defects, hosts, let_in, sign_in
 from tests.conftest import OPS_TOKEN
 from tests.console.stage import VIEWER
 
@@ -112,7 +112,7 @@ async def test_a_page_renews_itself(stage, page):
     quiz = stage.create(f"Live {next(_numbers)}", state="paused")
     stage.post({"email": "one@example.com", "opt_in": "true"}, quiz)
     await page.clock.install()
-    await sign_in(page, stage.url, OPS_TOKEN)
+    await let_in(page, stage)
     await page.goto(f"{stage.url}/console/submissions?integration={quiz}")
     rows = page.locator("tbody tr")
     assert await rows.count() == 1
@@ -227,7 +227,7 @@ async def each_state(stage, bare, page, token):
     await page.get_by_role("dialog", name="Keys").wait_for()
     yield "the keys"
     await page.context.clear_cookies()  # a cookie is for a host, whatever the port
-    await sign_in(page, bare.url, token)
+    await let_in(page, bare, token)
     for path in ("", "/submissions", "/integrations", "/consent"):
         await page.goto(f"{bare.url}/console{path}")
         yield f"empty {path}"

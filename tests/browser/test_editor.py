@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from tests.browser.conftest import defects, hosts
+from tests.browser.conftest import defects, hosts, let_in
 
 _numbers = count(1)
 
@@ -30,10 +30,8 @@ def quiz(stage):
 
 
 async def opened(stage, page, quiz):
-    """Open the editor for an admin who is signed in: the sign-in itself has its own tests."""
-    with stage.visit() as client:
-        kept = [{"name": each.name, "value": each.value} for each in client.cookies.jar]
-    await page.context.add_cookies([{**each, "url": stage.url} for each in kept])
+    """Open the editor for an admin who is signed in."""
+    await let_in(page, stage)
     await page.goto(f"{stage.url}/console/integrations/{quiz}/rules")
 
 

@@ -3,8 +3,7 @@
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 
-from tests.browser.conftest import Examiner, defects, hosts, sign_in
-from tests.conftest import OPS_TOKEN
+from tests.browser.conftest import Examiner, defects, hosts, let_in
 from tests.console.stage import staged
 from tests.waiting import wait_for
 
@@ -69,7 +68,7 @@ async def test_from_two_tabs_to_the_first_contact_with_every_mistake_made_once(t
     with staged(tmp_path) as stage:
         account = stage.sandbox.account
         await page.clock.install()
-        await sign_in(page, stage.url, OPS_TOKEN)
+        await let_in(page, stage)
         hands = Keyboard(page)
         await page.goto(f"{stage.url}/console/integrations/new")
 
@@ -166,7 +165,7 @@ async def test_what_is_waited_for_comes_without_javascript_too(tmp_path, open_pa
     """By a button, where the page cannot renew itself."""
     page = await open_page(java_script_enabled=False)
     with staged(tmp_path) as stage, stage.visit() as admin:
-        await sign_in(page, stage.url, OPS_TOKEN)
+        await let_in(page, stage)
         account = {"name": "Spring quiz", "account_url": stage.account_url}
         made = admin.post("/console/integrations/new", data=account | {"api_key": "sandbox-key"})
         assert made.is_redirect
