@@ -22,7 +22,6 @@ import certifi
 import httpx
 import pytest
 import structlog
-from fastapi import routing
 from rich.console import Console
 
 from app import demo
@@ -40,6 +39,7 @@ from tests import contract
 from tests.jebbit_api.stand_in import StandIn, running_stand_in
 from tests.postgresql import postgresql_running, trust_the_system
 from tests.processes import Program, fork, start
+from tests.routes import read_once
 from tests.thorough import thorough
 from tests.waiting import wait_for
 
@@ -105,18 +105,7 @@ def _requests_compared() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _routes_read_once() -> Iterator[None]:
-    """Let FastAPI read each route once, and not anew for each of hundreds of services."""
-    contexts, read = routing._EffectiveRouteContext, {}
-    first = contexts.from_api_route
-
-    def from_api_route(*, original_route: Any, include_context: Any) -> Any:
-        key = id(original_route), include_context.path_for(original_route)
-        if key not in read:
-            read[key] = first(original_route=original_route, include_context=include_context)
-        return read[key]
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(contexts, "from_api_route", from_api_route)
+    with read_once():
         yield
 
 

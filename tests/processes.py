@@ -156,15 +156,9 @@ def _surroundings(
 
 
 forks = multiprocessing.get_context("forkserver")
-"""Makes processes that have loaded what the commands load, first or last."""
+"""Makes processes that begin with all that `tests/forked.py` loads."""
 
-forks.set_forkserver_preload(
-    [
-        *("app.__main__", "app.main", "tests.faults.stage", "alembic.command", "mako.template"),
-        *("aiosqlite", "asyncpg", "uvicorn.loops.auto", "uvicorn.lifespan.on"),
-        *("anyio._backends._asyncio", "mako.ext.pygmentplugin"),
-    ]
-)
+forks.set_forkserver_preload(["tests.forked"])
 
 
 class _Fork(forks.Process):  # type: ignore[name-defined, misc]

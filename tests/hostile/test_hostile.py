@@ -7,7 +7,7 @@ import pytest
 from tests.faults.theatre import Theatre
 from tests.hostile.playing import Row, play
 
-_SECONDS = 0.4  # of each attack
+_SECONDS = 0.25  # of each attack
 _PLAYED = {
     "sqlite": (
         "1,000 signatures on 1 MiB",
