@@ -166,6 +166,35 @@ def postgresql_migrated(postgresql_server: Any) -> str:
 
 
 @pytest.fixture(scope="session")
+def postgresql_emptied(
+    postgresql_server: Any, postgresql_migrated: str
+) -> Iterator[Callable[[], None]]:
+    """Empty that database, by one session for all tests: a new one first reads the catalogue."""
+    url = postgresql_server.get_uri(database=postgresql_migrated)
+    delete = "".join(f"DELETE FROM {each.name};" for each in reversed(metadata.sorted_tables))
+    sessions: list[Any] = []
+
+    async def empty() -> None:
+        if not sessions:
+            sessions.append(await asyncpg.connect(url))
+        await sessions[0].execute(CUT_OFF)
+        await sessions[0].execute(delete)
+
+    with asyncio.Runner() as runner:
+
+        def emptied() -> None:
+            try:
+                runner.run(empty())
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                sessions.clear()  # a test has ended it with all others
+                runner.run(empty())
+
+        yield emptied
+        for each in sessions:
+            runner.run(each.close())
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the tables, to be copied."""
     file = tmp_path_factory.mktemp("template") / "ledger.db"
@@ -193,10 +222,9 @@ def postgresql_url(request: pytest.FixtureRequest, postgresql_server: Any) -> It
     Empty; for tests that ask for `database`, a service or a command it has the tables, no rows.
     """
     if "database" in request.fixturenames:
-        name = request.getfixturevalue("postgresql_migrated")
-        yield postgresql_server.get_uri(database=name)
-        delete = "".join(f"DELETE FROM {each.name};" for each in reversed(metadata.sorted_tables))
-        execute(postgresql_server.get_uri(database=name), CUT_OFF, delete)
+        emptied = request.getfixturevalue("postgresql_emptied")
+        yield postgresql_server.get_uri(database=request.getfixturevalue("postgresql_migrated"))
+        emptied()
         return
     name, template = f"test_{next(_numbers)}", ""
     if wants_tables(request):
