@@ -56,16 +56,37 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+AROUND: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\xad\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+)
+"""What may stand around a text that is JSON and shows nothing: blanks, a byte order mark."""
+
+
 def unpacked(text: str) -> JsonValue:
     """Return what a text is in JSON, keys that are written twice told; None if it is not."""
-    written, value = text.encode(errors="replace"), None
+    written = text.strip(AROUND).encode(errors="replace")
     with suppress(ValueError):
         value = quick(written, infinity=True)
         if quotes(written) == quotes(to_json(value)):
             return value
-    with suppress(ValueError):
-        value = load_closely(written)
-    return value
+    with suppress(ValueError, RecursionError):
+        # Slowly, and to the end: nothing that the quick reader drops or refuses may go unheard.
+        whole = json.dumps(_all_of(written), ensure_ascii=False)
+        return _all_of(whole.encode(errors="replace"))  # halves of a character are no text
+    return None
+
+
+def _all_of(written: bytes) -> JsonValue:
+    document: JsonValue = json.loads(written, parse_int=_whole, object_pairs_hook=_as_written)
+    return document
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+
+
+_MOST_DIGITS: Final = 4_000  # Python reads no whole number of over 4,300
 
 
 def quotes(json_text: bytes) -> int:

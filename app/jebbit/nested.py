@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pydantic import JsonValue
 
-from app.jebbit.documents import WRITTEN_TWICE, unpacked
+from app.jebbit.documents import AROUND, WRITTEN_TWICE, unpacked
 from app.jebbit.folding import letters_of
 from app.jebbit.keys import is_of_opting, speaks_of_opting
 
@@ -28,15 +28,16 @@ def nesting(values: Collection[JsonValue]) -> Sequence[JsonValue]:
     return list(filter(_may_nest, values))
 
 
-def plain_values(value: JsonValue, seen: set[int]) -> Iterator[JsonValue]:
+def plain_values(value: JsonValue, seen: dict[int, JsonValue]) -> Iterator[JsonValue]:
     """Yield the plain values that a value holds, at any depth, or that its text is in JSON.
 
-    `seen` are the objects and lists that were looked into before, by `id`: they are left out.
+    `seen` are the objects and lists that were looked into before, by `id`: they are left out. It
+    holds them, as an `id` is another's once its object is gone.
     """
     waiting = [value]
     for each in waiting:  # grows meanwhile
         if isinstance(each, str):
-            inner = unpacked(each) if each.lstrip()[:1] in ("{", "[", '"') else None
+            inner = unpacked(each) if each.lstrip(AROUND)[:1] in ("{", "[", '"') else None
             if inner is None:
                 yield each
             else:
@@ -44,7 +45,7 @@ def plain_values(value: JsonValue, seen: set[int]) -> Iterator[JsonValue]:
         elif not isinstance(each, dict | list):
             yield each
         elif id(each) not in seen:
-            seen.add(id(each))
+            seen[id(each)] = each
             waiting += each.values() if isinstance(each, dict) else each
 
 
@@ -67,6 +68,8 @@ class Nested:
         waiting = list(values)
         for value in waiting:  # grows meanwhile
             level = unpacked(value) if isinstance(value, str) else value
+            if isinstance(level, str) and _may_nest(level):
+                waiting.append(level)  # JSON in a text of JSON
             if isinstance(level, dict):
                 for key, inner in level.items():
                     self._under.setdefault(letters_of(key), []).append((key, inner))

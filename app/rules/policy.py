@@ -290,6 +290,11 @@ def read_opt_in(
     answers = [answer(each.value, labels) for each in found]
     agreed = agree(answers)
     speaker = found[answers.index(agreed)] if found else Attribute(name, None)
+    if agreed is Answer.YES:
+        for each in with_inner(found):
+            if answer(each.value, labels) is Answer.NO:  # `["yes", {"value": "no"}]`
+                agreed, speaker = Answer.UNCLEAR, each
+                break
     objection = None
     if agreed in _MAY_SUBSCRIBE:
         alike = submission.find_alike(name)
@@ -338,11 +343,12 @@ def _opposed(
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
     names = source.attributes
-    other_channel = _OF_EMAIL if name == names.sms_opt_in != names.opt_in else _OF_PHONE
+    of_sms = name == names.sms_opt_in != names.opt_in
+    own_channel, other_channel = (_OF_PHONE, _OF_EMAIL) if of_sms else (_OF_EMAIL, _OF_PHONE)
     ins, outs = list[Attribute](), list[Attribute]()
     for each in submission.find_opting(source.opt_in_names):
         letters = letters_of(each.key)
-        if not other_channel.search(letters):
+        if own_channel.search(letters) or not other_channel.search(letters):
             (outs if _OUT.search(letters) else ins).append(each)
     if agreed is Answer.NULL:
         for each in with_inner(ins):
@@ -361,7 +367,7 @@ def _opts_out(found: Attribute, labels: Labels) -> bool:
 
 
 _OUT = re.compile("opt(?:ed)?out|unsubscri")
-_OF_PHONE = re.compile("sms|text|phone|mobile|call|push|whatsapp")
+_OF_PHONE = re.compile("sms|(?<!con)text|phone|mobile|call(?!y)|push|whatsapp")
 _OF_EMAIL = re.compile("mail|newsletter")
 
 

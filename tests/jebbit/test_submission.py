@@ -19,6 +19,7 @@ from app.jebbit.submission import (
     UnreadableBody,
     parse,
     read,
+    with_inner,
 )
 
 ADA = {"email": "ada@example.com", "opt_in": "true"}
@@ -443,3 +444,11 @@ def test_what_stands_under_other_keys_and_within_values_is_found() -> None:
     doubted = Submission({"a": {"opt_in": 1}, "url_params": "opt_in=1"})
     assert doubted.find_alike("opt_in")[0].doubt == doubt
     assert (Attribute("a", " ").is_present, Attribute("a", 0).is_present) == (False, True)
+
+
+def test_each_text_is_looked_into() -> None:
+    """Whatever was read before it, and was let go."""
+    texts = [json.dumps({"value": number}) for number in range(50)]
+    found = [Attribute("a", text) for text in texts]
+    said = [each.value for each in with_inner(found)]
+    assert said == [each for pair in zip(texts, range(50), strict=True) for each in pair]

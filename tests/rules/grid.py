@@ -259,12 +259,15 @@ ALIKE: tuple[Callable[[str, Any], Pairs], ...] = (
     lambda name, value: [("answers", json.dumps([{"more": {camel(name): value}}]))],
     lambda name, value: [("answers", [{"name": name, "value": value}])],
     lambda name, value: [("answers", [["email", ADA], [camel(name), value]])],
+    lambda name, value: [("answers", json.dumps(json.dumps({name: value})))],
+    lambda name, value: [("answers", "\ufeff" + json.dumps([{camel(name): value}]))],
 )
 OPTING: tuple[Callable[[Any], Pairs], ...] = (
     *(
         (lambda value, key=key: [(key, value)])
         for key in (
             *("opt_out", "emailOptOut", "email_opt_in", "Unsubscribe", "sms_opt_out", "subscribe"),
+            "email_and_sms_opt_out",
         )
     ),
     lambda value: [("email_opt_out", "maybe"), ("email_opt_out", value)],
@@ -297,7 +300,7 @@ def alike() -> Rows:
     sources.append(prepare(jebbit=_trusting("optIn", "smsOptIn")))
     asked = [Asked(source) for source in sources]
     said = (*SPELLED[1:], ["yes", "no"], *INNER)
-    own = (ABSENT, None, "yes", "no", "maybe")
+    own = (ABSENT, None, "yes", "no", "maybe", ["yes", {"value": "no"}])
     for form, name, one, two in product(ALIKE, ("opt_in", "sms_opt_in"), own, said):
         yield flat(pairs(**{name: one}) + form(name, two)), asked
     for opting, name, one, two in product(

@@ -374,8 +374,14 @@ CHANGED: dict[str, Changed] = {
     "a hidden attribute joins a list": Changed(
         grid.lists, PLAN, "return believable and not silenced", "return not silenced"
     ),
-    "a list with a yes and a no is a yes": Changed(
-        grid.words, "app.rules.values", "and Answer.NO not in answers", ""
+    "a no within an item of a list with a yes is overlooked": Changed(
+        grid.alike, POLICY, "for each in with_inner(found):", "for each in ():"
+    ),
+    "JSON in a text of JSON is not read": Changed(
+        grid.alike, "app.jebbit.nested", "waiting.append(level)", "pass"
+    ),
+    "an opt-out of both channels is of neither": Changed(
+        grid.alike, POLICY, "own_channel.search(letters) or not", "not"
     ),
     "a no under a key that means the opt-in is only unclear": Changed(
         grid.alike, POLICY, "return Answer.NO, each", "pass"

@@ -254,13 +254,53 @@ def test_what_speaks_against_an_answer_does_so_in_every_form(
     """Within objects and lists, texts that are JSON, and what is written twice."""
     source = make_integration(jebbit={"opt_in_labels": {"false": ["No, unsubscribe me"]}}).jebbit
     written = form.replace("V", json.dumps(said)).replace("K", key)
-    as_text = '"answers": ' + json.dumps("{" + written + "}")
     quoted = form.replace("V", json.dumps(json.dumps(said))).replace("K", key)
-    for more in (written, as_text, quoted):
+    texts = [f"{around}{{{written}}}" for around in ("", "\ufeff", "\u200b\u00a0 ")]
+    texts += [json.dumps(texts[0]), json.dumps(json.dumps(texts[0]))]
+    texts += [f'{{"n": {odd}, {written}}}' for odd in ("NaN", "9" * 5_000, '"\\ud83d"')]
+    texts.append("[" * 300 + texts[0] + "]" * 300)
+    for more in (written, quoted, *(f'"answers": {json.dumps(text)}' for text in texts)):
         (item,) = parse(f'{{"email": "a@example.com", "opt_in": "{own}", {more}}}'.encode())
         assert item.submission is not None
         made = read_opt_in(item.submission, "opt_in", source, (0.0, 0.0))
         assert made.answer in (NO, UNCLEAR), more
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(["yes", inner] for inner in ({"value": "no"}, '"no"', '{"a": ["no"]}', [{"b": False}])),
+        [{"value": "no"}, True],
+        '["yes", {"value": "no"}]',
+    ],
+)
+def test_a_no_within_an_item_leaves_no_yes(make_integration: Make, given: Any) -> None:
+    """A list with a yes is none if a no stands within another of its items."""
+    source = make_integration().jebbit
+    made = read_opt_in(Submission({"opt_in": given}), "opt_in", source, (0.0, 0.0))
+    assert (made.answer, made.attribute, made.alike) == (UNCLEAR, "opt_in", False)
+
+
+@pytest.mark.parametrize(
+    ("key", "email", "sms"),
+    [
+        ("email_opt_out", UNCLEAR, YES),
+        ("newsletter_opt_out", UNCLEAR, YES),
+        ("sms_opt_out", YES, UNCLEAR),
+        ("text_opt_out", YES, UNCLEAR),
+        ("call_opt_out", YES, UNCLEAR),
+        *((each, UNCLEAR, UNCLEAR) for each in ("opt_out", "email_and_sms_opt_out")),
+        *((each, UNCLEAR, UNCLEAR) for each in ("unsubscribe_automatically", "context_opt_out")),
+    ],
+)
+def test_which_channel_an_opt_out_is_about(
+    make_integration: Make, key: str, email: Answer, sms: Answer
+) -> None:
+    """About the one it names alone; about both if it names both or none."""
+    source = make_integration(jebbit={"attributes": {"sms_opt_in": "sms_opt_in"}}).jebbit
+    given = Submission({"opt_in": "yes", "sms_opt_in": "yes", key: "yes"})
+    made = [read_opt_in(given, name, source, (0.0, 0.0)) for name in ("opt_in", "sms_opt_in")]
+    assert [each.answer for each in made] == [email, sms]
 
 
 def test_a_trusted_key_that_means_the_opt_in(make_integration: Make) -> None:

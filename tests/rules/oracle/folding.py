@@ -13,6 +13,15 @@ def _letters(text: str) -> str:
     return unicodedata.normalize("NFKC", "".join(shown).casefold())
 
 
+def bare(text: str) -> str:
+    """Return a text without what shows nothing around it."""
+    while text and (text[0].isspace() or unicodedata.category(text[0]) == "Cf"):
+        text = text[1:]
+    while text and (text[-1].isspace() or unicodedata.category(text[-1]) == "Cf"):
+        text = text[:-1]
+    return text
+
+
 def _is_dash(char: str) -> bool:
     return unicodedata.category(char) == "Pd" or char == "\N{MINUS SIGN}"
 

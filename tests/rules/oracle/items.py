@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tests.rules.oracle.documents import JsonObject, load
-from tests.rules.oracle.folding import fold_key, fold_word, squash
+from tests.rules.oracle.folding import bare, fold_key, fold_word, squash
 from tests.rules.oracle.urls import url_names
 
 
@@ -32,9 +32,9 @@ class Alike(NamedTuple):
 
 def _within(value: Any) -> Iterator[JsonObject | list[Any]]:
     """Yield the objects and lists in a value, at any depth, those of JSON texts too."""
-    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
+    if isinstance(value, str) and bare(value)[:1] in ("{", "[", '"'):
         try:
-            yield from _within(load(value.strip()))
+            yield from _within(load(bare(value)))
         except ValueError:
             return
     elif isinstance(value, list):
@@ -49,9 +49,9 @@ def all_said(value: Any) -> Iterator[Any]:
     if isinstance(value, list):
         for inner in _parts(value):
             yield from all_said(inner)
-    elif isinstance(value, str) and value.strip()[:1] in ("{", "[", '"'):
+    elif isinstance(value, str) and bare(value)[:1] in ("{", "[", '"'):
         try:
-            yield from all_said(load(value.strip()))
+            yield from all_said(load(bare(value)))
         except ValueError:
             return
 

@@ -122,6 +122,9 @@ def read_answer(group: Group, labels: Mapping[str, Any]) -> Reading:
         readings = {"no" if "no" in spoken else "unclear": True}
     else:
         readings = {spoken.pop() if spoken else "null": True}
+    inner = {answer_of(each, labels) for value in group.values for each in all_said(value)}
+    if "yes" in readings and "no" in inner:
+        readings = {"unclear": True}
     if group.doubted:
         readings["hidden"] = False
     return tuple(readings.items())
@@ -159,7 +162,11 @@ def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple
     for part in ("optin", "optout", "optedin", "optedout", "subscri"):
         for key, value in ((k, e) for k, each in item.said_under(part) for e in all_said(each)):
             letters, said = squash(key), answer_of(value, source.labels)
-            if letters in own or any(each in letters for each in _CHANNELS[channel]):
+            other = "email" if channel == "sms" else "sms"  # of whose table are the own words
+            elsewhere = any(each in letters for each in _CHANNELS[channel])
+            if letters in own or (
+                elsewhere and not any(each in letters for each in _CHANNELS[other])
+            ):
                 continue
             out = _says_out(letters)
             word = squash(value) if isinstance(value, str) else ""
