@@ -111,6 +111,13 @@ class Submission:
             return self._under(keys) if keys else ()
         return [*self._under(keys), *self._within(self._nested.under(letters_of(name)))]
 
+    def find_resembling(self, name: str) -> Sequence[Attribute]:
+        """Return what stands under its own keys of this name's letters that are no spelling of it.
+
+        What stands within values is left out: it may be of something else, `phone.is_valid`.
+        """
+        return self._under(self._keys.alike(name))
+
     def find_like_any(self, names: Sequence[str]) -> Sequence[Attribute]:
         """Return what stands under keys, at any depth, with the letters of one of some names."""
         keys = self._keys.like_any(names)

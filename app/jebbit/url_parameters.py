@@ -113,7 +113,7 @@ def _that_may_assign(
     One look at all texts together is cheaper than one at each.
     """
     try:
-        if not _may_assign("\n".join(map(attributes.__getitem__, others))):  # type: ignore[arg-type]
+        if not _may_hold_names("\n".join(map(attributes.__getitem__, others))):  # type: ignore[arg-type]
             return ()
     except TypeError:
         pass  # not all are texts
@@ -121,7 +121,9 @@ def _that_may_assign(
 
 
 def _may_hold_names(value: JsonValue) -> bool:
-    return _may_assign(value) if isinstance(value, str) else isinstance(value, list | dict)
+    if isinstance(value, str):
+        return "{" in value or _may_assign(value)
+    return isinstance(value, list | dict)
 
 
 def _may_assign(text: str) -> bool:
@@ -174,8 +176,11 @@ class _Reader:
                 yield _Part([item], part.of_page or page, names)
 
     def _text(self, text: str, part: _Part) -> Iterator[_Part]:
-        if not part.of_page and not _may_assign(text):
-            return
+        if not part.of_page:
+            if "{" in text:  # it may hold an object with the page's address
+                yield part._replace(values=[unpacked(text)])
+            if not _may_assign(text):
+                return
         for number, reading in enumerate(self._readings_of(text)):
             decoded = " once decoded" if number else ""
             if part.of_page:

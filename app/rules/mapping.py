@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from pydantic_core import PydanticSerializationError, to_json
 
 from app.jebbit.folding import fold
-from app.jebbit.submission import Attribute, Submission
+from app.jebbit.submission import Attribute, Submission, with_inner
 from app.rules.limits import Limits, cut, excess
 from app.rules.values import (
+    Answer,
     Converter,
     FieldType,
     Labels,
     NotConvertible,
+    agree,
+    answer,
     convert,
     converter_of,
     is_plain,
@@ -258,6 +261,8 @@ class FieldMapping:
                 continue
             if value is True and not _may_have(rule, submission, may_join):
                 warnings.append(_not_joined(rule))
+            elif value is True and _is_denied(rule, submission, labels):
+                warnings.append(_denied(rule))
             elif value is not None:
                 fields[name] = value
         if limits:
@@ -298,6 +303,27 @@ def _may_have(rule: Rule, submission: Submission, may_join: MayJoin) -> bool:
     return may_join(rule.lists_need, found)
 
 
+def _is_denied(rule: Rule, submission: Submission, labels: Labels) -> bool:
+    """Whether something under the attribute's name, or a name plainly like it, is no yes.
+
+    Its spellings must agree; a no counts in every form, as it does for an opt-in. Under a name like
+    it, a no beside a yes is none: it lists what could be chosen.
+    """
+    name = rule.attribute
+    if name is None:
+        return False
+    spelled = submission.find_all(name)
+    agreed = agree([answer(each.value, labels) for each in spelled])
+    if agreed not in (Answer.YES, Answer.NULL) or Answer.NO in _said(spelled, labels):
+        return True
+    alike = [_said([each], labels) for each in submission.find_alike(name)]
+    return any(Answer.NO in said and Answer.YES not in said for said in alike)
+
+
+def _said(found: Sequence[Attribute], labels: Labels) -> set[Answer]:
+    return {answer(each.value, labels) for each in with_inner(found)}
+
+
 def _not_converted(rule: Rule) -> PlanWarning:
     return PlanWarning(
         code="not_convertible",
@@ -335,6 +361,16 @@ def _not_joined(rule: Rule) -> PlanWarning:
         field=rule.field,
         detail=f"The person is not put on the list {rule.field}: their opt-in does not allow it "
         f"(lists_need is {rule.lists_need}).",
+    )
+
+
+def _denied(rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code="list_not_joined",
+        attribute=rule.attribute,
+        field=rule.field,
+        detail=f"The person is not put on the list {rule.field}: the submission also holds another "
+        f"answer for {rule.attribute} that is no yes.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from app.jebbit.submission import Attribute, Submission, is_present
+from app.jebbit.submission import Attribute, Submission, is_present, with_inner
 from app.rules.contact import Identity, Statuses, contact_body, identify, takes_sms
 from app.rules.integration import Integration, JebbitSource, Terms
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions
@@ -350,9 +350,24 @@ def _dates(
             if (at := _date(each.value, received_at)) is None:
                 return None
             dates.append(at)
-    if not dates and name and any(each.is_present for each in submission.find_alike(name)):
-        return None  # `experienceDate` may be the date, and is not the key that was agreed on
+    if not dates and name and _hints_at_date(submission, name):
+        return None
     return dates
+
+
+def _hints_at_date(submission: Submission, name: str) -> bool:
+    """Whether a key that was not agreed on may hold the date, or a name has a date beside it."""
+    if any(each.is_present for each in submission.find_alike(name)):
+        return True
+    return any(_is_date(each.value) for each in with_inner(submission.find_beside(name)))
+
+
+def _is_date(value: JsonValue) -> bool:
+    try:
+        parse_date(value)
+    except NotConvertible:
+        return False
+    return True
 
 
 def _date(value: JsonValue, received_at: float) -> float | None:

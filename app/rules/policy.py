@@ -5,7 +5,7 @@ page's URL, never changes a subscription.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
@@ -382,7 +382,8 @@ def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason |
         return refused
     labels = source.opt_in_labels.labels
     for name, reason in _MUST_NOT_BE_FALSE:
-        for each in with_inner(submission.find_all(name)):
+        said = [*submission.find_all(name), *submission.find_resembling(name)]
+        for each in with_inner(said):
             if answer(each.value, labels) is Answer.NO:
                 return reason
     return None
@@ -410,13 +411,28 @@ def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason
     hidden = any(not is_believed(each, source) for each in named)  # a blank may stand in its place
     if excluded and (unread or hidden):
         return SkipReason.CAMPAIGN_UNKNOWN
+    if excluded and not excluded.isdisjoint(
+        _campaign(each) for each in with_inner(_of_campaigns(submission, source))
+    ):
+        return SkipReason.CAMPAIGN_EXCLUDED
     if not included or believable & included:
         return None
     return SkipReason.CAMPAIGN_NOT_INCLUDED if believable else SkipReason.CAMPAIGN_UNKNOWN
 
 
+def _of_campaigns(submission: Submission, source: JebbitSource) -> Iterator[Attribute]:
+    """Yield all that may name the campaign: under its names, names like them, and beside them."""
+    for name in (source.attributes.campaign_id, source.attributes.campaign_name):
+        if name:
+            yield from submission.find_all(name)
+            yield from submission.find_alike(name)
+            yield from submission.find_beside(name)
+
+
 def _campaign(attribute: Attribute) -> str:
-    return fold_label(str(attribute.value))
+    value = attribute.value
+    whole = isinstance(value, float) and value.is_integer()
+    return fold_label(f"{value:.0f}" if whole else str(value))
 
 
 def refuse_region(policy: Policy, region: Region) -> SkipReason | None:

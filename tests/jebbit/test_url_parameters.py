@@ -425,6 +425,10 @@ def test_only_short_texts_of_a_page_are_remembered(attributes: dict[str, Any], k
         "email\uff1d1",
         ["email=1"],
         {"a": "email=1"},
+        '{"url_params": {"email": 1}}',
+        '[{"page": {"query": ["email"]}}]',
+        {"a": '{"page_url": "/?email"}'},
+        '"{\\"url_params\\": \\"email\\"}"',
     ],
 )
 def test_other_texts_are_read_where_they_may_assign(note: Any) -> None:

@@ -288,6 +288,9 @@ HINTS: tuple[Pairs, ...] = (
     [("awsRegion", "us-east-1")],
     [("experienceDate", utc(NOW - 400 * DAY))],
     [("answers", {"experience_date": utc(NOW - 400 * DAY)})],
+    [("answers", [{"name": "experience_date", "value": utc(NOW - 400 * DAY)}])],
+    [("visit", json.dumps({"url_params": {"opt_in": "yes"}}))],
+    [("visit", {"more": json.dumps({"url_params": {"country_code": "US"}})})],
 )
 
 
@@ -404,6 +407,15 @@ def words() -> Rows:
         yield flat(pairs(opt_in=said, sms_opt_in=said)), asked
 
 
+DENIED: tuple[Pairs, ...] = (
+    [("deals", "yes"), ("Deals", "no")],
+    [("deals", "yes"), ("de.als", False)],
+    [("deals", "yes"), ("answers", json.dumps({"deals": "no"}))],
+    [("deals", ["yes", {"value": "no"}])],
+    [("answers", {"deals": "no"})],
+)
+
+
 def lists() -> Rows:
     """A list that a person may join, by what they said of the channel."""
     rules = each(
@@ -423,6 +435,8 @@ def lists() -> Rows:
     asked = [Asked(source, when) for source, when in product(sources, whens)]
     for deals, answer, country in product((ABSENT, True, "yes", "no", "hm"), ANSWERS, ("US", "DE")):
         yield flat(pairs(deals=deals, opt_in=answer, country_code=country)), asked
+    for deals in DENIED:
+        yield flat(deals + pairs(opt_in="yes", country_code="US")), asked
     for answer in ANSWERS:  # what a stranger may have written
         yield flat(pairs(deals=True, opt_in=answer, url_params="opt_in=no")), asked
         yield flat(pairs(deals=True, opt_in=answer, page_url="https://x.example/?deals=1")), asked
@@ -517,8 +531,15 @@ def campaigns() -> Rows:
     ):
         person = pairs(campaign_name=name, campaign_id=number, is_completed=done, opt_in="yes")
         yield flat(person + url), asked
+    for more in UNFINISHED:
+        yield flat(pairs(opt_in="yes", campaign_name="Spring quiz") + more), asked
 
 
+UNFINISHED: tuple[Pairs, ...] = (
+    *([("campaignName", "Autumn")], [("campaign_id", 7.0)], [("isCompleted", False)]),
+    *([("a", {"campaign_name": "autumn"})], [("a", [{"id": "Campaign ID", "value": "autumn"}])]),
+    *([("campaign_id", '"autumn"')], [("campaign_id", '["autumn"]')], [("phone.isValid", True)]),
+)
 PLANES: tuple[Callable[[], Rows], ...] = (
     *(places, urls, times, refusals, spellings, country_spellings, words, lists),
     *(jurisdictions, channels, campaigns, alike, guarded),

@@ -377,6 +377,21 @@ CHANGED: dict[str, Changed] = {
     "a no within an item of a list with a yes is overlooked": Changed(
         grid.alike, POLICY, "for each in with_inner(found):", "for each in ():"
     ),
+    "a no to a list under another spelling is overlooked": Changed(
+        grid.lists, "app.rules.mapping", "elif value is True and _is", "elif value is None and _is"
+    ),
+    "an excluded campaign within a value is overlooked": Changed(
+        grid.campaigns, POLICY, "if excluded and not excluded", "if not excluded and not excluded"
+    ),
+    "a session that is not completed by another spelling counts": Changed(
+        grid.campaigns, POLICY, ", *submission.find_resembling(name)", ""
+    ),
+    "the page's address within a text of JSON is not read": Changed(
+        grid.alike, "app.jebbit.url_parameters", 'if "{" in text:', "if False:"
+    ),
+    "a date beside its name is none": Changed(
+        grid.alike, PLAN, "_is_date(each.value) for each", "False for each"
+    ),
     "JSON in a text of JSON is not read": Changed(
         grid.alike, "app.jebbit.nested", "waiting.append(level)", "pass"
     ),
@@ -411,7 +426,7 @@ CHANGED: dict[str, Changed] = {
         grid.alike, "app.jebbit.nested", "level = unpacked(value) if", "level = None if"
     ),
     "a date of another spelling is none": Changed(
-        grid.alike, PLAN, "if not dates and name and any(", "if not dates and not name and any("
+        grid.alike, PLAN, "if not dates and name and _hints", "if not dates and not name and _hints"
     ),
     "a list is joined by silence that is none": Changed(
         grid.guarded, PLAN, "believable and not silenced and", "believable and"

@@ -213,6 +213,41 @@ def test_who_may_not_join_a_list_does_not() -> None:
     assert "lists_need is yes" in made.warnings[0].detail
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"vip": "yes", "VIP": "no"},
+        {"vip": "yes", "VIP": "maybe"},
+        {"vip": "yes", "v.i.p": False},
+        {"vip": True, "lists": {"vip": "no"}},
+        {"vip": "yes", "lists": '[{"vip": ["no"]}]'},
+        {"vip": ["yes", {"value": "no"}]},
+        {"lists": {"vip": "no"}},  # the default would have joined
+    ],
+)
+def test_a_no_in_any_form_keeps_off_a_list(given: dict[str, Any]) -> None:
+    """Under another spelling, a name plainly like it, or within; whatever the opt-in is."""
+    default = Rule(attribute="vip", field="insiders", type="list", default=True, lists_need=None)
+    made = mapped(given, default)
+    assert (made.fields, codes(made)) == ({}, [("list_not_joined", "vip", "insiders")])
+    assert "another answer for vip" in made.warnings[0].detail
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"vip": "yes"},
+        {"vip": "yes", "VIP": True},
+        {"vip": "yes", "a": {"vip": "hm"}},
+        {"vip": "yes", "options": {"vip": ["Yes", "No"]}},
+        {},
+    ],
+)
+def test_who_said_no_no_joins_a_list(given: dict[str, Any]) -> None:
+    default = Rule(attribute="vip", field="insiders", type="list", default=True)
+    assert mapped(given, default).fields == {"insiders": True}
+
+
 def test_leaving_a_list_needs_no_right() -> None:
     made = mapped({"vip": "no"}, VIP, may_join=lambda need, found: False)
     assert (made.fields, made.warnings) == ({"insiders": False}, [])

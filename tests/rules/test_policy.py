@@ -513,6 +513,20 @@ def test_force(answers: list[Answer], forced: bool) -> None:
         ([], ["1"], {"campaign_id": "11"}, None),
         ([], ["1"], {}, None),
         (["Spring"], ["1"], {"campaign_id": "1", "campaign_name": "Spring"}, "campaign_excluded"),
+        *(
+            ([], ["1"], {"campaign_id": each}, "campaign_excluded")
+            for each in (1.0, '"1"', '["1"]')
+        ),
+        ([], ["1"], {"campaignId": "1"}, "campaign_excluded"),
+        ([], ["1"], {"campaign": {"campaign_id": "1"}}, "campaign_excluded"),
+        (
+            [],
+            ["spring"],
+            {"a": [{"name": "campaign_name", "value": "Spring"}]},
+            "campaign_excluded",
+        ),
+        ([], ["1"], {"a": {"number": "1"}, "campaignId": "2"}, None),
+        (["1"], [], {"campaignId": "1"}, "campaign_unknown"),
     ],
 )
 def test_campaigns(
@@ -532,6 +546,9 @@ def test_campaigns(
         *(({"is_completed": each}, None) for each in (True, "true", None, "", "maybe", 1)),
         ({"is_valid": True, "is_completed": True}, None),
         *(({"is_valid": each}, "not_valid") for each in ([True, False], {"email": "no"}, '"no"')),
+        *(({"isCompleted": each}, "not_completed") for each in (False, "no", {"value": 0})),
+        ({"is_valid": True, "isValid": False}, "not_valid"),
+        ({"phone": {"is_valid": False}, "isValid": "maybe"}, None),  # the phone's
     ],
 )
 def test_sessions_that_do_not_count(make_integration: Make, given: Any, reason: Any) -> None:

@@ -126,6 +126,11 @@ class Item:
                     different = {_as_text(each) for other, each in meant if other == key}
                     yield Alike(value, forbidden, doubted, len(different) > 1)
 
+    def own_alike(self, name: str) -> list[Any]:
+        """Return what stands under the item's own keys of a name's letters, but its spellings."""
+        same = [pair for pair in self.pairs if squash(pair[0]) == squash(name)]
+        return [value for key, value in same if fold_key(key) != fold_key(name)]
+
     def _inner(self) -> list[JsonObject | list[Any]]:
         return self.once("inner", lambda: [e for _, value in self.pairs for e in _within(value)])
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tests.rules.oracle.folding import fold_word
-from tests.rules.oracle.items import Item
+from tests.rules.oracle.items import Item, all_said
 from tests.rules.oracle.law import SUB, UNSUB, When, World, Worlds, worlds
 from tests.rules.oracle.readings import LAW, Law
 from tests.rules.oracle.source import Source
@@ -86,7 +86,13 @@ def _session_refused(item: Item, source: Source) -> bool | None:
     texts = [
         fold_word(str(value)) for group in groups if not group.forbidden for value in group.spoken
     ]
+    if source.excluded & {fold_word(_number(each)) for each in _of_campaigns(item, source)}:
+        return True
     for name in ("is_completed", "is_valid"):
+        own = item.own_alike(name)
+        if any(each is False for each in own):
+            return True
+        doubt = doubt or bool(own)
         group = item.group(name, source.trusted)
         said = list(group.values)
         if said and (group.forbidden or group.doubted or said not in ([False], [True])):
@@ -100,6 +106,19 @@ def _session_refused(item: Item, source: Source) -> bool | None:
     if source.included and not set(texts) & source.included:
         return True
     return None if doubt or len(texts) > len(groups) else False
+
+
+def _of_campaigns(item: Item, source: Source) -> Iterator[Any]:
+    """Yield all that stands under the campaign's names, those like them and beside them."""
+    for name in filter(None, source.campaign):
+        values = [*item.group(name, source.trusted).values, *item.beside(name)]
+        values += [each.value for each in item.alike(name, source.trusted)]
+        for value in values:
+            yield from all_said(value)
+
+
+def _number(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value % 1 == 0 else str(value)
 
 
 # --- the judgement

@@ -4,16 +4,18 @@ from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
-from tests.rules.oracle.items import Item
+from tests.rules.oracle.items import Item, all_said
 from tests.rules.oracle.readings import (
     DAY,
     LAW,
     Law,
     Place,
     Reading,
+    answer_of,
     read_given,
     read_opt_in,
     read_place,
+    time_of,
 )
 from tests.rules.oracle.source import Source
 
@@ -60,14 +62,14 @@ Said = tuple[tuple[Place, str, str, bool], ...]
 def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> Worlds:
     """Return what the law says by each reading of an item."""
     key = ("read", source.key, law, when.received_at)
-    hidden, said, times = item.once(key, lambda: _read(item, source, when, law))
-    return _worlds(source, when, hidden, said, times)
+    hidden, denied, said, times = item.once(key, lambda: _read(item, source, when, law))
+    return _worlds(source, when, (hidden, denied), said, times)
 
 
 def _read(
     item: Item, source: Source, when: When, law: Law
-) -> tuple[tuple[str, ...], Said, Reading]:
-    """Return which lists a stranger may have asked for, what was said, and when."""
+) -> tuple[tuple[str, ...], tuple[str, ...], Said, Reading]:
+    """Return which lists a stranger may have asked for, which are denied, what was said, when."""
     trusted = source.trusted
     said = tuple(
         (place, email, sms, one and two and three)
@@ -79,19 +81,36 @@ def _read(
     )
     joined_by = source.joined_by.items()
     hidden = tuple(field for field, name in joined_by if item.group(name, trusted).hidden)
+    denied = tuple(field for field, name in joined_by if _denied(item, name, source))
     dated = item.group(source.occurred_at, trusted)
     hinted = not dated.spoken and any(
         each.value not in (None, "") for each in item.alike(source.occurred_at, trusted)
     )
-    return hidden, said, read_given(dated, when.received_at, hinted)
+    if source.occurred_at and not dated.spoken:
+        beside = [e for each in item.beside(source.occurred_at) for e in all_said(each)]
+        hinted = hinted or any(time_of(each) is not None for each in beside)
+    return hidden, denied, said, read_given(dated, when.received_at, hinted)
+
+
+def _denied(item: Item, name: str | None, source: Source) -> bool:
+    """Say whether a no, in any form, stands where a list's own answer does."""
+    if not name:
+        return False
+    own = item.group(name, source.trusted).values
+    if "no" in {answer_of(e, source.labels) for each in own for e in all_said(each)}:
+        return True
+    alike = [each.value for each in item.alike(name, source.trusted) if not each.written_twice]
+    said = [{answer_of(e, source.labels) for e in all_said(each)} for each in alike]
+    return any("no" in each and "yes" not in each for each in said)
+
+
+Barred = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @lru_cache(maxsize=50_000)
-def _worlds(
-    source: Source, when: When, hidden: tuple[str, ...], said: Said, times: Reading
-) -> Worlds:
+def _worlds(source: Source, when: When, barred: Barred, said: Said, times: Reading) -> Worlds:
     return Worlds(
-        _decide(source, when, hidden, hard and also_hard, place, email, sms, given)
+        _decide(source, when, barred, hard and also_hard, place, email, sms, given)
         for (place, email, sms, hard), (given, also_hard) in product(said, times)
     )
 
@@ -99,7 +118,7 @@ def _worlds(
 def _decide(
     source: Source,
     when: When,
-    hidden: tuple[str, ...],
+    barred: Barred,
     hard: bool,
     place: Place,
     email: str,
@@ -108,6 +127,7 @@ def _decide(
 ) -> World:
     terms = source.elsewhere if place.region == "non_eu" else source.in_eu
     refused_email, refused_sms = when.email_refused_at, when.sms_refused_at
+    hidden, denied = barred
     statuses: list[str | None] = [None, None]
     forceable = [False, False]
     silenced = email == "null" and when.opt_in_missing and source.opt_in_guard
@@ -127,10 +147,13 @@ def _decide(
     if not source.program:
         statuses[1] = None
     may_join = {
-        field: need is None
-        or (
-            field not in hidden
-            and (email == "yes" or (need == "not_no" and email == "null" and not silenced))
+        field: field not in denied
+        and (
+            need is None
+            or (
+                field not in hidden
+                and (email == "yes" or (need == "not_no" and email == "null" and not silenced))
+            )
         )
         for field, need in source.lists.items()
     }

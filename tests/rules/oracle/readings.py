@@ -316,7 +316,7 @@ def _note(readings: dict[Place, bool], place: Place, hard: bool) -> None:
     readings[place] = readings.get(place, False) or hard
 
 
-def _time_of(value: Any) -> float | None:
+def time_of(value: Any) -> float | None:
     """Return unix seconds; None where a text or number is no time."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
@@ -342,7 +342,7 @@ def read_given(group: Group, received_at: float, hinted: bool = False) -> Readin
         return ((0.0, True),)
     if not group.values:
         return certain(received_at)
-    times = {None if group.hidden else _time_of(value) for value in group.spoken}
+    times = {None if group.hidden else time_of(value) for value in group.spoken}
     times = {at if at is None or at <= received_at + DAY else None for at in times}  # a wrong clock
     readable = times - {None}
     readings = {min(at, received_at): True for at in readable} or {received_at: True}

@@ -4,12 +4,13 @@ import html
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
-from tests.rules.oracle.documents import JsonObject
-from tests.rules.oracle.folding import fold_key, squash
+from tests.rules.oracle.documents import JsonObject, load
+from tests.rules.oracle.folding import bare, fold_key, squash
 
 _CUTS = re.compile(r"""[?#&;=,/{}()"'<>|\[\]]""")
 _PERCENT_U = re.compile(r"%u([0-9a-fA-F]{4})")
@@ -119,6 +120,9 @@ def url_names(item: Any) -> UrlNames:
         if isinstance(value, str):
             if value:
                 forbidden.update(names_in(value, within))
+                if bare(value)[:1] in ("{", "[", '"'):
+                    with suppress(ValueError):
+                        walk(load(bare(value)), within, depth + 1)
                 letters.append(_letters_of(value))
         elif isinstance(value, JsonObject):
             for key, inner in value:
