@@ -103,10 +103,32 @@ def _as_written(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     """Make an object of its pairs; a key that is written twice keeps all its different values."""
     values: dict[str, list[JsonValue]] = {}
     for key, value in pairs:
-        known = values.setdefault(key, [])
-        if value not in known:
-            known.append(value)
-    return {key: one_of(given) for key, given in values.items()}
+        values.setdefault(key, []).append(value)
+    return {
+        key: given[0] if len(given) == 1 else one_of(_different(given))
+        for key, given in values.items()
+    }
+
+
+def _different(given: Sequence[JsonValue]) -> Sequence[JsonValue]:
+    """Return the values without repeated ones, in time with their size.
+
+    Objects and lists are compared with the first of them alone: one too many does no harm.
+    """
+    different: list[JsonValue] = []
+    plain = set[JsonValue]()
+    first: JsonValue = None
+    for value in given:
+        if isinstance(value, dict | list):
+            if value == first:
+                continue
+            first = value if first is None else first
+        elif value in plain:
+            continue
+        else:
+            plain.add(value)
+        different.append(value)
+    return different
 
 
 def one_of(values: Sequence[JsonValue]) -> JsonValue:

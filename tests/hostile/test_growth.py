@@ -271,7 +271,12 @@ def test_an_attribute_is_read_in_time_with_its_length(attribute: str) -> None:
             grows_linearly(take, holding(attribute, text), PAYLOAD, of=shape)
 
 
+def twice(size: int) -> str:
+    return "{" + ", ".join(f'"a": {n}' for n in range(size // 11)) + "}"
+
+
 BODIES: dict[str, Make] = {
+    "a text with one key written many times": lambda size: {"text": twice(size)},
     "many keys": lambda size: {f"key{n}": n for n in range(size // 16)},
     "keys that are alike": lambda size: {
         "a" + " " * (n % 500) + f"{n}": n for n in range(size // 260)

@@ -438,7 +438,7 @@ CHANGED: dict[str, Changed] = {
         grid.urls, "app.jebbit.url_parameters", "readings += dict.fromkeys(", "dict.fromkeys("
     ),
     "of a key written twice the first counts": Changed(
-        grid.spellings, "app.jebbit.documents", "if value not in known:", "if not known:"
+        grid.spellings, "app.jebbit.documents", "return different", "return different[:1]"
     ),
     "what stands beside `data` is overruled": Changed(
         grid.spellings, "app.jebbit.submission", "if beside[key] != data[key]:", "if False:"
