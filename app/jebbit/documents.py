@@ -63,9 +63,18 @@ AROUND: Final = (
 """What may stand around a text that is JSON and shows nothing: blanks, a byte order mark."""
 
 
+_CLOSED_BY: Final = {"{": "}", "[": "]", '"': '"'}
+
+
 def unpacked(text: str) -> JsonValue:
-    """Return what a text is in JSON, keys that are written twice told; None if it is not."""
-    written = text.strip(AROUND).encode(errors="replace")
+    """Return the object, list or text that a text is in JSON; None if it is none of these.
+
+    Keys that are written twice are told.
+    """
+    text = text.strip(AROUND)
+    if _CLOSED_BY.get(text[:1], "") != text[-1:]:  # most texts: to find out is cheap here
+        return None
+    written = text.encode(errors="replace")
     with suppress(ValueError):
         value = quick(written, infinity=True)
         if quotes(written) == quotes(to_json(value)):

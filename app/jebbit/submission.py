@@ -5,7 +5,7 @@ guide), deliveries a flat session object (a partner's page). Whether either come
 array is not said, so all four are read.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -72,7 +72,7 @@ class Submission:
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_url", url)
         object.__setattr__(self, "_doubts", _doubts(url, keys))
-        object.__setattr__(self, "_nests", nesting(self.attributes.values()))
+        object.__setattr__(self, "_nests", nesting(_values_of_people(self.attributes)))
 
     @property
     def in_order(self) -> Mapping[str, JsonValue]:
@@ -146,6 +146,17 @@ class Submission:
 
     def _within(self, found: Iterable[Named]) -> Sequence[Attribute]:
         return [Attribute(name, value, self._url.reading(fold(name))) for name, value in found]
+
+
+def _values_of_people(attributes: Mapping[str, JsonValue]) -> Collection[JsonValue]:
+    """Return the values but those by which Jebbit describes attributes: nobody answered them."""
+    if _OF_JEBBIT.isdisjoint(attributes):
+        return attributes.values()
+    return [value for key, value in attributes.items() if key not in _OF_JEBBIT]
+
+
+# `{"attribute_types": {"opt_in": ...}}`, and the choices of a form's fields (Jebbit's session).
+_OF_JEBBIT: Final = frozenset(("$metadata", "form_field_dropdown_values"))
 
 
 def _doubts(parameters: UrlParameters, keys: Keys) -> Mapping[str, str]:

@@ -132,7 +132,9 @@ class Item:
         return [value for key, value in same if fold_key(key) != fold_key(name)]
 
     def _inner(self) -> list[JsonObject | list[Any]]:
-        return self.once("inner", lambda: [e for _, value in self.pairs for e in _within(value)])
+        described = ("$metadata", "form_field_dropdown_values")  # by Jebbit: nobody's answers
+        said = [value for key, value in self.pairs if key not in described]
+        return self.once("inner", lambda: [e for value in said for e in _within(value)])
 
     def beside(self, name: str) -> list[Any]:
         """Return what stands in an object or list beside a text with the letters of a name."""
