@@ -77,7 +77,7 @@ class Program:
         wait_for(lambda: catches(self.popen.pid, signal.SIGTERM))
 
     def until_spent(self, seconds: float) -> None:
-        """Return when it has used so much CPU time, or uses none any more since it is up."""
+        """Return when it has used so much CPU time, or hardly any for a while as it is up."""
         until_spent(self.popen.pid, seconds)
 
     def send(self, number: signal.Signals) -> None:
@@ -223,16 +223,20 @@ def runs(pid: int) -> bool:
 
 
 def until_spent(pid: int, seconds: float) -> None:
-    """Return when a process has used so much CPU time, or uses none any more since it is up.
+    """Return when a process has used so much CPU time, or hardly any for a while as it is up.
 
     A start gets on by its own CPU time, however busy the machine is.
     """
-    spent, since = 0.0, time.monotonic()
-    while spent < seconds and time.monotonic() - since < 0.3:
-        now = cpu_seconds(pid)
-        if now > spent:
-            spent, since = now, time.monotonic()
+    before, since = 0.0, time.monotonic()
+    while (spent := cpu_seconds(pid)) < seconds:
+        if (now := time.monotonic()) - since > _WHILE_SECONDS:
+            if spent - before < _HARDLY * _WHILE_SECONDS:
+                return
+            before, since = spent, now
         time.sleep(0.001)
+
+
+_WHILE_SECONDS, _HARDLY = 0.3, 0.1  # an idle service uses some hundredths of a core
 
 
 def cpu_seconds(pid: int) -> float:
