@@ -25,7 +25,7 @@ def load(body: bytes) -> JsonValue:
         return load_closely(body)
 
 
-def load_closely(body: bytes | str) -> JsonValue:
+def load_closely(body: bytes) -> JsonValue:
     """Read slowly: what other JSON readers take too, and keys that are written twice.
 
     Others take a byte order mark, and half of a surrogate pair (an emoji cut by a length limit),
@@ -56,13 +56,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-AROUND: Final = (
+# What may stand around a text that is JSON and shows nothing: blanks, a byte order mark.
+_AROUND: Final = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\xad\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
     "\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
 )
-"""What may stand around a text that is JSON and shows nothing: blanks, a byte order mark."""
-
-
 _CLOSED_BY: Final = {"{": "}", "[": "]", '"': '"'}
 
 
@@ -71,8 +69,8 @@ def unpacked(text: str) -> JsonValue:
 
     Keys that are written twice are told.
     """
-    text = text.strip(AROUND)
-    if _CLOSED_BY.get(text[:1], "") != text[-1:]:  # most texts: to find out is cheap here
+    text = text.strip(_AROUND)
+    if _CLOSED_BY.get(text[:1]) != text[-1:]:  # most texts: to find out is cheap here
         return None
     written = text.encode(errors="replace")
     with suppress(ValueError):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pydantic import JsonValue
 
-from app.jebbit.documents import AROUND, WRITTEN_TWICE, unpacked
+from app.jebbit.documents import WRITTEN_TWICE, unpacked
 from app.jebbit.folding import letters_of
 from app.jebbit.keys import is_of_opting, speaks_of_opting
 
@@ -37,7 +37,7 @@ def plain_values(value: JsonValue, seen: dict[int, JsonValue]) -> Iterator[JsonV
     waiting = [value]
     for each in waiting:  # grows meanwhile
         if isinstance(each, str):
-            inner = unpacked(each) if each.lstrip(AROUND)[:1] in ("{", "[", '"') else None
+            inner = unpacked(each)
             if inner is None:
                 yield each
             else:
@@ -76,7 +76,7 @@ class Nested:
                 if isinstance(twice := level.get(WRITTEN_TWICE), dict):
                     waiting += twice.values()  # each by itself: they do not stand together
                     continue
-                level = [each for inner in level.values() for each in _as_written(inner)]
+                level = [each for inner in level.values() for each in _all_written(inner)]
             if isinstance(level, list):
                 self._note_texts(level)
                 waiting += filter(_may_nest, level)
@@ -106,7 +106,7 @@ class Nested:
         yield from _others([each for each in self._opting if is_of_opting(each[0], known)])
 
 
-def _as_written(value: JsonValue) -> Collection[JsonValue]:
+def _all_written(value: JsonValue) -> Collection[JsonValue]:
     """Return the value alone, or all that are written under its key."""
     twice = value.get(WRITTEN_TWICE) if isinstance(value, dict) else None
     return twice.values() if isinstance(twice, dict) else (value,)

@@ -259,10 +259,8 @@ class FieldMapping:
             except NotConvertible:
                 warnings.append(_not_converted(rule))
                 continue
-            if value is True and not _may_have(rule, submission, may_join):
-                warnings.append(_not_joined(rule))
-            elif value is True and _is_denied(rule, submission, labels):
-                warnings.append(_denied(rule))
+            if value is True and (why := _kept_off(rule, submission, labels, may_join)):
+                warnings.append(_not_joined(rule, why))
             elif value is not None:
                 fields[name] = value
         if limits:
@@ -294,13 +292,17 @@ class FieldMapping:
             yield Rule.model_construct(attribute=key, field=key, type=account[key])
 
 
-def _may_have(rule: Rule, submission: Submission, may_join: MayJoin) -> bool:
-    """Whether a rule's true may be sent: only to join a list takes a right to it.
+def _kept_off(rule: Rule, submission: Submission, labels: Labels, may_join: MayJoin) -> str | None:
+    """Say why a rule's true may not be sent: only to join a list takes a right to it.
 
     No other type converts to true.
     """
     found = submission.find(rule.attribute) if rule.attribute else None
-    return may_join(rule.lists_need, found)
+    if not may_join(rule.lists_need, found):
+        return f"their opt-in does not allow it (lists_need is {rule.lists_need})"
+    if _is_denied(rule, submission, labels):
+        return f"the submission also holds another answer for {rule.attribute} that is no yes"
+    return None
 
 
 def _is_denied(rule: Rule, submission: Submission, labels: Labels) -> bool:
@@ -354,23 +356,12 @@ def _unfilled(rule: Rule) -> PlanWarning:
     )
 
 
-def _not_joined(rule: Rule) -> PlanWarning:
+def _not_joined(rule: Rule, why: str) -> PlanWarning:
     return PlanWarning(
         code="list_not_joined",
         attribute=rule.attribute,
         field=rule.field,
-        detail=f"The person is not put on the list {rule.field}: their opt-in does not allow it "
-        f"(lists_need is {rule.lists_need}).",
-    )
-
-
-def _denied(rule: Rule) -> PlanWarning:
-    return PlanWarning(
-        code="list_not_joined",
-        attribute=rule.attribute,
-        field=rule.field,
-        detail=f"The person is not put on the list {rule.field}: the submission also holds another "
-        f"answer for {rule.attribute} that is no yes.",
+        detail=f"The person is not put on the list {rule.field}: {why}.",
     )
 
 

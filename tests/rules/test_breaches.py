@@ -378,7 +378,10 @@ CHANGED: dict[str, Changed] = {
         grid.alike, POLICY, "for each in with_inner(found):", "for each in ():"
     ),
     "a no to a list under another spelling is overlooked": Changed(
-        grid.lists, "app.rules.mapping", "elif value is True and _is", "elif value is None and _is"
+        grid.lists,
+        "app.rules.mapping",
+        "if _is_denied(rule,",
+        "if rule is None and _is_denied(rule,",
     ),
     "an excluded campaign within a value is overlooked": Changed(
         grid.campaigns, POLICY, "if excluded and not excluded", "if not excluded and not excluded"
