@@ -5,7 +5,7 @@ page's URL, never changes a subscription.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
@@ -290,11 +290,8 @@ def read_opt_in(
     answers = [answer(each.value, labels) for each in found]
     agreed = agree(answers)
     speaker = found[answers.index(agreed)] if found else Attribute(name, None)
-    if agreed is Answer.YES:
-        for each in with_inner(found):
-            if answer(each.value, labels) is Answer.NO:  # `["yes", {"value": "no"}]`
-                agreed, speaker = Answer.UNCLEAR, each
-                break
+    if agreed is Answer.YES and (no := _no_within(found, labels)):  # `["yes", {"value": "no"}]`
+        agreed, speaker = Answer.UNCLEAR, no
     objection = None
     if agreed in _MAY_SUBSCRIBE:
         alike = submission.find_alike(name)
@@ -317,8 +314,7 @@ def _objection(
     """
     labels = source.opt_in_labels.labels
     if agreed is Answer.YES:
-        noes = (each for each in with_inner(alike) if answer(each.value, labels) is Answer.NO)
-        no = next(noes, None)
+        no = _no_within(alike, labels)
         return (Answer.UNCLEAR, no) if no else None
     for each in alike:
         if answer(each.value, labels) is Answer.NO and is_believed(each, source):
@@ -327,6 +323,12 @@ def _objection(
         if each.is_present or not is_believed(each, source):
             return Answer.UNCLEAR, each
     return None
+
+
+def _no_within(found: Iterable[Attribute], labels: Labels) -> Attribute | None:
+    """Return the first no among some attributes and all that stands within their values."""
+    noes = (each for each in with_inner(found) if answer(each.value, labels) is Answer.NO)
+    return next(noes, None)
 
 
 def _opposed(
@@ -350,10 +352,8 @@ def _opposed(
         letters = letters_of(each.key)
         if own_channel.search(letters) or not other_channel.search(letters):
             (outs if _OUT.search(letters) else ins).append(each)
-    if agreed is Answer.NULL:
-        for each in with_inner(ins):
-            if answer(each.value, labels) is Answer.NO:
-                return Answer.UNCLEAR, each
+    if agreed is Answer.NULL and (no := _no_within(ins, labels)):
+        return Answer.UNCLEAR, no
     for each in with_inner(outs):
         if _opts_out(each, labels):
             return Answer.UNCLEAR, each
@@ -382,10 +382,8 @@ def refuse_session(submission: Submission, source: JebbitSource) -> SkipReason |
         return refused
     labels = source.opt_in_labels.labels
     for name, reason in _MUST_NOT_BE_FALSE:
-        said = [*submission.find_all(name), *submission.find_resembling(name)]
-        for each in with_inner(said):
-            if answer(each.value, labels) is Answer.NO:
-                return reason
+        if _no_within([*submission.find_all(name), *submission.find_resembling(name)], labels):
+            return reason
     return None
 
 

@@ -375,7 +375,7 @@ CHANGED: dict[str, Changed] = {
         grid.lists, PLAN, "return believable and not silenced", "return not silenced"
     ),
     "a no within an item of a list with a yes is overlooked": Changed(
-        grid.alike, POLICY, "for each in with_inner(found):", "for each in ():"
+        grid.alike, POLICY, "_no_within(found, labels)", "None"
     ),
     "a no to a list under another spelling is overlooked": Changed(
         grid.lists,
@@ -420,7 +420,7 @@ CHANGED: dict[str, Changed] = {
         "return False",
     ),
     "a no under another name is silence": Changed(
-        grid.alike, POLICY, "for each in with_inner(ins):", "for each in ():"
+        grid.alike, POLICY, "_no_within(ins, labels)", "None"
     ),
     "a name beside a no is overlooked": Changed(
         grid.alike, POLICY, "in with_inner(submission.find_beside(name)):", "in ():"
