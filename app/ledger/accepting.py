@@ -5,10 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Double,
@@ -59,22 +60,29 @@ _TURNS = (
     .with_for_update()
     .cte("turns")
 )
-_NO_CONTENT: ColumnElement[str] = cast(null(), String())
-_NO_TIME: ColumnElement[float] = cast(null(), Double())
-# What we know of a group's integration, signatures, sessions and contacts. It is one statement,
-# because on PostgreSQL each one is a round trip; the first column says which part a row belongs to.
+_NO_NUMBER: ColumnElement[int] = cast(null(), BigInteger())
+_NO_MORE: Sequence[ColumnElement[Any]] = (
+    cast(null(), String()),
+    cast(null(), Double()),
+    _NO_NUMBER,
+)
+_SOURCE = sources.KEPT.cte("source")
+# What we know of a group's integration, signatures, sessions, contacts and source. It is one
+# statement, because on PostgreSQL each one is a round trip; the first column says which part a row
+# belongs to.
 _LOOK = union_all(
-    select(literal_column("'held'"), _HELD.c.id, _NO_CONTENT, _NO_TIME),
-    select(literal_column("'seen'"), receipts.c.fingerprint, _NO_CONTENT, _NO_TIME).where(
+    select(literal_column("'held'"), _HELD.c.id, *_NO_MORE),
+    select(literal_column("'seen'"), receipts.c.fingerprint, *_NO_MORE).where(
         receipts.c.integration_id == _INTEGRATION, among(receipts.c.fingerprint, "fingerprints")
     ),
-    select(literal_column("'seen'"), submissions.c.session_key, _NO_CONTENT, _NO_TIME).where(
+    select(literal_column("'seen'"), submissions.c.session_key, *_NO_MORE).where(
         # `|| ''` hides the column from the planner and leaves it the session's index only. Without
         # statistics PostgreSQL would read all submissions of the integration.
         submissions.c.integration_id.concat("") == _INTEGRATION,
         among(submissions.c.session_key, "sessions"),
     ),
-    select(literal_column("'turn'"), *_TURNS.c),
+    select(literal_column("'turn'"), *_TURNS.c, _NO_NUMBER),
+    select(literal_column("'source'"), *_SOURCE.c),
 )
 _ADD_RECEIPTS = insert(receipts).inline()
 _OF_RECEIPT = ("integration_id", "fingerprint", "expires_at")
@@ -232,7 +240,7 @@ async def _accept_for(
     known = await _look(transaction, integration_id, arrivals)
     if known is None:
         return [IntegrationGone() for _ in arrivals]
-    seen, turns = known
+    seen, turns, source = known
     rows: list[_Row] = []
     shown: list[Row] = []
     results: list[Accepted | IntegrationGone] = []
@@ -248,7 +256,7 @@ async def _accept_for(
     taken = [item.refused for each in arrivals if not each.test for item in each.items]
     await record(transaction, merge(*filter(None, taken)))
     await _write(transaction, integration_id, shown, rows, turns)
-    await sources.see(transaction, database, integration_id, seen_now)
+    await sources.see(transaction, database, integration_id, seen_now, source)
     dead = [row.received_at for row in rows if row.status == SubmissionStatus.DEAD]
     if dead:
         await announce_dead(transaction, database, integration_id, len(dead), max(dead))
@@ -358,11 +366,11 @@ def new_id(now: float) -> str:
 
 async def _look(
     transaction: Transaction, integration_id: str, arrivals: Sequence[Arrival]
-) -> tuple[set[str], dict[str, _Turn]] | None:
-    """Return the signatures and sessions that we have, and the contacts we know, locked.
+) -> tuple[set[str], dict[str, _Turn], Row | None] | None:
+    """Return which signatures and sessions we have, the contacts and what is kept of the source.
 
-    If a delivery settles at the same moment, the lock lets one of us see what the other wrote, so
-    no contact has a pending submission and nothing due. None if the integration is gone.
+    Contacts are locked: if a delivery settles at the same moment, one of us sees what the other
+    wrote, so no contact has a pending submission and nothing due. None if the integration is gone.
     """
     items = [item for arrival in arrivals if not arrival.test for item in arrival.items]
     found = await transaction.rows(
@@ -372,15 +380,18 @@ async def _look(
         sessions=list({item.session_key for item in items} - {None}),
         keys=list({item.contact_key for item in items} - {None}),
     )
-    held, seen, turns = False, set[str](), dict[str, _Turn]()
-    for what, key, newest_content, due_at in found:
+    held, seen, turns, source = False, set[str](), dict[str, _Turn](), None
+    for what, key, *more in found:
         if what == "turn":
+            newest_content, due_at, _ = more
             turns[key] = _Turn(newest_content, due_at, exists=True)
         elif what == "seen":
             seen.add(key)
+        elif what == "source":
+            source = (key, *more)
         else:
             held = True
-    return (seen, turns) if held else None
+    return (seen, turns, source) if held else None
 
 
 async def _write(

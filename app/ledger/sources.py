@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
 from app.ledger.schema import sources
-from app.ledger.transaction import Transaction
+from app.ledger.transaction import Row, Transaction
 from app.rules import drift
 from app.rules.drift import DriftKind, Numbers, Spell, Spells, WordSeen
 from app.rules.survey import Kind
@@ -74,11 +74,12 @@ class Source:
     keys: Sequence[KeySeen]
 
 
-_LOCKED = (
-    select(sources.c.submissions, sources.c.asked_last, sources.c.seen_keys, sources.c.watched)
-    .where(sources.c.integration_id == bindparam("of"))
+KEPT: Final = (
+    select(sources.c.seen_keys, sources.c.watched, sources.c.submissions, sources.c.asked_last)
+    .where(sources.c.integration_id == bindparam("integration"))
     .with_for_update()
 )
+"""What is kept of an integration's source, as `see` takes it; locked on PostgreSQL."""
 _SAW = (
     update(sources)
     .where(sources.c.integration_id == bindparam("of"))
@@ -93,21 +94,25 @@ _OF_SAW = ("of", "total", "asked", "keys", "watching")
 
 
 async def see(
-    transaction: Transaction, database: Database, integration_id: str, new: Sequence[Sighting]
+    transaction: Transaction,
+    database: Database,
+    integration_id: str,
+    new: Sequence[Sighting],
+    kept: Row | None,
 ) -> None:
-    """Write down what came."""
+    """Write down what came; `kept` is what the transaction has read of `KEPT`, None if nothing."""
     if not new:
         return
-    found = await transaction.rows(_LOCKED, of=integration_id)
-    if not found:
+    if kept is None:
         await transaction.change(
             database.insert_or_ignore(sources),
             integration_id=integration_id,
             submissions=0,
             seen_keys="{}",
         )
-        found = await transaction.rows(_LOCKED, of=integration_id)
-    ((submissions, asked_last, document, watching),) = found
+        (kept,) = await transaction.rows(KEPT, integration=integration_id)
+    document, watching, number, asked_last = kept
+    submissions = int(number)
     keys: dict[str, list[Any]] = from_json(document)
     watched = _Watched(watching)
     for start in range(0, len(new), _LEAST_GAP):  # among so few, no key is away for long
