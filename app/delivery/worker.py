@@ -346,7 +346,7 @@ class Worker:
         """Return the integration, at least as new as the claim."""
         known = self._known.get(each.integration_id)
         if known is None or known.version != each.version:
-            known = await self._integrations.get(each.integration_id)
+            known = await self._integrations.at_least(each.integration_id, each.version)
             self._known[each.integration_id] = known
         return known
 

@@ -242,6 +242,18 @@ class Integrations:
         self._doubted[integration_id] = now
         return await self._read_once(integration_id)
 
+    async def at_least(self, integration_id: str, version: int) -> StoredIntegration:
+        """Return one integration, at least as new as when it had this version.
+
+        Many who ask at once, as after a change while much waits, share one reading.
+
+        Raises:
+            UnknownIntegration: there is none.
+        """
+        stored = await self._read_once(integration_id)
+        # Another one may have begun before the change that we know of.
+        return stored if stored.version == version else await self.get(integration_id)
+
     async def _read_once(self, integration_id: str) -> StoredIntegration:
         """Read an integration; if many callers ask at once, one reads for all."""
         reading = self._reading.get(integration_id)

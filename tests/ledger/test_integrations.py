@@ -1,5 +1,6 @@
 """Integrations are stored whole, their secrets unreadable without the key."""
 
+import asyncio
 import base64
 import json
 from dataclasses import replace
@@ -204,6 +205,19 @@ async def test_what_is_doubted_is_read_at_most_once_a_second(ledger, database):
     assert await mine.doubted("spring-quiz") is None
     clock[0] = 1.1
     assert await mine.doubted("spring-quiz") == changed
+
+
+async def test_many_who_ask_at_once_share_one_reading(ledger, database):
+    """After a change, all that waits asks for it: each reading decrypts and takes a connection."""
+    mine = Integrations(database, Vault([SECRET_KEY]))
+    before = await mine.get("spring-quiz")
+    changed = await ledger.integrations.change("spring-quiz", patched(unmapped="known"), now=NOW)
+    found = await asyncio.gather(
+        *[mine.at_least("spring-quiz", changed.version) for _ in range(50)]
+    )
+    assert found[0] == changed
+    assert all(each is found[0] for each in found)
+    assert await mine.at_least("spring-quiz", before.version) == changed
 
 
 async def test_which_ids_exist_is_asked_at_most_once_a_second(ledger, database):
