@@ -361,9 +361,25 @@ def _opposed(
 
 
 def _opts_out(found: Attribute, labels: Labels) -> bool:
+    """Whether a value under an opt-out's name says that the person wants out."""
     said = answer(found.value, labels)
-    in_words = isinstance(found.value, str) and _OUT.search(letters_of(found.value)) is not None
-    return said is Answer.YES or (said is Answer.NO and in_words)
+    in_words = isinstance(found.value, str) and _wants_out(found.value, said, labels)
+    return said is Answer.YES or in_words
+
+
+def _wants_out(text: str, said: Answer, labels: Labels) -> bool:
+    if said is Answer.NO:  # `unsubscribe` may be no of an opt-in, and here means it
+        return _OUT.search(letters_of(text)) is not None
+    label = fold_label(text)
+    return label == "x" or any(_begins_with(label, yes) for yes in (*_YES, *labels.yes))
+
+
+_YES = ("yes", "✓", "✔", "☑", "✅")
+
+
+def _begins_with(text: str, word: str) -> bool:
+    """Whether a text begins with a word, or with several: `Yes, unsubscribe me`."""
+    return text.startswith(word) and not text[len(word) : len(word) + 1].isalnum()
 
 
 _OUT = re.compile("opt(?:ed)?out|unsubscri")

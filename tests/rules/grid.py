@@ -272,6 +272,7 @@ OPTING: tuple[Callable[[Any], Pairs], ...] = (
     ),
     lambda value: [("email_opt_out", "maybe"), ("email_opt_out", value)],
     lambda value: [("answers", {"opt_out": value})],
+    lambda value: [("opt_out", f"{value}, unsubscribe me")],
     lambda value: [("answers", [["email_opt_out", value]])],
     lambda value: [("answers", json.dumps({"questions": [{"id": "optOut", "said": value}]}))],
     lambda value: [("answers", '{"opt_out": %s, "opt_out": "hm"}' % json.dumps(value))],  # noqa: UP031

@@ -416,7 +416,7 @@ CHANGED: dict[str, Changed] = {
     "an opt-out under another name is overlooked": Changed(
         grid.alike,
         POLICY,
-        "return said is Answer.YES or (said is Answer.NO and in_words)",
+        "return said is Answer.YES or in_words",
         "return False",
     ),
     "a no under another name is silence": Changed(

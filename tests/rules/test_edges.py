@@ -287,7 +287,10 @@ def test_of_several_objections_the_first_is_told(make_integration):
     assert (made.answer, made.attribute, made.alike) == (UNCLEAR, "optIn", True)
 
 
-BOTH = {"attributes": {"sms_opt_in": "sms_ok"}, "opt_in_labels": {"false": ["no thanks"]}}
+BOTH = {
+    "attributes": {"sms_opt_in": "sms_ok"},
+    "opt_in_labels": {"true": ["ja"], "false": ["no thanks"]},
+}
 OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubscribed_from_mail")
 
 
@@ -299,6 +302,12 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         *(({key: said}, NULL) for key in OUT for said in ("no", False, None, "", "hm", 2, {})),
         *(({key: "no", "opt_in": "yes"}, YES) for key in OUT),
         *(({"opt_out": said}, UNCLEAR) for said in ("opted out", "Unsubscribed")),
+        *(
+            ({"opt_out": said, "opt_in": own}, UNCLEAR)
+            for said in ("Yes, unsubscribe me", "✓ unsubscribe", "YES! I do", "X", "Ja, abmelden")
+            for own in ("yes", None)
+        ),
+        *(({"opt_out": said}, NULL) for said in ("yesterday", "You may opt out", "Jan", "xx")),
         ({"opt_out": ["no"]}, NULL),
         ({"unsubscribe": "https://x.example/unsubscribe"}, NULL),  # what every mail has
         *(({key: True}, NULL) for key in ("sms_opt_out", "textOptOut", "push-opt-out", "sms_ok")),

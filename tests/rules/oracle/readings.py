@@ -150,6 +150,13 @@ def _says_out(letters: str) -> bool:
     return any(each in letters for each in ("optout", "optedout", "unsubscri"))
 
 
+def _affirms(value: Any, labels: Mapping[str, Any]) -> bool:
+    """Whether a text is a cross, or begins with a yes: `Yes, unsubscribe me`."""
+    said = fold_word(value) if isinstance(value, str) else ""
+    words = ["yes", *"✓✔☑✅", *filter(None, map(fold_word, labels["true"]))]
+    return said == "x" or any(re.match(rf"{re.escape(each)}(?![^\W_])", said) for each in words)
+
+
 def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple[str, ...]:
     """Return what is left of a yes, or of silence, where another name speaks against it."""
     if answer not in ("yes", "null") or not name:
@@ -170,7 +177,7 @@ def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple
                 continue
             out = _says_out(letters)
             word = squash(value) if isinstance(value, str) else ""
-            says_out = said == "no" and _says_out(word)
+            says_out = (said == "no" and _says_out(word)) or _affirms(value, source.labels)
             if (out and (said == "yes" or says_out)) or (
                 not out and said == "no" and answer == "null"
             ):
