@@ -180,8 +180,12 @@ def contact_body(
     identity: Identity,
     statuses: Statuses,
     fields: Mapping[str, JsonValue],
+    identify_by: Sequence[str] = (),
 ) -> dict[str, JsonValue]:
-    """Build the upsert's body; what is not in it stays in Cordial as it is."""
+    """Build the upsert's body; what is not in it stays in Cordial as it is.
+
+    `identify_by` are the secondary keys by which Cordial may look for the contact.
+    """
     cordial = integration.cordial
     channels: dict[str, JsonValue] = {}
     if identity.email:
@@ -194,8 +198,8 @@ def contact_body(
     body["suppressTriggers"] = cordial.suppress_triggers
     if statuses.force:
         body["forceSubscribe"] = True
-    if cordial.identify_by:
-        body["identifyBy"] = list[JsonValue](cordial.identify_by)
+    if identify_by:
+        body["identifyBy"] = list[JsonValue](identify_by)
     return body
 
 

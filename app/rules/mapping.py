@@ -285,7 +285,8 @@ class FieldMapping:
     def _unmapped(self, submission: Submission, account: Mapping[str, FieldType]) -> Iterator[Rule]:
         """Yield a rule for each attribute that no rule names and the account has under that key."""
         for key, value in submission.attributes.items():
-            if key not in account or key in self._filled or fold(key) in self._never_unmapped:
+            head = key.partition(".")[0]  # of `channels.email.subscribeStatus`, as of `channels`
+            if key not in account or head in self._filled or fold(key) in self._never_unmapped:
                 continue
             if account[key] == "geo" or isinstance(value, dict) or _is_nested(value):
                 continue

@@ -14,7 +14,7 @@ from app.rules.contact import Identity, Statuses, contact_body, identify, takes_
 from app.rules.integration import Integration, JebbitSource, Terms
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions
 from app.rules.limits import Limits
-from app.rules.mapping import ListsNeed, Mapped, MappedField, MayJoin, PlanWarning
+from app.rules.mapping import ListsNeed, Mapped, MappedField, MayJoin, PlanWarning, Rule
 from app.rules.policy import (
     NO_REFUSALS,
     OptInReading,
@@ -37,7 +37,7 @@ from app.rules.policy import (
     sms_status,
     terms,
 )
-from app.rules.values import Answer, FieldType, NotConvertible, parse_date
+from app.rules.values import Answer, FieldType, NotConvertible, lasts, parse_date
 
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
@@ -153,7 +153,7 @@ def plan(
     force_at = None if delivered_before else now
     answers = region, opt_in, sms_opt_in
     statuses = _statuses(integration, identity, held, answers, told, force_at, warnings)
-    mapped = None
+    mapped, hidden = None, dict[str, PlanWarning]()
     if stale:
         statuses = _only_no(statuses)
         warnings.append(_STALE_NO)
@@ -163,10 +163,14 @@ def plan(
         mapped = integration.fields.apply(submission, joins, known, limits)
         fields.update(mapped.fields)
         warnings += mapped.warnings
-    if policy.opt_in_field:
+        hidden = _doubted_keys(integration, submission, mapped)
+        warnings += hidden.values()
+    if policy.opt_in_field and (opt_in.is_refusal or not stale):
         fields[policy.opt_in_field] = opt_in.answer.value
     evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
-    return Upsert(contact_body(integration, identity, statuses, fields), warnings, evidence)
+    secondary = [key for key in integration.cordial.identify_by if key not in hidden]
+    body = contact_body(integration, identity, statuses, fields, secondary)
+    return Upsert(body, warnings, evidence)
 
 
 def read_answers(
@@ -195,6 +199,35 @@ def _doubted(identity: Identity) -> str:
     return (
         f"The address may come from the page's URL: {identity.doubt}. List the attribute in "
         "jebbit.trusted_url_params to believe it, then replay."
+    )
+
+
+def _doubted_keys(
+    integration: Integration, submission: Submission, mapped: Mapped
+) -> dict[str, PlanWarning]:
+    """Return, with a warning each, the secondary keys that may come from the page's URL.
+
+    Cordial must not look for somebody by them: anybody could write another person's key there, and
+    Cordial would give that person's contact the address of this one.
+    """
+    keys = integration.cordial.identify_by
+    doubted = {}
+    for rule, *_ in mapped.rules if keys else ():
+        found = submission.find(rule.attribute) if rule.attribute else None
+        sent = rule.field in keys and rule.field in mapped.fields
+        if sent and found and not is_believed(found, integration.jebbit):
+            doubted[rule.field] = _doubted_key(rule)
+    return doubted
+
+
+def _doubted_key(rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code="identify_by_not_believed",
+        attribute=rule.attribute,
+        field=rule.field,
+        detail=f"{rule.attribute} may come from the page's URL, so Cordial was not asked to look "
+        f"for the contact by {rule.field}. List the attribute in jebbit.trusted_url_params to "
+        "believe it, then replay.",
     )
 
 
@@ -340,7 +373,10 @@ def _given(dates: Sequence[float] | None, received_at: float) -> tuple[float, fl
 def _dates(
     submission: Submission, source: JebbitSource, received_at: float
 ) -> Sequence[float] | None:
-    """Return when it happened by each spelling of the date; None if that is left in doubt."""
+    """Return when it happened by each spelling of the date; None if that is left in doubt.
+
+    Each gives two times: a day may mean its first moment or its last.
+    """
     name = source.attributes.occurred_at
     dates: list[float] = []
     for each in submission.find_all(name) if name else ():
@@ -349,7 +385,7 @@ def _dates(
         if is_present(each.value):
             if (at := _date(each.value, received_at)) is None:
                 return None
-            dates.append(at)
+            dates += at
     if not dates and name and _hints_at_date(submission, name):
         return None
     return dates
@@ -370,9 +406,11 @@ def _is_date(value: JsonValue) -> bool:
     return True
 
 
-def _date(value: JsonValue, received_at: float) -> float | None:
+def _date(value: JsonValue, received_at: float) -> tuple[float, float] | None:
     try:
         at = parse_date(value).timestamp()
     except NotConvertible:
         return None
-    return None if at > received_at + _CLOCKS_DIFFER_BY else min(at, received_at)
+    if at > received_at + _CLOCKS_DIFFER_BY:
+        return None
+    return min(at, received_at), min(at + lasts(value), received_at)

@@ -241,6 +241,23 @@ def parse_date(value: JsonValue) -> datetime:
     return _read_date(text)
 
 
+def lasts(value: JsonValue) -> float:
+    """Return for how long after `parse_date` a date still means the same, in seconds.
+
+    A day without a time of day lasts until midnight, a time without seconds for its minute.
+    """
+    match = _DATE.fullmatch(_scalar(value))
+    if match is None:
+        return 0.0
+    clock = match[2]
+    if clock is None:
+        return _DAY
+    return _MINUTE if clock.count(":") == 1 else 0.0
+
+
+_MINUTE, _DAY = 59.999, 86_399.999  # the next begins after its last millisecond
+
+
 # A submission's date is read for its order, and once more where the mapping sends it.
 @lru_cache(maxsize=64)
 def _read_date(text: str) -> datetime:

@@ -362,6 +362,9 @@ CHANGED: dict[str, Changed] = {
     "a yes is fresh for longer": Changed(grid.times, POLICY, "= 24 * 3600.0", "= 48 * 3600.0"),
     "force on a replay": Changed(grid.times, PLAN, "None if delivered_before else now", "now"),
     "stale subscribes": Changed(grid.times, PLAN, "statuses = _only_no(statuses)", "pass"),
+    "a stale yes is written": Changed(
+        grid.times, PLAN, "(opt_in.is_refusal or not stale)", "opt_in"
+    ),
     "hidden answers keep their status": Changed(
         grid.urls,
         POLICY,

@@ -329,12 +329,13 @@ def test_channels(make_integration: Make, sms: Any, statuses: Statuses, channels
 def test_options_of_the_account(make_integration: Make) -> None:
     """Triggers, secondary keys and force are sent as configured and asked for."""
     integration = make_integration(
-        cordial={"suppress_triggers": False, "identify_by": ["uid"], "email_channel": "mail"},
+        cordial={"suppress_triggers": False, "email_channel": "mail"},
         mapping=[{"attribute": "email", "field": "channels.mail.address"}],
     )
     identity = Identity(ADA, None, doubt=None, warnings=[])
     statuses = Statuses(SUBSCRIBED, None, force=True)
-    assert contact_body(integration, identity, statuses, {"uid": "c-1", "home.city": "Bonn"}) == {
+    fields = {"uid": "c-1", "home.city": "Bonn"}
+    assert contact_body(integration, identity, statuses, fields, ["uid"]) == {
         "channels": {"mail": {"address": ADA, "subscribeStatus": "subscribed"}},
         "uid": "c-1",
         "home.city": "Bonn",

@@ -152,6 +152,56 @@ def test_without_a_date_an_answer_is_of_its_receipt(make_integration):
         assert (answer.given_from, answer.given_until) == times, given
 
 
+@pytest.mark.parametrize(
+    ("date", "first", "last"),
+    [
+        ("2025-06-14", NOW - 140_800, NOW - 54_400.001),
+        ("2025-06-14 UTC", NOW - 140_800, NOW - 54_400.001),
+        ("2025-06-15", NOW - 54_400, NOW),  # never later than received
+        ("2025-06-14 12:00", NOW - 97_600, NOW - 97_540.001),
+        ("2025-06-14 12:00:00", NOW - 97_600, NOW - 97_600),
+        (NOW - 97_600, NOW - 97_600, NOW - 97_600),
+        ("9999-12-31", 0.0, NOW),
+    ],
+)
+def test_a_day_is_as_long_as_a_day(make_integration, date, first, last):
+    """Of a date without a time of day, a yes counts as of its first moment, a no as of its last."""
+    made = facts(
+        Submission({**ANN, "opt_in": "no", "experience_date": date}), make_integration(), NOW
+    )
+    answer = made.answers[0]
+    assert (answer.given_from, answer.given_until) == (first, pytest.approx(last, abs=1e-6))
+    assert made.refusals.email == answer.given_until
+    assert made.occurred_at == (first or None)
+
+
+@pytest.mark.parametrize(
+    ("given", "trusted", "asked"),
+    [
+        ({}, [], ["loyalty_id", "shop_id"]),
+        ({"page_url": "https://shop.example/?uid=c-1"}, [], ["shop_id"]),
+        ({"page_url": "https://shop.example/?uid=c-1"}, ["uid"], ["loyalty_id", "shop_id"]),
+        ({"url_params": "shop_id=s-1"}, [], ["loyalty_id"]),
+        ({"url_params": "shop_id=s-1&UID=2"}, [], []),
+        ({"url_params": "email=x"}, ["email"], ["loyalty_id", "shop_id"]),
+    ],
+)
+def test_nobody_is_looked_for_by_what_stands_in_the_url(make_integration, given, trusted, asked):
+    """Anybody could write another person's key there; also where it flows unmapped."""
+    integration = make_integration(
+        cordial={"identify_by": ["loyalty_id", "shop_id"]},
+        jebbit={"trusted_url_params": trusted},
+        mapping=[*MAPPING, {"attribute": "uid", "field": "loyalty_id"}],
+        unmapped="known",
+    )
+    keys = {"uid": "c-1", "shop_id": "s-1"}
+    made = decided(integration, {**ANN, **keys, **given}, account_attributes={"shop_id": "string"})
+    assert made.body.get("identifyBy", []) == asked
+    assert {each.field for each in made.warnings} == {"loyalty_id", "shop_id"} - {*asked}
+    assert set(codes(made)) <= {"identify_by_not_believed"}
+    assert (made.body["loyalty_id"], made.body["shop_id"]) == ("c-1", "s-1")
+
+
 @pytest.mark.parametrize(("ahead", "occurred"), [(0, NOW), (1, NOW), (DAY, NOW), (DAY + 1, None)])
 def test_clocks_may_differ_by_a_day(make_integration, ahead, occurred):
     """A time within it is that of the receipt at the latest; one further ahead is none."""
@@ -472,6 +522,7 @@ def test_of_older_answers_only_the_no_is_sent(make_integration, said, statuses):
     assert asked(made) == statuses
     assert made.evidence.statuses.force is False
     assert made.evidence.mapping is None
+    assert made.body.get("opt_in_status") == ("no" if said["opt_in"] == "no" else None)
     [warning] = [each for each in made.warnings if each.code == "stale_no"]
     assert warning.detail == (
         "Newer answers of this contact were delivered already. Of this older submission only the "

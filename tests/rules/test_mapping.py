@@ -292,6 +292,7 @@ def test_steps_tell_how_each_field_came_about() -> None:
 ACCOUNT: dict[str, FieldType] = {
     **dict.fromkeys(("outcome", "Outcome", "email", "x", "channels", "home"), "string"),
     **dict.fromkeys(("ip_address", "User Agent", "PAGE_URL", "url_params"), "string"),
+    "channels.email.subscribeStatus": "string",
     "age": "number",
     "colors": "array",
     "place": "geo",
@@ -313,6 +314,7 @@ ACCOUNT: dict[str, FieldType] = {
         ({"email": "ada@example.com", "Email": "x"}, {}),
         ({"ip_address": "1", "User Agent": "1", "PAGE_URL": "1", "url_params": "1"}, {}),
         ({"channels": "1", "place": "Bonn"}, {}),
+        ({"channels.email.subscribeStatus": "subscribed"}, {}),
         ({"taken": "y", "x": "y"}, {"x": "y"}),
     ],
 )

@@ -206,7 +206,9 @@ def _against(source: Source, when: When, every: Worlds, asked: Status) -> tuple[
     found += _missing(every, asked)
     if source.opt_in_field:
         answer = _agreed(every, lambda world: world.email_answer)
-        if answer not in (DOUBT, "hidden", asked.answer):
+        if when.stale and asked.answer not in (None, "no"):
+            found.append(f"{source.opt_in_field} tells of an older answer that is no no")
+        elif answer not in (DOUBT, "hidden", asked.answer) and not (when.stale and answer != "no"):
             found.append(f"{source.opt_in_field} is not {answer}")
     return tuple(found)
 
