@@ -84,7 +84,9 @@ async def begin(page: Any, url: str, account_url: str) -> None:
     account = {"account_url": account_url}
     await post("", name="Summer quiz", api_key="a-key-that-was-revoked", **account)
     await post("", name="Autumn quiz", api_key="sandbox-key", **account)
-    await post("/autumn-quiz/jebbit", secret=SECRET)
+    await page.goto(f"{url}/console/integrations/new/autumn-quiz/jebbit")
+    version = await page.locator("[name=version]").first.input_value()
+    await post("/autumn-quiz/jebbit", secret=SECRET, version=version)
     await post("/autumn-quiz/sample", shipped="every_type")
 
 
