@@ -51,7 +51,7 @@ format: $(READY)
 bench: $(READY) ## how fast it is, against baselines of the same run; ARGS="--rows 1,3 --engines sqlite" for less
 	$(BIN)/python -m tests.load.bench $(ARGS)
 
-screenshots: $(READY) ## the pictures of docs/, from the demo's data; needs chromium
+screenshots: $(READY) ## the pictures of docs/, from the demo's data; needs a Chromium
 	$(BIN)/python -m tests.browser.screenshots
 
 clients: $(READY) ## what tests/clients needs: a generator of Python clients and, where npm is, linters and TypeScript
