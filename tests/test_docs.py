@@ -23,8 +23,8 @@ from app.jebbit.folding import fold_label
 from app.jebbit.submission import Submission, parse
 from app.ledger.erasure import ERASED
 from app.ledger.integrations import State
+from app.ledger.replays import DISCARDED
 from app.ledger.schema import DeadReason, GateState, SubmissionStatus
-from app.ledger.submissions import DISCARDED
 from app.main import create_app
 from app.operations.callers import Role
 from app.operations.strength import weakness

@@ -20,7 +20,8 @@ from app.ledger.integrations import (
     UnknownIntegration,
     VersionChanged,
 )
-from app.ledger.submissions import NotDiscardable, NotReplayable, UnknownSubmission
+from app.ledger.replays import NotDiscardable, NotReplayable
+from app.ledger.submissions import UnknownSubmission
 from app.operations.checking import CheckFailed
 from app.operations.invalid import Invalid
 from app.operations.people import NoAddress

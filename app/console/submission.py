@@ -17,8 +17,9 @@ from app.console.session import AdminPage, Page
 from app.console.state import Visit, visit_of
 from app.console.submissions import Row, Tone, rows_of, tone_of, wait_in_words
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
+from app.ledger.replays import NotDiscardable, NotReplayable
 from app.ledger.schema import GateState, SubmissionStatus
-from app.ledger.submissions import NotDiscardable, NotReplayable, StoredSubmission
+from app.ledger.submissions import StoredSubmission
 from app.operations import discarding, integrations, looking, replaying, submissions
 
 router = APIRouter(include_in_schema=False, route_class=Page)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from app.ledger.erasure import ERASED
+from app.ledger.replays import DISCARDED
 from app.ledger.schema import DeadReason, SubmissionStatus
-from app.ledger.submissions import DISCARDED
 from app.rules.policy import SkipReason
 
 

@@ -1,8 +1,7 @@
-"""Submissions as operators see them: find, list, count, replay."""
+"""Submissions as operators see them: find, list, count."""
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,26 +9,20 @@ from sqlalchemy import (
     ColumnElement,
     Row,
     ScalarSelect,
-    and_,
     case,
     func,
     literal,
     or_,
     select,
-    update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger import counts
 from app.ledger.claims import Attempt
-from app.ledger.counts import Span
 from app.ledger.database import Database
 from app.ledger.schema import (
     SubmissionStatus,
     attempts,
-    contacts,
-    integrations,
-    ready_at,
     submissions,
 )
 
@@ -38,14 +31,6 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 class UnknownSubmission(Exception):
     """No submission has this id."""
-
-
-class NotDiscardable(Exception):
-    """The submission is settled, so there is nothing to end; the message says as what."""
-
-
-class NotReplayable(Exception):
-    """The submission cannot be sent again; the message says why, and what the caller can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +80,6 @@ class Filter:
         if self.ids is not None:
             conditions.append(column.id.in_(self.ids))
         return conditions
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """How many matching submissions were put back in line, and how many were refused."""
-
-    replayed: int
-    refused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,189 +185,6 @@ async def _newest_kept(
 _AT_ONCE = 100  # rows with their payloads that are read before others have their turn
 LONGEST_READ = 65_536  # bytes of a payload, where many are read
 _USUAL = func.length(submissions.c.payload) <= LONGEST_READ
-
-
-async def replay(
-    database: Database, submission_id: str, *, force: bool, now: float, dry_run: bool = False
-) -> None:
-    """Put a submission back in line, with a fresh schedule of tries.
-
-    Args:
-        database: the ledger.
-        submission_id: which.
-        force: replay it even if a newer one of the contact was delivered; it overwrites that one.
-        now: unix seconds.
-        dry_run: only find out whether it can be replayed.
-
-    Raises:
-        UnknownSubmission: there is none.
-        NotReplayable: it is pending, a test, wiped or older than one that was delivered, or its
-            integration was deleted.
-    """
-    async with database.write() as connection:
-        row = await _row(connection, submission_id)
-        turn = await _lock_contact(connection, database, row)
-        row = await _row(
-            connection, submission_id
-        )  # read again, now that nobody else can change it
-        _refuse_replay(row)
-        if turn is None:
-            raise NotReplayable("Its integration was deleted; create one of that name first.")
-        if not force and (turn.delivered_seq or 0) > row.seq:
-            raise NotReplayable(
-                "A newer submission of this contact was delivered; sending this one would put "
-                "older answers over newer ones. Add force=true to do that."
-            )
-        if dry_run:
-            return
-        await connection.execute(
-            update(submissions)
-            .where(submissions.c.seq == row.seq)
-            .values(
-                status=SubmissionStatus.PENDING,
-                reason=None,
-                settled_at=None,
-                tries=0,
-                forced=force,
-                delivered_before=row.delivered_before or row.status == SubmissionStatus.DELIVERED,
-            )
-        )
-        await connection.execute(
-            update(contacts)
-            .where(
-                contacts.c.integration_id == row.integration_id,
-                contacts.c.contact_key == row.contact_key,
-            )
-            .values(due_at=func.coalesce(contacts.c.due_at, ready_at(now)))
-        )
-
-
-async def replay_all(
-    database: Database, wanted: Filter, *, force: bool, dry_run: bool, now: float
-) -> Replayed:
-    """Put every matching submission back in line, the oldest first.
-
-    Args:
-        database: the ledger.
-        wanted: which; pending ones and tests are left out.
-        force: replay also those whose contact got a newer one delivered.
-        dry_run: only count.
-        now: unix seconds.
-    """
-    replayed = refused = 0
-    async for submission_id in _oldest_first(database, wanted, _replayable()):
-        try:
-            await replay(database, submission_id, force=force, now=now, dry_run=dry_run)
-            replayed += 1
-        except (NotReplayable, UnknownSubmission):
-            refused += 1
-    return Replayed(replayed, refused)
-
-
-async def _oldest_first(
-    database: Database, wanted: Filter, also: ColumnElement[bool]
-) -> AsyncIterator[str]:
-    """Yield the ids of those that match, a batch at a time: they may be changed meanwhile."""
-    after = 0
-    while True:
-        async with database.read() as connection:
-            span = await counts.within(connection, Span(wanted.since, wanted.until))
-            found = await connection.execute(
-                select(submissions.c.seq, submissions.c.id)
-                .where(*wanted.conditions(), *span, submissions.c.seq > after, also)
-                .order_by(submissions.c.seq)
-                .limit(_AT_ONCE)
-            )
-            batch = found.all()
-        if not batch:
-            return
-        for _, submission_id in batch:
-            yield submission_id
-        after = batch[-1].seq
-
-
-_AT_ONCE = 500
-
-DISCARDED = "discarded"
-
-
-async def discard(database: Database, submission_id: str, *, now: float) -> None:
-    """End a dead or pending submission for good: it counts as skipped, and is kept as those are.
-
-    A delivery under way finds its lease gone and settles nothing. A replay brings it back while its
-    payload is kept.
-
-    Raises:
-        UnknownSubmission: there is none.
-        NotDiscardable: it is neither dead nor pending.
-    """
-    async with database.write() as connection:
-        row = await _row(connection, submission_id)
-        await _lock_contact(connection, database, row)
-        row = await _row(connection, submission_id)
-        if row.status not in _DISCARDABLE:
-            raise NotDiscardable(f"It is {row.status}; only dead and pending ones are discarded.")
-        await connection.execute(
-            update(submissions)
-            .where(submissions.c.seq == row.seq)
-            .values(status=SubmissionStatus.SKIPPED, reason=DISCARDED, settled_at=now)
-        )
-        if row.status == SubmissionStatus.PENDING:
-            await connection.execute(
-                update(contacts)
-                .where(
-                    contacts.c.integration_id == row.integration_id,
-                    contacts.c.contact_key == row.contact_key,
-                )
-                .values(lease=None, due_at=ready_at(now))
-            )
-
-
-async def discard_all(database: Database, wanted: Filter, *, dry_run: bool, now: float) -> int:
-    """Discard every dead or pending submission that matches; return how many.
-
-    With `dry_run`, only count.
-    """
-    discarded = 0
-    not_settled = submissions.c.status.in_(_DISCARDABLE)
-    async for submission_id in _oldest_first(database, wanted, not_settled):
-        with suppress(NotDiscardable, UnknownSubmission):  # settled or erased meanwhile
-            if not dry_run:
-                await discard(database, submission_id, now=now)
-            discarded += 1
-    return discarded
-
-
-_DISCARDABLE = (SubmissionStatus.DEAD, SubmissionStatus.PENDING)
-
-
-def _replayable() -> ColumnElement[bool]:
-    return and_(
-        submissions.c.status.not_in((SubmissionStatus.PENDING, SubmissionStatus.TEST)),
-        submissions.c.payload.is_not(None),
-    )
-
-
-def _refuse_replay(row: Row[tuple[Any, ...]]) -> None:
-    if row.status == SubmissionStatus.PENDING:
-        raise NotReplayable("It is pending already; it will be sent when its turn comes.")
-    if row.test:
-        raise NotReplayable("It came as a test webhook; those are never sent.")
-    if row.payload is None:
-        raise NotReplayable("Its payload was wiped, there is nothing left to send.")
-
-
-async def _lock_contact(
-    connection: AsyncConnection, database: Database, row: Row[tuple[Any, ...]]
-) -> Row[tuple[Any, ...]] | None:
-    """Return the submission's contact, locked; None if the integration is gone."""
-    known = select(integrations.c.id).where(integrations.c.id == row.integration_id)
-    if await connection.scalar(known.with_for_update(read=True, key_share=True)) is None:
-        return None
-    key = {"integration_id": row.integration_id, "contact_key": row.contact_key}
-    await connection.execute(database.insert_or_ignore(contacts), key)
-    found = await connection.execute(select(contacts).filter_by(**key).with_for_update())
-    return found.one()
 
 
 async def count(database: Database, now: float) -> list[Counts]:

@@ -1,6 +1,6 @@
 """Ending submissions that nobody wants sent any more."""
 
-from app.ledger import submissions as ledger
+from app.ledger import replays
 from app.ledger.schema import SubmissionStatus
 from app.operations.callers import Caller
 from app.operations.context import Context
@@ -16,7 +16,7 @@ async def discard(context: Context, who: Caller, submission_id: str) -> Explaine
         NotDiscardable: it is neither dead nor pending.
     """
     async with context.auditor.changing(who, "submission.discard", submission_id):
-        await ledger.discard(context.database, submission_id, now=context.clock())
+        await replays.discard(context.database, submission_id, now=context.clock())
     context.wake()
     return await get(context, who, submission_id)
 
@@ -31,7 +31,7 @@ async def discard_all(context: Context, who: Caller, wanted: Wanted, *, dry_run:
         raise invalid_at("status", "Only dead and pending ones are discarded.")
     operation = "submissions.discard.dry_run" if dry_run else "submissions.discard"
     async with context.auditor.changing(who, operation, wanted.integration_id):
-        done = await ledger.discard_all(
+        done = await replays.discard_all(
             context.database,
             await filter_of(context, wanted),
             dry_run=dry_run,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from app.ledger import submissions as ledger
+from app.ledger import replays
+from app.ledger.replays import Replayed
 from app.ledger.schema import SubmissionStatus
-from app.ledger.submissions import Replayed
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import invalid_at
@@ -19,7 +19,7 @@ async def replay(context: Context, who: Caller, submission_id: str, *, force: bo
         NotReplayable: the message says why; `force` lifts one of the reasons.
     """
     async with context.auditor.changing(who, "submission.replay", submission_id):
-        await ledger.replay(context.database, submission_id, force=force, now=context.clock())
+        await replays.replay(context.database, submission_id, force=force, now=context.clock())
     context.wake()
     return await get(context, who, submission_id)
 
@@ -36,7 +36,7 @@ async def replay_all(
         raise invalid_at("status", _NEVER[wanted.status])
     operation = "submissions.replay.dry_run" if dry_run else "submissions.replay"
     async with context.auditor.changing(who, operation, wanted.integration_id):
-        done = await ledger.replay_all(
+        done = await replays.replay_all(
             context.database,
             await filter_of(context, wanted),
             force=force,

@@ -10,8 +10,9 @@ from app.ledger import submissions as ledger
 from app.ledger.decisions import Decision
 from app.ledger.erasure import ERASED
 from app.ledger.integrations import UnknownIntegration
+from app.ledger.replays import DISCARDED
 from app.ledger.schema import DeadReason, SubmissionStatus
-from app.ledger.submissions import DISCARDED, Counts, Filter, StoredSubmission
+from app.ledger.submissions import Counts, Filter, StoredSubmission
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.deciding import without_labels

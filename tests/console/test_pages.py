@@ -7,8 +7,8 @@ import pytest
 
 from app.console import words
 from app.ledger.erasure import ERASED
+from app.ledger.replays import DISCARDED
 from app.ledger.schema import DeadReason
-from app.ledger.submissions import DISCARDED
 from app.rules.policy import SkipReason
 from tests.console.stage import VIEWER, staged
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from app.ledger.database import Database
 from app.ledger.integrations import Integrations
-from app.ledger.submissions import NotReplayable, replay
+from app.ledger.replays import NotReplayable, replay
 from app.ledger.vault import Vault
 from tests.conftest import API_KEY, SECRET_KEY, SandboxServer
 from tests.delivery.conftest import Clock, Line

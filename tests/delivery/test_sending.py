@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from app.delivery.gate import BLOCKED_PROBE
 from app.delivery.schedule import DELAYS
-from app.ledger.submissions import replay
+from app.ledger.replays import replay
 from app.sandbox.account import Attribute
 from app.serving import serving
 from tests.conftest import API_KEY, engines

@@ -102,6 +102,13 @@ class Ledger:
             await connection.execute(text(statement) if isinstance(statement, str) else statement)
 
 
+async def settle_next(ledger: Ledger, status: SubmissionStatus, **more: Any) -> str:
+    """Claim the one that is due and settle it."""
+    (mine,) = await ledger.claim()
+    await settle(ledger.database, [Settlement(mine, status, **more)], NOW)
+    return mine.id
+
+
 @pytest.fixture
 async def ledger(database: Database) -> Ledger:
     made = Ledger(database, Integrations(database, Vault([SECRET_KEY])))

@@ -14,8 +14,9 @@ from app.ledger.counts import Span, add_up
 from app.ledger.database import Database
 from app.ledger.erasure import Person, erase
 from app.ledger.listing import newest
+from app.ledger.replays import discard_all, replay_all
 from app.ledger.schema import SubmissionStatus, submission_counts, submissions
-from app.ledger.submissions import Filter, count, discard_all, replay_all
+from app.ledger.submissions import Filter, count
 from tests.ledger.conftest import NOW, UNREADABLE, item
 
 DAY = 86_400.0
