@@ -3,6 +3,7 @@
 Many are changed a batch at a time, a commit for each: others write in between.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ DISCARDED: Final = "discarded"
 """The reason of a submission that a person has ended."""
 
 _AT_ONCE: Final = 200  # submissions that are changed in one commit
+_PAUSE_SECONDS: Final = 0.02  # between two: a writer that waits for SQLite polls, it has no queue
 _DISCARDABLE: Final = (SubmissionStatus.DEAD, SubmissionStatus.PENDING)
 
 
@@ -160,6 +162,7 @@ async def _oldest_first(
             return
         yield batch
         after = batch[-1]
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 # --- One transaction ------------------------------------------------------------------------
