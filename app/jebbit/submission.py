@@ -261,7 +261,7 @@ def _attributes(entry: JsonValue) -> Mapping[str, JsonValue] | None:
     attributes: Mapping[str, JsonValue] | None = entry
     data = entry.get("data")
     if isinstance(data, dict):
-        beside = {key: value for key, value in entry.items() if key not in _ENVELOPE}
+        beside = {key: entry[key] for key in entry if not _is_of_envelope(key, entry[key])}
         attributes = None if WRITTEN_TWICE in data else _merged(beside, data)
     elif "data" in entry and entry.keys() <= _ENVELOPE:
         return None
@@ -280,3 +280,14 @@ def _merged(
 
 
 _ENVELOPE = frozenset(("data", "event"))
+_OF_EVENTS = frozenset(("event_number",))
+
+
+def _is_of_envelope(key: str, value: JsonValue) -> bool:
+    """Whether a key of the envelope says nothing of the person.
+
+    What else an event holds counts as what stands beside `data`: the page's URL, or a no.
+    """
+    if key == "event":
+        return isinstance(value, dict) and value.keys() <= _OF_EVENTS
+    return key == "data"

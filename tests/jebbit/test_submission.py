@@ -50,6 +50,7 @@ def attributes(item: Item) -> Any:
         ([], []),
         ([{}, ADA, {}], [ADA]),
         ({"data": {}, "event": {}}, []),
+        ({"data": ADA, "event": {"url": "x"}}, [{**ADA, "event": {"url": "x"}}]),
         ({"data": "x", "email": "a@example.com"}, [{"data": "x", "email": "a@example.com"}]),
     ],
 )

@@ -158,6 +158,9 @@ def webhook(draw: st.DrawFn, choose: Choose) -> str:
     return envelope(choose, pairs)
 
 
+OUTSIDE = [["page_url"], *(["page_url", name] for name in ("opt_in", "Opt In", "country_code"))]
+
+
 def envelope(choose: Choose, pairs: Pairs) -> str:
     """Return a webhook of these pairs, in one of the forms that Jebbit may use."""
     form = choose(("flat", "flat", "list", "envelope", "beside", "event"))
@@ -165,8 +168,10 @@ def envelope(choose: Choose, pairs: Pairs) -> str:
         written = [key for key, _ in pairs]
         return beside(pairs, *(choose(written) for _ in range(choose(range(3)))))
     if form == "event":
-        outside = [pair for pair in pairs if pair[0] == "page_url"]
-        return write({"data": pairs or {}, "event": outside or {}})
+        away = choose(OUTSIDE)
+        outside = [pair for pair in pairs if pair[0] in away]
+        inside = [pair for pair in pairs if pair not in outside]
+        return write({"data": inside or {}, "event": outside or {}})
     if form == "list":
         return f"[{flat(pairs)}]"
     return enveloped(pairs) if form == "envelope" else flat(pairs)

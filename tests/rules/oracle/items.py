@@ -85,6 +85,11 @@ def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not fold_word(value))
 
 
+def _is_number_of(key: str, value: Any) -> bool:
+    """Whether it is the envelope's `event`, with nothing in it but its number."""
+    return key == "event" and isinstance(value, JsonObject) and {*dict(value)} <= {"event_number"}
+
+
 class Item:
     """One item of a webhook, as its JSON says it."""
 
@@ -93,7 +98,7 @@ class Item:
         data = dict(document).get("data")
         pairs = list(document)
         if isinstance(data, JsonObject):
-            pairs = [each for each in pairs if each[0] not in ("data", "event")]
+            pairs = [each for each in pairs if each[0] != "data" and not _is_number_of(*each)]
             for key, value in document:
                 if key == "data" and isinstance(value, JsonObject):
                     pairs.extend(value)
