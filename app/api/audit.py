@@ -21,6 +21,9 @@ router = APIRouter(
 )
 
 
+_NO_ZERO = r"^[^\u0000]*$"  # PostgreSQL's text holds none: it would refuse the query
+
+
 class AuditView(BaseModel):
     """A call that changed something or was refused."""
 
@@ -51,8 +54,10 @@ class AuditView(BaseModel):
 @router.get("/audit", summary="List who did what")
 async def list_audit(
     context: CurrentContext,
-    name: Annotated[str | None, Query(max_length=40, examples=["maria"])] = None,
-    operation: Annotated[str | None, Query(max_length=100, examples=["submissions.replay"])] = None,
+    name: Annotated[str | None, Query(max_length=40, pattern=_NO_ZERO, examples=["maria"])] = None,
+    operation: Annotated[
+        str | None, Query(max_length=100, pattern=_NO_ZERO, examples=["submissions.replay"])
+    ] = None,
     since: Annotated[Moment | None, Query(description="Not before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> list[AuditView]:

@@ -1,11 +1,11 @@
 """Changes of an integration before they are made, and after."""
 
+import json
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
-from pydantic_core import to_json
 
 from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.integrations import (
@@ -248,7 +248,7 @@ async def preview_draft(
         explained = [found]
     else:
         explained = await previewing.preview(
-            context, integration_id, to_json(draft.body), draft.patch
+            context, integration_id, json.dumps(draft.body).encode(), draft.patch
         )
     return PreviewAnswer(submissions=[PlanView.of(each) if each else None for each in explained])
 

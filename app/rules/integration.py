@@ -37,6 +37,22 @@ class _Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
+    @field_validator("*")
+    @classmethod
+    def _is_whole(cls, value: object) -> object:
+        """Refuse half of a surrogate pair (an emoji cut by a length limit), which JSON may write.
+
+        It has no UTF-8 form, so no answer could hold it. Texts with a least length are refused
+        before.
+        """
+        try:
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, str):
+                    each.encode()
+        except UnicodeEncodeError:
+            raise ValueError("unable to parse raw data as a unicode string") from None
+        return value
+
     def __copy__(self) -> Self:
         # `model_copy(update=...)` starts from here: what followed from old values must not stay.
         copied = super().__copy__()

@@ -295,6 +295,8 @@ def test_who_did_what_can_be_looked_up(running):
         )
         assert admin.get("/audit?name=ben&limit=1").json() == [paused]
         assert admin.get("/audit?operation=integration.pause").json() == [paused]
+        for name in ("name", "operation"):
+            problem(admin.get("/audit", params={name: "a\0b"}), 422)
         problem(viewer.get("/audit"), 403)
 
 

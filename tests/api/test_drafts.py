@@ -34,6 +34,22 @@ def test_a_body_is_previewed_as_the_patch_would_have_it(shared, quiz):
     assert shared.client.get(f"/submissions?integration={quiz}").json()["submissions"] == []
 
 
+@pytest.mark.parametrize("value", [r'"\ud83d"', r'{"a\ud83d": ["\ud83d"]}'])
+def test_a_body_is_read_as_a_webhook_is(shared, quiz, value):
+    """Also half of an emoji, which some programs leave."""
+    text = f'{{"email": "ann@example.com", "opt_in": "yes", "outcome": {value}}}'
+    headers = {"content-type": "application/json"}
+    answers = [
+        shared.client.post(f"/integrations/{quiz}/{path}", content=content, headers=headers)
+        for path, content in (
+            ("preview", text),
+            ("drafts/preview", f'{{"patch": {{}}, "body": {text}}}'),
+        )
+    ]
+    assert [each.status_code for each in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+
+
 def test_a_stored_submission_is_previewed(shared, quiz):
     """One of the integration's own, as long as it can be read."""
     [made] = shared.post(SILENT, quiz).json()["submissions"]

@@ -1,5 +1,6 @@
 """What cannot be meant is no integration: it is refused, naming each place."""
 
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ REQUIRED = [
     "policy.opt_in",
     "policy.auto_subscribe",
 ]
+HALF = "Wrong \ud83d"
 EMAIL_RULE = {"attribute": "email", "field": "channels.email.address"}
 
 
@@ -155,6 +157,53 @@ def test_a_change_is_held_to_the_same_rules(shared, quiz, overrides, place, deta
     assert [each["place"] for each in told["errors"]] == [place]
     assert detail in told["detail"]
     assert shared.client.get(f"/integrations/{quiz}").json() == before
+
+
+CUT: list[tuple[dict[str, Any], str]] = [
+    ({"name": HALF}, "name"),
+    ({"jebbit": {"opt_in_labels": {"true": ["Yes", HALF]}}}, "jebbit.opt_in_labels.true"),
+    ({"jebbit": {"opt_in_labels": {"false": [HALF]}}}, "jebbit.opt_in_labels.false"),
+    ({"jebbit": {"campaigns": {"include": [HALF]}}}, "jebbit.campaigns.include"),
+    ({"jebbit": {"campaigns": {"exclude": [HALF]}}}, "jebbit.campaigns.exclude"),
+    ({"jebbit": {"attributes": {"opt_in": HALF}}}, "jebbit.attributes.opt_in"),
+    ({"jebbit": {"trusted_url_params": [HALF]}}, "jebbit.trusted_url_params"),
+    ({"cordial": {"identify_by": [HALF]}}, "cordial.identify_by"),
+    ({"cordial": {"email_channel": HALF}}, "cordial.email_channel"),
+    ({"cordial": {"sms": {"program": HALF}}}, "cordial.sms.program"),
+    ({"policy": {"opt_in_field": HALF}}, "policy.opt_in_field"),
+    (rules({"attribute": HALF, "field": "b"}), "mapping.1.attribute"),
+    (rules({"attribute": "a", "field": HALF}), "mapping.1.field"),
+    (rules({"attribute": "a", "field": "b", "separator": HALF}), "mapping.1.separator"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "place"), CUT, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/integrations"),
+        ("PATCH", "/integrations/{quiz}"),
+        ("POST", "/integrations/{quiz}/drafts/preview"),
+        ("POST", "/integrations/{quiz}/drafts/comparison"),
+    ],
+)
+def test_half_of_an_emoji_is_refused(shared, quiz, method, path, overrides, place):
+    """It has no UTF-8 form: once it was stored, the list of integrations could not be answered."""
+    given = body(**{"name": "Cut", **overrides})
+    if method == "PATCH":
+        given = overrides
+    elif "drafts" in path:
+        given = {"patch": overrides} | ({"body": {}} if path.endswith("preview") else {})
+    answer = shared.client.request(
+        method,
+        path.format(quiz=quiz),
+        content=json.dumps(given),
+        headers={"content-type": "application/json"},
+    )
+    told = problem(answer, 422)
+    assert [each["place"].removeprefix("patch.") for each in told["errors"]] == [place]
+    assert "unable to parse raw data as a unicode string" in told["detail"]
+    assert shared.client.get("/integrations").status_code == 200
 
 
 def test_every_wrong_place_is_named_at_once(shared):
