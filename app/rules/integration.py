@@ -40,18 +40,13 @@ class _Strict(BaseModel):
     @field_validator("*")
     @classmethod
     def _is_whole(cls, value: object) -> object:
-        """Refuse half of a surrogate pair (an emoji cut by a length limit), which JSON may write.
+        """Read half of a surrogate pair (an emoji cut by a length limit) as webhooks are read.
 
-        It has no UTF-8 form, so no answer could hold it. Texts with a least length are refused
-        before.
+        It has no UTF-8 form: no answer could hold it. Texts with a least length are refused for it.
         """
-        try:
-            for each in value if isinstance(value, list) else [value]:
-                if isinstance(each, str):
-                    each.encode()
-        except UnicodeEncodeError:
-            raise ValueError("unable to parse raw data as a unicode string") from None
-        return value
+        if isinstance(value, list):
+            return [_whole(each) for each in value]
+        return _whole(value)
 
     def __copy__(self) -> Self:
         # `model_copy(update=...)` starts from here: what followed from old values must not stay.
@@ -59,6 +54,12 @@ class _Strict(BaseModel):
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
         return copied
+
+
+def _whole(value: object) -> object:
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode(errors="replace").decode()
 
 
 MASK = "****"  # what a secret is shown with, before its last characters
