@@ -213,7 +213,8 @@ def _shown(setting: Setting, document: Document) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return _normal(setting, "\n".join(map(str, value)))
+        # A line is an item: an item that holds a line break stays one.
+        return _normal(setting, "\n".join(" ".join(str(each).splitlines()) for each in value))
     return _normal(setting, "" if value is None else str(value))
 
 

@@ -205,6 +205,18 @@ def test_each_part_of_a_rule_can_be_changed_alone(number, part, text, expected):
     assert [each.model_dump() for each in changed.mapping] == before
 
 
+def test_words_of_two_lines_stay_one_item():
+    """Half of them may mean the opposite."""
+    labels = {"true": ["I do not want\nto miss it", "Ja\u2028gern"], "false": ["No\r\nthanks"]}
+    stored = integration(jebbit={"opt_in_labels": labels})
+    form = RulesForm.of(document_of(stored), 1)
+    place = "jebbit.opt_in_labels.true"
+    typed = replace(form, values={**form.values, place: f"{form.values[place]}\nYes"})
+    changed = patched(stored, RulesForm.read(sent(typed))).jebbit.opt_in_labels
+    assert changed.true == ["I do not want to miss it", "Ja gern", "Yes"]
+    assert changed.false == labels["false"]
+
+
 def test_a_blank_row_is_no_rule_and_places_name_the_row_that_is_seen():
     """A rule that is emptied goes, a blank row before a wrong one counts."""
     stored = integration(**RICH)

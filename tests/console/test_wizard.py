@@ -644,14 +644,36 @@ def test_an_answer_in_the_customers_own_words_is_asked_for(begun):
     assert asked.status_code == 422
     assert "What does “Count me in” mean?" in text_of(asked.text)
     assert 'id="means-wrong"' in asked.text
-    looked = admin.post(f"{HERE}/whom", data=WHOM | {"means": "yes", "do": "look"})
+    means = {"means": "yes", "label": "Count me in"}
+    looked = admin.post(f"{HERE}/whom", data=WHOM | means | {"do": "look"})
     assert "if sent: subscribed." in text_of(looked.text)
-    assert answer(admin, **WHOM, means="neither").is_redirect
+    assert answer(admin, **WHOM, **means | {"means": "neither"}).is_redirect
     assert "What does “Count me in” mean?" in page(admin, f"{HERE}/whom")
-    assert answer(admin, **WHOM, means="yes").is_redirect
+    assert answer(admin, **WHOM, **means).is_redirect
     labels = stage.ops.get("/integrations/spring-quiz").json()["jebbit"]["opt_in_labels"]
     assert labels == {"true": ["Count me in"], "false": []}
     assert "Count me in” mean" not in text_of(admin.get(f"{HERE}/whom").text)
+
+
+def test_words_that_nobody_was_asked_about_mean_nothing(begun):
+    """A newer sample may come, or another attribute be chosen, while the page is open."""
+    stage, admin = begun
+    for said in ("Count me in", "No thanks, never"):
+        sample = {**ANN, "opt_in": said, "other": "Leave me alone"}
+        assert admin.post(f"{HERE}/sample", data={"body": json.dumps(sample)}).is_redirect
+        page = admin.post(f"{HERE}/whom", data=WHOM | {"do": "look"}).text
+        assert f'<input type="hidden" name="label" value="{said}">' in page
+    shown, seen = (
+        WHOM | {"means": "yes", "label": said} for said in ("Count me in", "No thanks, never")
+    )
+    other = admin.post(f"{HERE}/whom", data=seen | {"opt_in": "other", "do": "look"})
+    for asked in (admin.post(f"{HERE}/whom", data=shown), other):
+        assert 'id="means-yes" name="means" value="yes">' in asked.text  # not chosen
+    labels = stage.ops.get("/integrations/spring-quiz").json()["jebbit"]["opt_in_labels"]
+    assert labels == {"true": [], "false": []}
+    assert answer(admin, **seen).is_redirect
+    labels = stage.ops.get("/integrations/spring-quiz").json()["jebbit"]["opt_in_labels"]
+    assert labels == {"true": ["No thanks, never"], "false": []}
 
 
 def test_sms_is_asked_where_a_phone_number_is_mapped(begun):

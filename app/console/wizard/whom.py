@@ -20,6 +20,7 @@ from app.console.wizard.steps import (
     version_in,
     wizard_of,
 )
+from app.jebbit.folding import fold_label
 from app.ledger.integrations import StoredIntegration, VersionChanged
 from app.operations import mapping_rows, sampling, setting_up
 from app.operations.invalid import Invalid
@@ -112,10 +113,12 @@ async def take(request: Request) -> Response:
     """Store the answers, if all are given."""
     visit, stored, form = visit_of(request), stored_of(request), await read_form(request)
     values = {name: form.text(name) for name in _NAMES}
-    if form.one("do") == "look":
-        return page(visit, "whom", await _view(visit, stored, values))
     sample = await sampling.sample_of(visit.context, stored)
     unclear = _unclear(stored, sample, values["opt_in"])
+    if unclear is None or fold_label(unclear) != fold_label(form.text("label")):
+        values["means"] = ""  # they were asked about other words: a newer sample came meanwhile
+    if form.one("do") == "look":
+        return page(visit, "whom", await _view(visit, stored, values))
     wrong = _missing(stored, values, unclear)
     if not wrong:
         try:
