@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlencode
@@ -35,6 +36,7 @@ class ConfirmView:
     number: int
     refused: int
     filters: Filters
+    meant: str
     link: str
     back: str
 
@@ -146,10 +148,19 @@ def _ask(visit: Visit, verb: Verb, filters: Filters, number: int, refused: int) 
         number,
         refused,
         filters,
+        _counted(visit, filters).query,
         visit.link(f"/submissions/{verb}"),
         visit.link("/submissions", "" if filters.ids else filters.query),
     )
     return render(visit, "confirm.html", view.heading, view, section="submissions")
+
+
+def _counted(visit: Visit, filters: Filters) -> Filters:
+    """Return the filters of what was counted: what comes in later was not shown to anybody."""
+    now, until = visit.times.now, _wanted(visit, filters).until
+    if filters.ids or (until is not None and until <= now):
+        return filters
+    return filters.but(until=datetime.fromtimestamp(now, UTC).isoformat())
 
 
 def _follow(visit: Visit, filters: Filters, done: str) -> Response:

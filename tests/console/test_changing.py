@@ -80,6 +80,20 @@ def test_the_dead_are_discarded(stage, admin, quiz):
 
 
 @pytest.mark.parametrize("verb", ["replay", "discard"])
+@pytest.mark.parametrize("until", ["", "&until=2999-01-01T00:00"])
+def test_what_comes_in_after_the_count_stays(stage, admin, quiz, verb, until):
+    """The button names how many: it does not go on to those that nobody has seen."""
+    counted = stage.dead(person("zoe"), quiz)
+    query = f"scope=all&status=dead&integration={quiz}{until}"
+    asked = admin.get(f"/console/submissions/{verb}?{query}")
+    later = stage.dead(person("abe"), quiz)
+    mend(stage, quiz)
+    assert confirm(admin, asked).status_code == 303
+    assert stage.settled(counted)["status"] != "dead"
+    assert stage.ops.get(f"/submissions/{later}").json()["status"] == "dead"
+
+
+@pytest.mark.parametrize("verb", ["replay", "discard"])
 def test_nothing_selected_changes_nothing(admin, verb):
     """Neither no selection, nor no filter, nor nonsense in their place."""
     for query in ("scope=selected", "scope=all", "", "scope=selected&pick=all"):
