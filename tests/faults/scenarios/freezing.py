@@ -21,6 +21,7 @@ from tests.processes import children_of
 
 _FROZEN_SECONDS = 12.0
 _WELL_SECONDS = 10.0  # in which the other one takes webhooks again
+_COMES_SECONDS = 30.0  # in which it comes to the statement in which it is to be stopped
 _CONTACTS = [f"c{each}" for each in range(6)]
 _SHORT = {"kind": "slow", "seconds": 0.05}
 
@@ -112,10 +113,9 @@ class _Server:
             await session.execute("BEGIN")
             await session.execute(f"LOCK TABLE {table} IN SHARE MODE")
             await session.fetch(f"SELECT pg_terminate_backend(pid) {ours}", self._name)
-            waiting = 0
-            while not waiting:
-                await session.execute("SELECT pg_stat_clear_snapshot()")
-                waiting = await session.fetchval(waits, self._name, f"INSERT INTO {table}%")
+            async with asyncio.timeout(_COMES_SECONDS):
+                while not await session.fetchval(waits, self._name, f"%INSERT INTO {table} %"):
+                    await session.execute("SELECT pg_stat_clear_snapshot()")
             os.kill(pid, signal.SIGSTOP)
             await session.execute("COMMIT")
 
