@@ -300,7 +300,7 @@ def _kept_off(rule: Rule, submission: Submission, labels: Labels, may_join: MayJ
     """
     found = submission.find(rule.attribute) if rule.attribute else None
     if not may_join(rule.lists_need, found):
-        return f"their opt-in does not allow it (lists_need is {rule.lists_need})"
+        return f"their opt-in, or a later no, does not allow it (lists_need is {rule.lists_need})"
     if _is_denied(rule, submission, labels):
         return f"the submission also holds another answer for {rule.attribute} that is no yes"
     return None

@@ -37,7 +37,7 @@ from app.rules.policy import (
     sms_status,
     terms,
 )
-from app.rules.values import Answer, FieldType, NotConvertible, lasts, parse_date
+from app.rules.values import Answer, FieldType, NotConvertible, is_unfilled, lasts, parse_date
 
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
@@ -244,12 +244,21 @@ def would_map(
 
 
 def _lists(opt_in: OptInReading, told: Circumstances, source: JebbitSource) -> MayJoin:
-    """Say which lists the person may be put on: joining one is a kind of subscribing."""
+    """Say which lists the person may be put on: joining one is a kind of subscribing.
+
+    After a no to email only a yes that is later counts, to email or to the list.
+    """
     silenced = told.opt_in_missing and opt_in.answer is Answer.NULL
+    refused_at = told.refusals.email
+    outdated = refused_at is not None and opt_in.given_from <= refused_at
 
     def joins(need: ListsNeed, found: Attribute | None) -> bool:
         if need is None:
             return True
+        said = found is not None and found.is_present and not is_unfilled(found.value)
+        spoken = said or opt_in.answer is Answer.YES
+        if outdated or (refused_at is not None and not spoken):
+            return False
         believable = found is None or is_believed(found, source)
         return believable and not silenced and may_join(need, opt_in)
 

@@ -432,7 +432,11 @@ def lists() -> Rows:
         for rule in ({"field": "weekly", "type": "list", **rule} for rule in rules)
         for policy in ({}, {"eu": {"opt_in": "opted_in_or_null"}})
     ]
-    whens = (ASKED_NOW, When(NOW, NOW, stale=True), When(NOW, NOW, email_refused_at=NOW))
+    ago = (NOW - HOUR, NOW)
+    whens = (
+        *(ASKED_NOW, When(NOW, NOW, stale=True)),
+        *(When(NOW, NOW, email_refused_at=at) for at in ago),
+    )
     asked = [Asked(source, when) for source, when in product(sources, whens)]
     for deals, answer, country in product((ABSENT, True, "yes", "no", "hm"), ANSWERS, ("US", "DE")):
         yield flat(pairs(deals=deals, opt_in=answer, country_code=country)), asked

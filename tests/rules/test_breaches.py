@@ -362,6 +362,10 @@ CHANGED: dict[str, Changed] = {
     "a yes is fresh for longer": Changed(grid.times, POLICY, "= 24 * 3600.0", "= 48 * 3600.0"),
     "force on a replay": Changed(grid.times, PLAN, "None if delivered_before else now", "now"),
     "stale subscribes": Changed(grid.times, PLAN, "statuses = _only_no(statuses)", "pass"),
+    "a list is joined over a later no": Changed(grid.lists, PLAN, "if outdated or", "if False or"),
+    "a list is joined by silence after a no": Changed(
+        grid.lists, PLAN, "not spoken):\n", "False):\n"
+    ),
     "a stale yes is written": Changed(
         grid.times, PLAN, "(opt_in.is_refusal or not stale)", "opt_in"
     ),

@@ -531,6 +531,34 @@ def test_of_older_answers_only_the_no_is_sent(make_integration, said, statuses):
     assert decided(integration, {**ANN, "opt_in": "yes"}, stale=True).reason is SkipReason.STALE
 
 
+@pytest.mark.parametrize(
+    ("said", "refused_at", "joined"),
+    [
+        ({"opt_in": "yes", "news": "yes"}, None, {"weekly", "silently"}),
+        ({"opt_in": "yes", "news": "yes"}, NOW - 1, {"weekly", "silently"}),
+        ({"opt_in": "yes", "news": "yes"}, NOW, set()),
+        ({"news": "yes"}, None, {"weekly", "silently"}),
+        ({"news": "yes"}, NOW - 1, {"weekly"}),
+        ({"news": "yes"}, NOW, set()),
+        ({"news": "{{news}}"}, NOW - 1, set()),
+        ({"opt_in": "yes", "news": "yes", "experience_date": NOW - 50}, NOW - 1, set()),
+    ],
+)
+def test_after_a_no_only_a_later_yes_joins_a_list(make_integration, said, refused_at, joined):
+    """To the list or to email; what the customer asks for everybody takes none."""
+    lists = [
+        {"attribute": "news", "field": "weekly", "type": "list", "default": True},
+        {"field": "silently", "type": "list", "default": True},
+        {"field": "always", "type": "list", "default": True, "lists_need": None},
+    ]
+    integration = make_integration(mapping=[*MAPPING, *lists])
+    made = decided(integration, {**ANN, **said}, refusals=Refusals(email=refused_at))
+    assert {each for each in ("weekly", "silently", "always") if made.body.get(each)} == {
+        *joined,
+        "always",
+    }
+
+
 def test_a_phone_that_gets_no_texts_is_told(make_integration):
     integration = make_integration(**OF_BOTH)
     fixed = {**ANN, "phone": "+49 30 123456"}

@@ -62,14 +62,12 @@ Said = tuple[tuple[Place, str, str, bool], ...]
 def worlds(item: Item, source: Source, when: When, law: Law = LAW) -> Worlds:
     """Return what the law says by each reading of an item."""
     key = ("read", source.key, law, when.received_at)
-    hidden, denied, said, times = item.once(key, lambda: _read(item, source, when, law))
-    return _worlds(source, when, (hidden, denied), said, times)
+    barred, said, times = item.once(key, lambda: _read(item, source, when, law))
+    return _worlds(source, when, barred, said, times)
 
 
-def _read(
-    item: Item, source: Source, when: When, law: Law
-) -> tuple[tuple[str, ...], tuple[str, ...], Said, Reading]:
-    """Return which lists a stranger may have asked for, which are denied, what was said, when."""
+def _read(item: Item, source: Source, when: When, law: Law) -> tuple["Barred", Said, Reading]:
+    """Return which lists may not be joined and why, what was said, and when."""
     trusted = source.trusted
     said = tuple(
         (place, email, sms, one and two and three)
@@ -82,6 +80,7 @@ def _read(
     joined_by = source.joined_by.items()
     hidden = tuple(field for field, name in joined_by if item.group(name, trusted).hidden)
     denied = tuple(field for field, name in joined_by if _denied(item, name, source))
+    silent = tuple(field for field, name in joined_by if not item.group(name, trusted).spoken)
     dated = item.group(source.occurred_at, trusted)
     hinted = not dated.spoken and any(
         each.value not in (None, "") for each in item.alike(source.occurred_at, trusted)
@@ -89,7 +88,7 @@ def _read(
     if source.occurred_at and not dated.spoken:
         beside = [e for each in item.beside(source.occurred_at) for e in all_said(each)]
         hinted = hinted or any(time_of(each) is not None for each in beside)
-    return hidden, denied, said, read_given(dated, when.received_at, hinted)
+    return (hidden, denied, silent), said, read_given(dated, when.received_at, hinted)
 
 
 def _denied(item: Item, name: str | None, source: Source) -> bool:
@@ -104,7 +103,8 @@ def _denied(item: Item, name: str | None, source: Source) -> bool:
     return any("no" in each and "yes" not in each for each in said)
 
 
-Barred = tuple[tuple[str, ...], tuple[str, ...]]
+# The lists that a stranger may have asked for, those that are denied, those that nobody asked for.
+Barred = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
 @lru_cache(maxsize=50_000)
@@ -127,7 +127,7 @@ def _decide(
 ) -> World:
     terms = source.elsewhere if place.region == "non_eu" else source.in_eu
     refused_email, refused_sms = when.email_refused_at, when.sms_refused_at
-    hidden, denied = barred
+    hidden, denied, silent = barred
     statuses: list[str | None] = [None, None]
     forceable = [False, False]
     silenced = email == "null" and when.opt_in_missing and source.opt_in_guard
@@ -152,6 +152,10 @@ def _decide(
             need is None
             or (
                 field not in hidden
+                and (
+                    refused_email is None
+                    or (given > refused_email and (email == "yes" or field not in silent))
+                )
                 and (email == "yes" or (need == "not_no" and email == "null" and not silenced))
             )
         )
