@@ -295,23 +295,33 @@ HINTS: tuple[Pairs, ...] = (
 )
 
 
-def alike() -> Rows:
-    """What stands under keys that plainly mean an opt-in and are no spelling of its name."""
+OWN = (ABSENT, None, "yes", "no", "maybe", ["yes", {"value": "no"}])
+
+
+def _alike_sources() -> list[Prepared]:
     sources = [
         prepare(jebbit={"attributes": NAMES, "region": own}, policy=policy)
         for own, policy in (("us", {}), ("us", AS_ASKED), ("eu", NULL_IS_CONSENT))
     ]
-    sources.append(prepare(jebbit=_trusting("optIn", "smsOptIn")))
-    asked = [Asked(source) for source in sources]
+    return [*sources, prepare(jebbit=_trusting("optIn", "smsOptIn"))]
+
+
+def alike() -> Rows:
+    """What stands under keys that plainly mean an opt-in and are no spelling of its name."""
+    asked = [Asked(source) for source in _alike_sources()]
     said = (*SPELLED[1:], ["yes", "no"], *INNER)
-    own = (ABSENT, None, "yes", "no", "maybe", ["yes", {"value": "no"}])
-    for form, name, one, two in product(ALIKE, ("opt_in", "sms_opt_in"), own, said):
+    for form, name, one, two in product(ALIKE, ("opt_in", "sms_opt_in"), OWN, said):
         yield flat(pairs(**{name: one}) + form(name, two)), asked
     for opting, name, one, two in product(
-        OPTING, ("opt_in", "sms_opt_in"), own, (*said, "opted out")
+        OPTING, ("opt_in", "sms_opt_in"), OWN, (*said, "opted out")
     ):
         yield flat(pairs(**{name: one}) + opting(two)), asked
-    for hint, one, country in product(HINTS, own, (ABSENT, "US")):
+
+
+def hinted() -> Rows:
+    """What hints at a place, a date or a page under keys that are no spelling of their names."""
+    asked = [Asked(source) for source in _alike_sources()]
+    for hint, one, country in product(HINTS, OWN, (ABSENT, "US")):
         yield flat(pairs(opt_in=one, sms_opt_in=one, country_code=country) + hint), asked
 
 
@@ -547,7 +557,7 @@ UNFINISHED: tuple[Pairs, ...] = (
 )
 PLANES: tuple[Callable[[], Rows], ...] = (
     *(places, urls, times, refusals, spellings, country_spellings, words, lists),
-    *(jurisdictions, channels, campaigns, alike, guarded),
+    *(jurisdictions, channels, campaigns, alike, hinted, guarded),
 )
 
 
@@ -582,7 +592,7 @@ def part(plane: Callable[[], Rows]) -> Callable[[], Rows]:
 
     The part is another one for each webhook: any two values that meet in the plane still do.
     """
-    share = 3 if plane in (urls, alike) else 7  # in those two few webhooks are of one form
+    share = 3 if plane in (urls, alike, hinted) else 7  # in those few webhooks are of one form
 
     @wraps(plane)
     def rows() -> Rows:

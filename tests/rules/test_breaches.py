@@ -397,10 +397,10 @@ CHANGED: dict[str, Changed] = {
         grid.campaigns, POLICY, ", *submission.find_resembling(name)", ""
     ),
     "the page's address within a text of JSON is not read": Changed(
-        grid.alike, "app.jebbit.url_parameters", 'if "{" in text:', "if False:"
+        grid.hinted, "app.jebbit.url_parameters", 'if "{" in text:', "if False:"
     ),
     "a date beside its name is none": Changed(
-        grid.alike, PLAN, "_is_date(each.value) for each", "False for each"
+        grid.hinted, PLAN, "_is_date(each.value) for each", "False for each"
     ),
     "JSON in a text of JSON is not read": Changed(
         grid.alike, "app.jebbit.nested", "waiting.append(level)", "pass"
@@ -436,7 +436,10 @@ CHANGED: dict[str, Changed] = {
         grid.alike, "app.jebbit.nested", "level = unpacked(value) if", "level = None if"
     ),
     "a date of another spelling is none": Changed(
-        grid.alike, PLAN, "if not dates and name and _hints", "if not dates and not name and _hints"
+        grid.hinted,
+        PLAN,
+        "if not dates and name and _hints",
+        "if not dates and not name and _hints",
     ),
     "a list is joined by silence that is none": Changed(
         grid.guarded, PLAN, "believable and not silenced and", "believable and"
