@@ -40,6 +40,7 @@ from app.sandbox.switches import Switches
 from app.settings import Settings
 from app.telemetry.metrics import WebhookOutcome
 from tests.load.measuring import Options
+from tests.table import table
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -122,7 +123,7 @@ def links(name: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", prose(name))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@table("name", NAMES)
 def test_every_link_leads_somewhere(name):
     """To a file that is there, and to a heading in it."""
     for link in links(name):
@@ -155,7 +156,7 @@ def test_the_readme_is_short():
     assert len(page("README.md").splitlines()) < 250
 
 
-@pytest.mark.parametrize("name", [each for each in NAMES if "/decisions/" in each])
+@table("name", [each for each in NAMES if "/decisions/" in each])
 def test_a_decision_has_its_number_and_three_parts(name):
     """Context, decision and consequence; the number is that of its file, and in the list."""
     number = int(Path(name).name[:4])
@@ -234,7 +235,7 @@ TOP = "app|ops|tests|docs"
 PATH = re.compile(rf"(?:{TOP})/[\w./-]+|\.ci/run|[A-Z]?\w+\.(?:toml|yaml|md|lock)|\.env\.example")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@table("name", NAMES)
 def test_every_file_that_is_named_exists(name):
     """A page that names a file of this project names one that is there."""
     made_by_users = {"integrations.yaml", "integration.json"}
@@ -280,7 +281,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 CERTIFICATES = {"SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@table("name", NAMES)
 def test_every_variable_that_is_named_is_read(name):
     """A setting, one that compose.yaml takes, or one of OpenTelemetry's or Python's."""
     for each in code(prose(name)):
@@ -374,7 +375,7 @@ def test_every_key_of_an_integration_is_explained():
     assert all(len(meaning) > 10 for *_, meaning in configured())
 
 
-@pytest.mark.parametrize("row", configured(), ids=lambda row: row[0])
+@table("row", configured())
 def test_the_default_of_a_key_is_the_models_and_its_example_is_taken(row):
     """The model has this default, and takes the example in an integration that lacks nothing."""
     key, default, example, _ = row

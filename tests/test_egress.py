@@ -15,6 +15,7 @@ from app.cordial.errors import AccessRefused, CordialError, NoAnswer, ProxyRefus
 from app.egress import NoProxy, Proxy, Routes, exit_address, own_address
 from app.pool import client_on, open_pool
 from tests.proxies import certificate, listening, recording_proxy
+from tests.table import table
 
 CONTACT: dict[str, Any] = {"channels": {"email": {"address": "ann@example.com"}}}
 BODY = b'{"success": true, "cID": "1"}'
@@ -117,7 +118,7 @@ async def test_others_do_not_go_by_cordials_proxy():
     assert (own.asked, common.asked) == ([f"POST {url}/v2/contacts"], [f"POST {url}/x"])
 
 
-@pytest.mark.parametrize(
+@table(
     ("listed", "url", "without"),
     [
         ("", "https://api.cordial.io", False),

@@ -17,6 +17,7 @@ from app.operations.invalid import WrongPlace
 from app.rules.integration import EuPolicy, Integration, Sms, merge_patch
 from app.rules.mapping import Rule
 from tests.conftest import integration_body
+from tests.table import table
 
 ELSEWHERE = {"name", "cordial.account_url", "cordial.api_key", "jebbit.webhook_secrets", "mapping"}
 """What is no rule: it is changed on the integration's page, or by the API."""
@@ -146,8 +147,8 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("place", sorted(set(SETTINGS) - CHANNELS))
-@pytest.mark.parametrize("overrides", [{"policy": {"opt_in_field": "kept"}}, RICH])
+@table("place", sorted(set(SETTINGS) - CHANNELS))
+@table("overrides", [{"policy": {"opt_in_field": "kept"}}, RICH])
 def test_each_setting_can_be_changed_alone(place, overrides):
     """To another choice or text, and nothing else changes."""
     stored = integration(**overrides)

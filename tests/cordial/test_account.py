@@ -3,13 +3,14 @@
 import pytest
 
 from app.cordial.account import BadAccountUrl, api_base
+from tests.table import table
 
 DEFAULT = "https://api.cordial.io/v2"
 USW2 = "https://api.usw2.cordial.io/v2"
 SANDBOX = frozenset({"localhost:9100", "[::1]:9100", "relay.example:443"})
 
 
-@pytest.mark.parametrize(
+@table(
     ("account_url", "base"),
     [
         ("https://admin.cordial.io", DEFAULT),
@@ -43,7 +44,7 @@ def test_every_form_a_customer_may_paste_leads_to_the_api(account_url, base):
     assert api_base(account_url) == base
 
 
-@pytest.mark.parametrize(
+@table(
     "account_url",
     [
         "https://example.com",

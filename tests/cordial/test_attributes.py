@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import pytest
-
 from app.cordial.attributes import read_attributes
 from app.rules.limits import Limit
+from tests.table import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("kind", "validators", "limit"),
     [
         ("string", {"max": 5}, Limit(characters=5)),

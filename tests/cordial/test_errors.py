@@ -26,6 +26,7 @@ from app.cordial.errors import (
     said_against,
 )
 from app.egress import Proxy
+from tests.table import table
 
 NOW = 1_700_000_000.0
 CID = "5f0c1a2b3c4d5e6f70819202"
@@ -47,8 +48,8 @@ def refusal(status, body=None, headers=None, kind=CordialError):
 # --- Done ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [200, 201, 202])
-@pytest.mark.parametrize(
+@table("status", [200, 201, 202])
+@table(
     ("body", "contact_id"),
     [
         ({"success": True, "message": "contact created", "cID": CID}, CID),
@@ -84,7 +85,7 @@ def test_success_keeps_the_contact_id_where_there_is_one(status, body, contact_i
 # --- Not done -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@table(
     ("status", "body", "kind", "message"),
     [
         # 2xx that is not done
@@ -299,7 +300,7 @@ def test_each_kind_of_error_has_a_word_for_metrics_and_logs(error, word):
     assert error_class(error) == word
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "message"),
     [
         ({"message": "one"}, "one"),
@@ -340,7 +341,7 @@ HUNDRED = [f"a{each}" for each in range(100)]
 NAMING = ("field", "attribute", "property", "param", "path", "pointer", "key", "name")
 
 
-@pytest.mark.parametrize(
+@table(
     ("body", "fields"),
     [
         (
@@ -405,8 +406,8 @@ def test_the_words_of_a_field_are_those_that_tell_of_the_error():
     assert len(refusal(422, body, kind=Rejected).fields["a"]) == 500
 
 
-@pytest.mark.parametrize("body", [b"", b"  ", b"OK", "done", [], [17, {}], {}, None, True, 17])
-@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@table("body", [b"", b"  ", b"OK", "done", [], [17, {}], {}, None, True, 17])
+@table("status", [200, 201, 202, 204])
 def test_a_success_that_says_nothing_against_it_is_one(status, body):
     """Cordial may answer with less than usual; then a warning says so."""
     found = read(status, body)
@@ -430,7 +431,7 @@ def at(seconds):
 EAST = format_datetime(datetime.fromtimestamp(NOW + 90, timezone(timedelta(hours=5))))
 
 
-@pytest.mark.parametrize(
+@table(
     ("headers", "seconds"),
     [
         ({"Retry-After": "7"}, 7.0),
@@ -522,7 +523,7 @@ PERSONAL = [
 ]
 
 
-@pytest.mark.parametrize(
+@table(
     "body",
     [
         {"message": "{} is subscribed already"},
@@ -532,9 +533,8 @@ PERSONAL = [
         {"error": "<{}>"},
         {"errorKey": "{}"},
     ],
-    ids=["message", "value", "key", "nested", "error", "errorKey"],
 )
-@pytest.mark.parametrize("status", [200, 401, 404, 409, 422, 429, 500])
+@table("status", [200, 401, 404, 409, 422, 429, 500])
 def test_no_message_keeps_an_address(body, status):
     """Cordial's messages repeat what they refuse; addresses do not go on into ledger and logs."""
     pattern = json.dumps({"success": False, **body})

@@ -4,9 +4,10 @@ import pytest
 
 from app.jebbit import folding
 from app.jebbit.folding import compatible, fold, fold_label, letters_of, unescape
+from tests.table import table
 
 
-@pytest.mark.parametrize(
+@table(
     "name",
     [
         *("opt_in", "Opt In", "OPT-IN", "opt  in", "opt__in", " opt_in ", "_opt_in_"),
@@ -124,7 +125,7 @@ def test_a_letter_keeps_as_many_marks_as_writing_needs() -> None:
     assert compatible(f"x{mark * 30}y{mark * 30}") == f"x{mark * 30}y{mark * 30}"
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "plain"),
     [
         *(("&#9;", "\t"), ("&#0000065;", "A"), ("&#00000065;", "&#00000065;"), ("&#;", "&#;")),

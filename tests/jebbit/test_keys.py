@@ -4,13 +4,14 @@ import pytest
 
 from app.jebbit import keys as subject
 from app.jebbit.keys import Keys, is_alike, is_of_opting, keys_of, speaks_of_opting, speaks_of_page
+from tests.table import table
 
 
 def of(*keys: str) -> Keys:
     return keys_of(keys)
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "assigns"),
     [
         *(
@@ -28,7 +29,7 @@ def test_keys_that_may_hold_a_name_and_its_value(key: str, assigns: bool) -> Non
     assert of(key, "z").assigning == ([key] if assigns else [])
 
 
-@pytest.mark.parametrize(
+@table(
     ("key", "speaks"),
     [
         *(

@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import pytest
-
 from app.jebbit.documents import WRITTEN_TWICE
 from app.jebbit.nested import Nested, nesting
+from tests.table import table
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "nests"),
     [
         *((value, True) for value in ({}, [], {"a": 1}, [1], "{", "[", " [1]", 'a {"b": 1}')),
@@ -22,7 +21,7 @@ def test_values_that_may_hold_others(value: Any, nests: bool) -> None:
         assert list(nesting([beside, value, "b"])) == ([value] if nests else [])
 
 
-@pytest.mark.parametrize(
+@table(
     ("values", "under", "beside"),
     [
         ([{"Opt In": 1}], [("Opt In", 1)], []),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.jebbit.signature import HEADER, TEST_HEADER, InvalidSignature, read, sign, verify
+from tests.table import table
 
 SECRET = "$super_secure_shared_secret!"
 AT = 1_700_000_000
@@ -73,7 +74,7 @@ def test_no_header_is_missing() -> None:
     assert refusal(None) == "missing"
 
 
-@pytest.mark.parametrize(
+@table(
     "header",
     [
         *("", " ", ",", "=", "t=,v1=", "nonsense"),

@@ -21,6 +21,7 @@ from app.jebbit.submission import (
     read,
     with_inner,
 )
+from tests.table import table
 
 ADA = {"email": "ada@example.com", "opt_in": "true"}
 BOB = {"email": "bob@example.com"}
@@ -77,7 +78,7 @@ def test_bare_envelope_around_no_object(entry: Any) -> None:
     assert [item.submission for item in parse(body(entry))] == [None]
 
 
-@pytest.mark.parametrize(
+@table(
     "raw",
     [
         *(b"", b" ", b"null", b"true", b"1", b'"text"', b"nonsense", b"{", b"[{}", b"{}{}"),
@@ -87,7 +88,6 @@ def test_bare_envelope_around_no_object(entry: Any) -> None:
         b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
         b'{"a": ' + b"9" * 5_000 + b"}",
     ],
-    ids=lambda raw: raw[:20].decode(errors="replace"),
 )
 def test_unreadable_body(raw: bytes) -> None:
     """What is not JSON objects is refused as a whole, whatever is wrong with it."""
@@ -188,7 +188,7 @@ def test_json_is_never_refused(entries: list[Any]) -> None:
 # --- finding and believing attributes
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "key"),
     [
         ("phone_number", "phone_number"),
@@ -235,7 +235,7 @@ def test_false_is_not_absent(value: Any) -> None:
     assert Submission({"opt_in": value}).find("opt_in") == Attribute("opt_in", value)
 
 
-@pytest.mark.parametrize(
+@table(
     "url_params",
     [
         "email=ada%40example.com",

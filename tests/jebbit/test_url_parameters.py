@@ -15,6 +15,7 @@ from app.jebbit.folding import fold
 from app.jebbit.keys import keys_of
 from app.jebbit.submission import Submission
 from app.jebbit.url_parameters import UrlParameters
+from tests.table import table
 
 
 def read_parameters(attributes: dict[str, Any]) -> UrlParameters:
@@ -87,7 +88,7 @@ def test_a_parameter_is_found_however_it_is_written(
     assert [each.key for each in found if each.trusted] == []
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         {"email": "x"},
@@ -210,7 +211,7 @@ def named(attributes: dict[str, Any]) -> set[str]:
     return set(found.readings)
 
 
-@pytest.mark.parametrize("mark", [*"=:?#;,./{}()[]\"'<>|\\", " ", "\t", "\n", "\u00a0", "&"])
+@table("mark", [*"=:?#;,./{}()[]\"'<>|\\", " ", "\t", "\n", "\u00a0", "&"])
 def test_a_name_may_begin_after_any_mark(mark: str) -> None:
     """Of a text in which it stands, whoever wrote that; and it may hold the mark."""
     assert "email" in named({"note": f"x{mark}email=1"})
@@ -234,7 +235,7 @@ def test_bare_names_stand_between_these(mark: str) -> None:
     assert named({"note": f"a{mark}email"}) == set()
 
 
-@pytest.mark.parametrize("around", [*" \t\r\n\"'[]{}()\\"])
+@table("around", [*" \t\r\n\"'[]{}()\\"])
 def test_what_stands_around_a_name_is_not_of_it(around: str) -> None:
     assert "email" in named({"url_params": f"{around}email{around}"})
 
@@ -255,7 +256,7 @@ def test_under_other_keys_stands_a_value() -> None:
     assert "email" in named({"x": {"my url": "email"}}), "of any attribute"
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *("&#101;mail=1", "&#0000101;mail=1", "&#x65;mail=1", "&#X000065;mail=1", "&#101mail=1"),
@@ -281,8 +282,8 @@ def test_every_decoding_is_a_reading(text: str) -> None:
     assert "email" in named({"page_url": f"https://x.example/?{text}"})
 
 
-@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "%ud83d", "\\ud83d\\ude00", "%ude00%ud83d"])
-@pytest.mark.parametrize("text", ['["{}", "email=1"]', '{{"a": "{}", "email": 1}}', '"{}&email=1'])
+@table("half", ["\\ud83d", "\\ude00", "%ud83d", "\\ud83d\\ude00", "%ude00%ud83d"])
+@table("text", ['["{}", "email=1"]', '{{"a": "{}", "email": 1}}', '"{}&email=1'])
 def test_halves_of_a_character_are_read_as_any_other(text: str, half: str) -> None:
     """JavaScript escapes an emoji as two halves; what a limit cuts may keep one of them."""
     page = f"https://x.example/?{quote(text.format(half))}"
@@ -290,7 +291,7 @@ def test_halves_of_a_character_are_read_as_any_other(text: str, half: str) -> No
         assert "email" in named({"url_params": value})
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "name"),
     [
         *((f"email&{entity};=1", "email") for entity in ("#9", "#x9", "#xA", "Tab", "NewLine")),
@@ -337,7 +338,7 @@ def test_a_plus_is_a_space() -> None:
     assert "opt_in" in named({"url_params": "opt+in=1"})
 
 
-@pytest.mark.parametrize(
+@table(
     ("attributes", "read"),
     [
         ({"page_url": "a" * 65_536}, True),

@@ -3,11 +3,12 @@
 import pytest
 
 from app.ledger.address import NotUnderstood, Postgresql, SqliteFile, read_address
+from tests.table import table
 
 HERE = "postgresql://u:p@h/d"
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "words"),
     [
         (HERE, {"user": "u", "password": "p", "host": "h", "dbname": "d"}),
@@ -74,7 +75,7 @@ def test_a_connection_is_never_waited_for_without_an_end():
         assert 0 < read.connect_seconds <= 5
 
 
-@pytest.mark.parametrize(
+@table(
     ("url", "says"),
     [
         ("mysql://u:p@h/d", "mysql is not known here; use sqlite:///"),

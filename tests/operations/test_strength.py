@@ -6,6 +6,7 @@ import string
 import pytest
 
 from app.operations.strength import PUBLISHED, weakness
+from tests.table import table
 
 
 @pytest.mark.parametrize("secret", sorted(PUBLISHED))
@@ -14,7 +15,7 @@ def test_what_was_printed_is_refused(secret):
     assert "example" in str(weakness(secret))
 
 
-@pytest.mark.parametrize(
+@table(
     ("secret", "why"),
     [
         ("", "at least 16"),

@@ -25,6 +25,7 @@ from app.rules.contact import (
 from app.rules.mapping import PlanWarning
 from app.rules.policy import Status
 from app.rules.usual_addresses import usual_phone
+from tests.table import table
 
 Make = Callable[..., Any]
 BOTH = [
@@ -35,7 +36,7 @@ ADA = "ada@example.com"
 SUBSCRIBED, UNSUBSCRIBED = Status.SUBSCRIBED, Status.UNSUBSCRIBED
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "address"),
     [
         (ADA, ADA),
@@ -48,14 +49,13 @@ SUBSCRIBED, UNSUBSCRIBED = Status.SUBSCRIBED, Status.UNSUBSCRIBED
         *((("0123456789abcdef" * 4)[:length], None) for length in (32, 40, 64)),
         ("a" * 10_000 + "@example.com", None),
     ],
-    ids=lambda value: str(value)[:24],
 )
 def test_email(text: str | None, address: str | None) -> None:
     """An address is trimmed and lower-cased; a hash, a fragment or a list of them is none."""
     assert normalize_email(text) == address
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "region", "number"),
     [
         ("555-555-5555", "US", "+15555555555"),
@@ -79,7 +79,6 @@ def test_email(text: str | None, address: str | None) -> None:
         *((text, "US", text.replace(" ", "")) for text in ("+52 55 1234 5678", "+52 11 1111 1111")),
         ("12425550123", "MX", None),
     ],
-    ids=lambda value: str(value)[:24],
 )
 def test_phone(text: str | None, region: str, number: str | None) -> None:
     """A number is read in the form of its country, or with its country code, or not at all."""
@@ -172,7 +171,7 @@ def test_phones_are_read_as_phonenumbers_does(text: str, region: str) -> None:
     assert abroad or by_phonenumbers(text, region) in (None, made)
 
 
-@pytest.mark.parametrize("area", [200, 242, 345, 500, 555, 617, 787, 800, 876, 900, 911, 999])
+@table("area", [200, 242, 345, 500, 555, 617, 787, 800, 876, 900, 911, 999])
 def test_all_of_the_plan_is_read_alike(area: int) -> None:
     """In no country of the North American plan does its own metadata say otherwise."""
     for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1]:
@@ -180,7 +179,7 @@ def test_all_of_the_plan_is_read_alike(area: int) -> None:
             assert normalize_phone(text, [region]) == by_phonenumbers(text, region), region
 
 
-@pytest.mark.parametrize(
+@table(
     ("attributes", "email", "phone", "untrusted", "warned"),
     [
         ({"email": ADA, "phone_number": "617-555-0123"}, ADA, "+16175550123", False, []),
@@ -370,7 +369,7 @@ def test_no_name_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == []
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "regions", "number"),
     [
         ("5555555555.0", ["US"], "+15555555555"),
@@ -400,7 +399,7 @@ def test_numbers_as_people_write_them(text: str, regions: list[str], number: str
     assert read_phone(text, regions) == number
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "number"),
     [
         *((value, "+16175550123") for value in (6175550123, 6175550123.0, "6175550123")),

@@ -28,6 +28,7 @@ from app.rules.policy import (
 )
 from app.rules.values import Answer
 from tests.rules.test_policy import some_terms
+from tests.table import table
 
 YES, NULL, NO, UNCLEAR = Answer.YES, Answer.NULL, Answer.NO, Answer.UNCLEAR
 NOW, DAY = 1_750_000_000.0, 24 * 3600.0
@@ -92,7 +93,7 @@ def test_silence_is_no_consent_of_a_doubtful_country_whatever_the_customer_says(
     assert email_status(reading(NULL), held, where, None) is None
 
 
-@pytest.mark.parametrize(
+@table(
     ("need", "answer", "doubt", "joins"),
     [
         *((None, each, doubt, True) for each in Answer for doubt in (None, "in the URL")),
@@ -344,7 +345,7 @@ BOTH = {
 OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubscribed_from_mail")
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "answer"),
     [
         *(({key: True}, UNCLEAR) for key in (*OUT, "opt_out_1")),

@@ -15,6 +15,7 @@ from app.rules.plan import Plan, Skip, Upsert, plan
 from app.rules.policy import Refusals
 from tests.rules.situations import ADA, MOBILE, NOW, config
 from tests.rules.test_cases import CASES, SITUATIONS, history, load
+from tests.table import table
 
 
 def explained(
@@ -32,7 +33,7 @@ def sentence(told: Explained, subject: str) -> str:
     return next(each.sentence for each in told.steps if each.subject == subject)
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
+@table("situation", SITUATIONS)
 def test_each_golden_case_is_explained(situation: str) -> None:
     """The steps of each golden case end as its plan ends, and each is a whole sentence."""
     integration = Integration.model_validate(load(situation, "integration"))
@@ -272,7 +273,7 @@ def test_a_decision_reads_from_the_session_to_the_result() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@table(
     ("attributes", "told", "more", "subject", "result", "place", "words"),
     [
         # email: subscribed
@@ -472,7 +473,7 @@ INCLUDE, EXCLUDE = ({"jebbit": {"campaigns": {how: ["a"]}}} for how in ("include
 NAMED = {"campaign_id": "c-1", "campaign_name": "b"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("attributes", "told", "more", "subject", "result", "place", "words"),
     [
         (

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.rules.integration import Integration, Sms, merge_patch, slug
 from app.rules.mapping import Rule
 from app.rules.values import Answer, answer
+from tests.table import table
 
 Make = Callable[..., Any]
 EMAIL = {"attribute": "email", "field": "channels.email.address"}
@@ -115,7 +116,7 @@ def at(place: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-@pytest.mark.parametrize(
+@table(
     ("place", "taken", "refused"),
     [
         ("name", "a", ""),
@@ -224,7 +225,7 @@ def test_parts_of_one_geo_attribute_go_together(make_integration: Make) -> None:
     assert len(make_integration(mapping=rules, policy={"opt_in_field": "state"}).mapping) == 4
 
 
-@pytest.mark.parametrize(
+@table(
     ("sections", "place", "message"),
     [
         ({"name": ""}, "name", "at least 1 character"),

@@ -7,6 +7,7 @@ Sources: ISO 3166-1, the EU's list of members, Annex II TFEU and the outermost r
 import pytest
 
 from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions, country_code
+from tests.table import table
 
 EU = """
     AT AUT austria            | BE BEL belgium          | BG BGR bulgaria        | CY CYP cyprus
@@ -53,14 +54,14 @@ def test_the_tables_are_read_whole():
     assert ("CZ", "czech republic") in rows(EU)
 
 
-@pytest.mark.parametrize(("code", "spelled"), rows(EU))
+@table(("code", "spelled"), rows(EU))
 def test_eu_rules_protect_people_of(code: str, spelled: str) -> None:
     """However a form spells the country."""
     assert country_code(spelled) == code
     assert code in DEFAULT_JURISDICTIONS.eu_countries
 
 
-@pytest.mark.parametrize(("code", "spelled"), rows(EXPRESS))
+@table(("code", "spelled"), rows(EXPRESS))
 def test_silence_is_no_consent_of_people_of(code: str, spelled: str) -> None:
     """They are outside the EU, and their law asks for an express yes."""
     assert country_code(spelled) == code
@@ -68,7 +69,7 @@ def test_silence_is_no_consent_of_people_of(code: str, spelled: str) -> None:
     assert code not in DEFAULT_JURISDICTIONS.eu_countries
 
 
-@pytest.mark.parametrize(("code", "spelled"), rows(OTHERS))
+@table(("code", "spelled"), rows(OTHERS))
 def test_neither_rule_is_about_people_of(code: str, spelled: str) -> None:
     """Codes without telephone numbers of their own are countries all the same."""
     assert country_code(spelled) == code

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from app.jebbit.submission import Attribute, Submission
 from app.rules.mapping import FieldMapping, ListsNeed, Mapped, MayJoin, Rule
 from app.rules.values import FieldType, Labels
+from tests.table import table
 
 EMAIL = Rule(attribute="email", field="channels.email.address")
 
@@ -41,7 +42,7 @@ def test_rule_knows_its_channel(field: str, channel: str | None) -> None:
     assert Rule(attribute="a", field=field, type=kind).channel == channel
 
 
-@pytest.mark.parametrize(
+@table(
     ("rule", "message"),
     [
         *(
@@ -299,7 +300,7 @@ ACCOUNT: dict[str, FieldType] = {
 }
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "sent"),
     [
         ({"outcome": "Explorer", "age": "34", "colors": ["red"]}, None),

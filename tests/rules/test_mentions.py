@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.rules.mentions import Mentions
+from tests.table import table
 
 ANN = Mentions(["ann.o'neil+quiz@example.com"], ["+16175550123", "6175550123"])
 GERMAN = Mentions([], ["+49301234567", "301234567"])
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         "write to Ann.O'Neil+Quiz@Example.com!",

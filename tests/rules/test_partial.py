@@ -3,6 +3,7 @@
 import pytest
 
 from app.rules.partial import Channels, Refusal, without_refused
+from tests.table import table
 
 CHANNELS = Channels("email", "sms")
 
@@ -96,7 +97,7 @@ def lacks(sent, left):
     return of_channels + gone
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "lacking"),
     [
         ("first_name", ["first_name"]),
@@ -137,7 +138,7 @@ def test_a_name_in_a_refusal_means_a_part_of_the_body(name, lacking):
     assert lacks(EVERYTHING, left and left.body) == lacking
 
 
-@pytest.mark.parametrize(
+@table(
     ("text", "lacking"),
     [
         ("key first_name is not part of the schema", ["first_name"]),

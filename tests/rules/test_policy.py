@@ -27,6 +27,7 @@ from app.rules.policy import (
     terms,
 )
 from app.rules.values import Answer
+from tests.table import table
 
 Make = Callable[..., Any]
 YES, NULL, NO, UNCLEAR = Answer.YES, Answer.NULL, Answer.NO, Answer.UNCLEAR
@@ -61,7 +62,7 @@ def test_the_protected_countries() -> None:
     assert EU_COUNTRIES.isdisjoint(["CH", "US", "CA", "TR", "UA", "RS", "RU", "AU", "GL"])
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "code"),
     [
         *(("DE", "DE"), ("de", "DE"), (" De ", "DE"), ("us", "US"), ("UK", "GB"), ("EL", "GR")),
@@ -77,7 +78,7 @@ def test_country(make_integration: Make, value: Any, code: str | None) -> None:
     assert named == ([code] if code else [])
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "integration", "region", "by"),
     [
         ({"country_code": "FR", "aws_region": "us"}, "us", EU, "country"),
@@ -181,7 +182,7 @@ def test_opt_in(make_integration: Make, given: Any, name: str | None, reading: A
 URL = {"url_params": "optIn=1"}
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "answer", "key"),
     [
         ({"optIn": "no"}, NO, "optIn"),
@@ -246,8 +247,8 @@ OBJECTIONS = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("own", "key", "said"), OBJECTIONS)
+@table("form", FORMS)
+@table(("own", "key", "said"), OBJECTIONS)
 def test_what_speaks_against_an_answer_does_so_in_every_form(
     make_integration: Make, form: str, own: str, key: str, said: Any
 ) -> None:
@@ -317,8 +318,8 @@ def test_a_name_without_letters_is_like_no_other(make_integration: Make, name: s
     assert made.answer is NULL
 
 
-@pytest.mark.parametrize("region", Region)
-@pytest.mark.parametrize(
+@table("region", Region)
+@table(
     "named",
     [
         {"opt_in": "opted_in_only"},
@@ -382,8 +383,8 @@ def _in(region: Region) -> RegionReading:
     return RegionReading(region, "country")
 
 
-@pytest.mark.parametrize(("on_opt_out", "out"), OUT)
-@pytest.mark.parametrize(("auto", "region", "row"), EMAIL_TABLE)
+@table(("on_opt_out", "out"), OUT)
+@table(("auto", "region", "row"), EMAIL_TABLE)
 def test_email_status(
     auto: bool, region: Region, row: Any, on_opt_out: str, out: str | None
 ) -> None:
@@ -419,7 +420,7 @@ def test_null_is_consent(region: Region) -> None:
     assert email_status(OptInReading(NULL), silent, _in(region), None) is None
 
 
-@pytest.mark.parametrize(
+@table(
     "country",
     [
         {"country_code": "Elbonia"},
@@ -467,8 +468,8 @@ def test_what_hints_at_no_strict_country_is_no_doubt(country: dict[str, Any]) ->
     assert (reading.region, reading.doubtful) == (Region.NON_EU, False)
 
 
-@pytest.mark.parametrize("region", Region)
-@pytest.mark.parametrize("said", Answer)
+@table("region", Region)
+@table("said", Answer)
 def test_hidden_answer_changes_nothing(region: Region, said: Answer) -> None:
     """An answer that the URL may have given sets no status, whatever the terms."""
     held = some_terms(on_opt_out="unsubscribe", null_is_consent=True)
@@ -494,7 +495,7 @@ def test_force(answers: list[Answer], forced: bool) -> None:
 # --- sessions
 
 
-@pytest.mark.parametrize(
+@table(
     ("include", "exclude", "given", "reason"),
     [
         ([], [], {}, None),
@@ -537,7 +538,7 @@ def test_campaigns(
     assert refuse_session(Submission(given), source) == reason
 
 
-@pytest.mark.parametrize(
+@table(
     ("given", "reason"),
     [
         *(({"is_completed": each}, "not_completed") for each in (False, "false", "False", 0, "no")),

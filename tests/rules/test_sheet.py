@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from app.rules.mapping import Rule
 from app.rules.sheet import MOST_BYTES, MOST_LINES, UnreadableSheet, read_sheet
+from tests.table import table
 
 PAIRS = [("email", "channels.email.address"), ("outcome", "quiz_outcome")]
 
@@ -21,8 +22,8 @@ def misfits(text):
     return {each.line: each.reason for each in read_sheet(text.encode()).misfits}
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize(
+@table("separator", [",", ";", "\t"])
+@table(
     "heading",
     [
         ("Jebbit attribute", "Cordial field"),
@@ -76,8 +77,8 @@ def test_other_columns_and_a_title_are_left_out():
     assert pairs(",email,channels.email.address\n,outcome,quiz_outcome\n") == PAIRS
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@table("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@table("newline", ["\n", "\r\n", "\r"])
 def test_as_spreadsheets_write_it(encoding, newline):
     """With a byte order mark, in UTF-16 or in Windows' letters, with any line ends."""
     text = newline.join(["Attribute;Field", "größe;size", "", ";", "name;first_name"])

@@ -8,6 +8,7 @@ from app.rules.mapping import RESERVED_FIELDS, Rule
 from app.rules.suggestion import Addresses, Offered, same_name, suggest, type_of
 from app.sandbox.account import default_account
 from app.sandbox.samples import SAMPLES
+from tests.table import table
 
 ACCOUNT = default_account()
 OFFERED = [
@@ -44,7 +45,7 @@ def test_what_jebbit_sends_finds_its_fields():
     assert of(SAMPLES["sms_opted_in"])["phone_number"].field == "channels.sms.address"
 
 
-@pytest.mark.parametrize(
+@table(
     ("name", "account"),
     [
         ("outcome", "outcome"),

@@ -5,6 +5,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES
 
 from app.rules.contact import read_email, read_phone
 from app.rules.usual_addresses import usual_email, usual_phone
+from tests.table import table
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_most_emails_are_read(text: str) -> None:
     assert usual_email(text) == text.strip().lower() == read_email(text)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *(
@@ -65,7 +66,7 @@ def test_names_that_are_none_on_the_net_are_left_to_the_library(name: str) -> No
     assert usual_email(f"a.b@c.d.{name}") is None
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *("6175550123", "617-555-0123", "617.555.0123", "617 555 0123", "(617) 555-0123"),
@@ -84,7 +85,7 @@ def test_most_american_phones_are_read(text: str) -> None:
         assert number.removeprefix("+1") in "".join(filter(str.isdigit, text))
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *(

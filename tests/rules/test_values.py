@@ -19,6 +19,7 @@ from app.rules.values import (
     is_unfilled,
     parse_date,
 )
+from tests.table import table
 
 NONE = Labels()
 TYPES = ("string", "number", "date", "array", "geo", "list")
@@ -26,7 +27,7 @@ TYPES = ("string", "number", "date", "array", "geo", "list")
 # --- answers
 
 
-@pytest.mark.parametrize(
+@table(
     ("said", "values"),
     [
         ("yes", [True, 1, 1.0, "true", "1", "yes", "y", "on", "opted_in"]),
@@ -66,7 +67,7 @@ def test_answers(said: str, values: list[Any]) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "said"),
     [
         (["yes"], "yes"),
@@ -123,7 +124,7 @@ def test_answers_of_lists_however_deep() -> None:
     assert answer(said, Labels()) == "no"
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "said"),
     [
         ("Yes, sign me up", "yes"),
@@ -166,7 +167,7 @@ def refused(value: Any, kind: Any, separator: str | None = None) -> None:
         convert(value, kind, separator)
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "separator", "text"),
     [
         ("Explorer", None, "Explorer"),
@@ -199,7 +200,7 @@ def test_string(value: Any, separator: str | None, text: str | None) -> None:
     assert convert(value, "string", separator) == text
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         *([["red"]], [{}], {"red": "perhaps"}, {"q": {"a": 1}}, '[["red"]]', "[1, {}]", "[NaN]"),
@@ -211,7 +212,7 @@ def test_no_string(value: Any) -> None:
     refused(value, "string")
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "number"),
     [
         *((34, 34), (7.5, 7.5), (0, 0), (-3, -3), ("34", 34), (" 34 ", 34), ("+34", 34), ("7", 7)),
@@ -228,7 +229,7 @@ def test_number(value: Any, number: float) -> None:
     assert (made, type(made)) == (number, type(number))
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         *(True, False, [], [1], {}, "thirty", "1,5", "1 000", "1_000", "0x10", "$5", "5%", "--1"),
@@ -258,7 +259,7 @@ def test_no_number(value: Any) -> None:
     refused(value, "number")
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "iso"),
     [
         ("2024-05-01", "2024-05-01T00:00:00+00:00"),
@@ -308,7 +309,7 @@ def test_date(value: Any, iso: str) -> None:
     assert parse_date(value).isoformat() == iso
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         *("tomorrow", "05/01/2024", "01.05.2024", "2024-5-1", "2024-13-01", "2023-02-29", "0000"),
@@ -336,7 +337,7 @@ def test_no_date(value: Any) -> None:
     refused(value, "date")
 
 
-@pytest.mark.parametrize(
+@table(
     ("value", "separator", "items"),
     [
         (["red", "blue"], None, ["red", "blue"]),
@@ -522,14 +523,14 @@ TRACES = [
 ]
 
 
-@pytest.mark.parametrize("text", TRACES)
+@table("text", TRACES)
 def test_the_trace_of_a_missing_value_is_no_answer(text: str) -> None:
     """What a program writes that has none, and a template's place that nobody filled in."""
     assert is_unfilled(text)
     assert not is_plain(text)
 
 
-@pytest.mark.parametrize(
+@table(
     "value",
     [
         *("Undefined", "undefined answer", "not null", "NULL", "nan", "[object]", "object Object"),
@@ -544,7 +545,7 @@ def test_what_people_write_is_an_answer(value: Any) -> None:
     assert not is_unfilled(value)
 
 
-@pytest.mark.parametrize(
+@table(
     "text",
     [
         *("Bold", "Answer 3", "red | blue", "50 % off", "O'Neil", "Zoë", "Xavier", "<3", "a"),
