@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
-from sqlalchemy import Column, Table, case, delete, or_, select, update
+from sqlalchemy import Column, Table, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -27,7 +27,8 @@ from app.ledger.schema import (
 ERASED = "erased"
 ERASED_NOTE = "Erased with a person's data."
 _BATCH = 500  # rows wiped at once
-_LOOKED_AT = 50  # payloads in memory at once; each may have a megabyte
+_LOOKED_AT = 500  # payloads looked through at once,
+_MOST_BYTES = 4 * 1024 * 1024  # or so many bytes of them: each may have a megabyte
 _PAUSE_SECONDS = 0.02  # between two looks, so that webhooks and deliveries get their turns
 
 
@@ -145,14 +146,19 @@ async def _clear_payloads(
 
 async def _payloads_after(database: Database, seq: int) -> Sequence[Any]:
     column = submissions.c
-    wanted = (
-        select(column.seq, column.id, column.contact_key, column.payload)
-        .where(column.payload.is_not(None), column.seq > seq)
-        .order_by(column.seq)
-        .limit(_LOOKED_AT)
-    )
+    kept = column.payload.is_not(None)
+    sizes = select(column.seq, func.length(column.payload)).where(kept, column.seq > seq)
+    payloads = select(column.seq, column.id, column.contact_key, column.payload).where(kept)
     async with database.read() as connection:
-        return (await connection.execute(wanted)).all()
+        found = await connection.execute(sizes.order_by(column.seq).limit(_LOOKED_AT))
+        last, size = seq, 0
+        for each, length in found:
+            size += length
+            if last != seq and size > _MOST_BYTES:
+                break
+            last = each
+        of_batch = payloads.where(column.seq.between(seq + 1, last)).order_by(column.seq)
+        return (await connection.execute(of_batch)).all()
 
 
 def _cleared(rows: Sequence[Any], person: Person) -> Mapping[int, bytes | None]:

@@ -22,7 +22,7 @@ class Mentions:
     def __init__(self, emails: Iterable[str], numbers: Iterable[str]) -> None:
         """Take normalized email addresses, and phone numbers: E.164, and their national digits."""
         self._emails = [each.casefold() for each in emails]
-        self._numbers = [_spread(each) for each in numbers]
+        self._numbers = [(_digits_of(each), _spread(each)) for each in numbers]
 
     def stand_in(self, text: str) -> bool:
         """Whether the text mentions one of them, however it is encoded or punctuated."""
@@ -50,7 +50,8 @@ class Mentions:
     def _stand_plainly_in(self, text: str) -> bool:
         if any(each in text for each in self._emails):
             return True
-        return any(each.search(text) for each in self._numbers)
+        there = _digits_of(text)  # in most texts a number's digits do not even follow each other
+        return any(digits in there and spread.search(text) for digits, spread in self._numbers)
 
 
 def _readings(text: str) -> Iterator[str]:
@@ -64,6 +65,13 @@ def _readings(text: str) -> Iterator[str]:
         if decoded == text:
             return
         text = decoded
+
+
+def _digits_of(text: str) -> bytes:
+    return text.encode("ascii", "ignore").translate(None, _NO_DIGITS)
+
+
+_NO_DIGITS: Final = bytes({*range(256)} - {*b"0123456789"})
 
 
 def _spread(number: str) -> re.Pattern[str]:

@@ -10,6 +10,12 @@ from typing import Any
 import asyncpg
 import pytest
 
+from app.ledger import erasure
+from app.ledger.accepting import NewSubmission
+from app.ledger.erasure import Person
+from app.rules.mentions import Mentions
+from tests.ledger.conftest import NOW
+
 ANN, PHONE = "ann.quiz@example.com", "+1 617 555 0123"
 TRACES = re.compile(
     rb"ann\.quiz|ann%2equiz|quiz%40example|quiz\\u0040example|617.{0,3}555.{0,3}0123", re.IGNORECASE
@@ -153,3 +159,24 @@ def test_words_of_others_that_repeat_the_address_are_cleared(running: Any) -> No
     connection.close()
     erase(running, email=ANN)
     assert not TRACES.search(left(running))
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 10**6), (4, 10**6), (100, 1), (100, 300)])
+async def test_every_payload_is_looked_through_however_large(ledger, monkeypatch, rows, size):
+    """A part at a time, by their number and by their size; each part moves on."""
+    monkeypatch.setattr(erasure, "_LOOKED_AT", rows)
+    monkeypatch.setattr(erasure, "_MOST_BYTES", size)
+    notes = [ANN if number % 3 == 0 else "x" * (number * 37 % 500) for number in range(11)]
+    payloads = [json.dumps({"note": note}).encode() for note in notes]
+    items = [
+        NewSubmission(payload, readable=True, contact_key=f"{number}", content=f"{number}")
+        for number, payload in enumerate(payloads)
+    ]
+    await ledger.accept(*items)
+    mentions = Mentions([ANN], [])
+    person = Person(["nobody"], mentions.stand_in, mentions.removed_from)
+    for dry_run in (True, False):
+        assert await erasure.erase(ledger.database, person, NOW, dry_run=dry_run) == 4
+    cleared = [b'{"note":"[erased]"}' if ANN in note else None for note in notes]
+    kept = [was if to is None else to for was, to in zip(payloads, cleared, strict=True)]
+    assert await ledger.rows("payload") == kept
