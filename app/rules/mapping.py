@@ -301,20 +301,17 @@ def _kept_off(rule: Rule, submission: Submission, labels: Labels, may_join: MayJ
     found = submission.find(rule.attribute) if rule.attribute else None
     if not may_join(rule.lists_need, found):
         return f"their opt-in, or a later no, does not allow it (lists_need is {rule.lists_need})"
-    if _is_denied(rule, submission, labels):
+    if rule.attribute and _is_denied(rule.attribute, submission, labels):
         return f"the submission also holds another answer for {rule.attribute} that is no yes"
     return None
 
 
-def _is_denied(rule: Rule, submission: Submission, labels: Labels) -> bool:
-    """Whether something under the attribute's name, or a name plainly like it, is no yes.
+def _is_denied(name: str, submission: Submission, labels: Labels) -> bool:
+    """Whether something under an attribute's name, or a name plainly like it, is no yes.
 
     Its spellings must agree; a no counts in every form, as it does for an opt-in. Under a name like
     it, a no beside a yes is none: it lists what could be chosen.
     """
-    name = rule.attribute
-    if name is None:
-        return False
     spelled = submission.find_all(name)
     agreed = agree([answer(each.value, labels) for each in spelled])
     if agreed not in (Answer.YES, Answer.NULL) or Answer.NO in _said(spelled, labels):

@@ -210,13 +210,14 @@ def _doubted_keys(
     Cordial must not look for somebody by them: anybody could write another person's key there, and
     Cordial would give that person's contact the address of this one.
     """
-    keys = integration.cordial.identify_by
     doubted = {}
-    for rule, *_ in mapped.rules if keys else ():
-        found = submission.find(rule.attribute) if rule.attribute else None
-        sent = rule.field in keys and rule.field in mapped.fields
-        if sent and found and not is_believed(found, integration.jebbit):
-            doubted[rule.field] = _doubted_key(rule)
+    for key in integration.cordial.identify_by:
+        for rule, *_ in mapped.rules:
+            found = (
+                submission.find(rule.attribute) if rule.field == key and rule.attribute else None
+            )
+            if found and not is_believed(found, integration.jebbit):
+                doubted[key] = _doubted_key(rule)
     return doubted
 
 

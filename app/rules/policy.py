@@ -379,7 +379,8 @@ _YES = ("yes", "✓", "✔", "☑", "✅")
 
 def _begins_with(text: str, word: str) -> bool:
     """Whether a text begins with a word, or with several: `Yes, unsubscribe me`."""
-    return text.startswith(word) and not text[len(word) : len(word) + 1].isalnum()
+    rest = text.removeprefix(word)
+    return rest != text and not rest[:1].isalnum()
 
 
 _OUT = re.compile("opt(?:ed)?out|unsubscri")
@@ -415,32 +416,28 @@ def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason
     included, excluded = source.campaigns.included, source.campaigns.excluded
     if not included and not excluded:
         return None
-    names = (source.attributes.campaign_id, source.attributes.campaign_name)
-    named = [each for name in names if name for each in submission.find_all(name)]
+    names = [*filter(None, (source.attributes.campaign_id, source.attributes.campaign_name))]
+    named = [each for name in names for each in submission.find_all(name)]
     given = [each for each in named if is_present(each.value)]
-    if excluded & {_campaign(each) for each in given}:
-        return SkipReason.CAMPAIGN_EXCLUDED
+    if excluded:
+        if excluded & {_campaign(each) for each in with_inner(_of_campaigns(submission, names))}:
+            return SkipReason.CAMPAIGN_EXCLUDED
+        unread = any(isinstance(each.value, list | dict) for each in given)  # or written twice
+        # A blank may stand in the place of one that is not believed.
+        if unread or not all(is_believed(each, source) for each in named):
+            return SkipReason.CAMPAIGN_UNKNOWN
     believable = {_campaign(each) for each in given if is_believed(each, source)}
-    unread = any(isinstance(each.value, list | dict) for each in given)  # or written twice
-    hidden = any(not is_believed(each, source) for each in named)  # a blank may stand in its place
-    if excluded and (unread or hidden):
-        return SkipReason.CAMPAIGN_UNKNOWN
-    if excluded and not excluded.isdisjoint(
-        _campaign(each) for each in with_inner(_of_campaigns(submission, source))
-    ):
-        return SkipReason.CAMPAIGN_EXCLUDED
     if not included or believable & included:
         return None
     return SkipReason.CAMPAIGN_NOT_INCLUDED if believable else SkipReason.CAMPAIGN_UNKNOWN
 
 
-def _of_campaigns(submission: Submission, source: JebbitSource) -> Iterator[Attribute]:
+def _of_campaigns(submission: Submission, names: Sequence[str]) -> Iterator[Attribute]:
     """Yield all that may name the campaign: under its names, names like them, and beside them."""
-    for name in (source.attributes.campaign_id, source.attributes.campaign_name):
-        if name:
-            yield from submission.find_all(name)
-            yield from submission.find_alike(name)
-            yield from submission.find_beside(name)
+    for name in names:
+        yield from submission.find_all(name)
+        yield from submission.find_alike(name)
+        yield from submission.find_beside(name)
 
 
 def _campaign(attribute: Attribute) -> str:

@@ -146,6 +146,8 @@ def test_without_a_date_an_answer_is_of_its_receipt(make_integration):
         ({"experienceDate": "2020-01-01"}, (0.0, NOW)),
         ({"experienceDate": "2020-01-01", "experience_date": NOW - 5}, (NOW - 5, NOW - 5)),
         ({"answers": {"experience_date": 1}}, (0.0, NOW)),
+        ({"answers": [["experience_date", "2020-01-01"]]}, (0.0, NOW)),
+        ({"answers": [["experience_date", "of the party", 2, ""]]}, (NOW, NOW)),
         ({"experienceDate": ""}, (NOW, NOW)),
         ({"experience_date": "", "url_params": "experience_date="}, (0.0, NOW)),
     ):
@@ -185,22 +187,33 @@ def test_a_day_is_as_long_as_a_day(make_integration, date, first, last):
         ({"url_params": "shop_id=s-1"}, [], ["loyalty_id"]),
         ({"url_params": "shop_id=s-1&UID=2"}, [], []),
         ({"url_params": "email=x"}, ["email"], ["loyalty_id", "shop_id"]),
+        ({"url_params": "outcome=x&uid=c-1"}, [], ["shop_id"]),
+        ({"uid": None, "url_params": "uid=c-1"}, [], ["loyalty_id", "shop_id"]),
     ],
 )
 def test_nobody_is_looked_for_by_what_stands_in_the_url(make_integration, given, trusted, asked):
     """Anybody could write another person's key there; also where it flows unmapped."""
     integration = make_integration(
-        cordial={"identify_by": ["loyalty_id", "shop_id"]},
+        cordial={"identify_by": ["loyalty_id", "shop_id", "signup_source"]},
         jebbit={"trusted_url_params": trusted},
-        mapping=[*MAPPING, {"attribute": "uid", "field": "loyalty_id"}],
+        mapping=[
+            *MAPPING,
+            {"attribute": "uid", "field": "loyalty_id"},
+            {"attribute": "outcome", "field": "quiz_outcome"},
+            {"field": "signup_source", "default": "jebbit"},
+        ],
         unmapped="known",
     )
-    keys = {"uid": "c-1", "shop_id": "s-1"}
+    keys = {"uid": "c-1", "shop_id": "s-1", "outcome": "Bold"}
     made = decided(integration, {**ANN, **keys, **given}, account_attributes={"shop_id": "string"})
-    assert made.body.get("identifyBy", []) == asked
+    assert made.body["identifyBy"] == [*asked, "signup_source"]
     assert {each.field for each in made.warnings} == {"loyalty_id", "shop_id"} - {*asked}
-    assert set(codes(made)) <= {"identify_by_not_believed"}
-    assert (made.body["loyalty_id"], made.body["shop_id"]) == ("c-1", "s-1")
+    for each in made.warnings:
+        assert each.code == "identify_by_not_believed"
+        assert each.attribute in each.detail
+        assert each.field in each.detail
+    sent = made.body.get("loyalty_id"), made.body["shop_id"], made.body["quiz_outcome"]
+    assert sent == ({**keys, **given}["uid"], "s-1", "Bold")
 
 
 @pytest.mark.parametrize(("ahead", "occurred"), [(0, NOW), (1, NOW), (DAY, NOW), (DAY + 1, None)])
@@ -358,7 +371,7 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
             for said in ("Yes, unsubscribe me", "✓ unsubscribe", "YES! I do", "X", "Ja, abmelden")
             for own in ("yes", None)
         ),
-        *(({"opt_out": said}, NULL) for said in ("yesterday", "You may opt out", "Jan", "xx")),
+        *(({"opt_out": said}, NULL) for said in ("yesterday I did", "yess, no", "Jan", "xx")),
         ({"opt_out": ["no"]}, NULL),
         ({"unsubscribe": "https://x.example/unsubscribe"}, NULL),  # what every mail has
         *(({key: True}, NULL) for key in ("sms_opt_out", "textOptOut", "push-opt-out", "sms_ok")),
