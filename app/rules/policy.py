@@ -420,12 +420,14 @@ def _refuse_campaign(submission: Submission, source: JebbitSource) -> SkipReason
     named = [each for name in names for each in submission.find_all(name)]
     given = [each for each in named if is_present(each.value)]
     if excluded:
-        if excluded & {_campaign(each) for each in with_inner(_of_campaigns(submission, names))}:
+        if excluded & {_campaign(each) for each in given}:
             return SkipReason.CAMPAIGN_EXCLUDED
         unread = any(isinstance(each.value, list | dict) for each in given)  # or written twice
         # A blank may stand in the place of one that is not believed.
         if unread or not all(is_believed(each, source) for each in named):
             return SkipReason.CAMPAIGN_UNKNOWN
+        if excluded & {_campaign(each) for each in with_inner(_of_campaigns(submission, names))}:
+            return SkipReason.CAMPAIGN_EXCLUDED
     believable = {_campaign(each) for each in given if is_believed(each, source)}
     if not included or believable & included:
         return None

@@ -387,11 +387,11 @@ CHANGED: dict[str, Changed] = {
     "a no to a list under another spelling is overlooked": Changed(
         grid.lists,
         "app.rules.mapping",
-        "if _is_denied(rule,",
-        "if rule is None and _is_denied(rule,",
+        "if rule.attribute and _is_denied(",
+        "if rule is None and _is_denied(",
     ),
     "an excluded campaign within a value is overlooked": Changed(
-        grid.campaigns, POLICY, "if excluded and not excluded", "if not excluded and not excluded"
+        grid.campaigns, POLICY, "in with_inner(_of_campaigns(submission, names))", "in ()"
     ),
     "a session that is not completed by another spelling counts": Changed(
         grid.campaigns, POLICY, ", *submission.find_resembling(name)", ""

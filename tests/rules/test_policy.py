@@ -519,6 +519,8 @@ def test_force(answers: list[Answer], forced: bool) -> None:
             for each in (1.0, '"1"', '["1"]')
         ),
         ([], ["1"], {"campaignId": "1"}, "campaign_excluded"),
+        ([], ["1"], {"campaign_id": "1", "campaign_name": ["Spring"]}, "campaign_excluded"),
+        ([], ["1"], {"campaign_id": 1.4}, None),
         ([], ["1"], {"campaign": {"campaign_id": "1"}}, "campaign_excluded"),
         (
             [],
