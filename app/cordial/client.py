@@ -46,6 +46,10 @@ Observe = Callable[[int | None, str, float], None]
 Read = TypeVar("Read")
 
 
+async def _nothing() -> None:
+    """Do nothing after waiting."""
+
+
 class CordialClient:
     """Calls one account's REST API v2, with retries for what passes within seconds.
 
@@ -91,6 +95,7 @@ class CordialClient:
         *,
         tries: int = QUICK_TRIES,
         before_try: Callable[[], None] = lambda: None,
+        after_waiting: Callable[[], Awaitable[None]] = _nothing,
     ) -> Upserted:
         """Create or update a contact; what the body does not name stays as it is.
 
@@ -99,6 +104,8 @@ class CordialClient:
             tries: how often to try within seconds what may pass: no answer, timeout, 5xx.
             before_try: called before each request, and once more at the last moment before it is
                 written; what it raises ends the trying.
+            after_waiting: awaited before each request, once it is its turn; the same holds for what
+                it raises.
 
         Raises:
             CordialError: the subclass says what can be done.
@@ -109,7 +116,9 @@ class CordialClient:
             return read_answer(answer.status, answer.headers, answer.content, self._clock())
 
         async def once() -> Upserted:
-            return await self._request("POST", "/contacts", content, read, before_try)
+            return await self._request(
+                "POST", "/contacts", content, read, before_try, after_waiting
+            )
 
         try:
             return await once()
@@ -199,10 +208,12 @@ class CordialClient:
         content: bytes,
         read: Callable[[Answer], Read],
         before_try: Callable[[], None] = lambda: None,
+        after_waiting: Callable[[], Awaitable[None]] = _nothing,
     ) -> Read:
         """Return what `read` makes of the answer; either way the request is observed."""
         if self._limiter is not None:
             await self._limiter.acquire()
+        await after_waiting()
         before_try()
         started = time.perf_counter()
         try:

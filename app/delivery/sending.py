@@ -6,7 +6,7 @@ for everything that still waits.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -125,7 +125,11 @@ class Sender:
         return len(self._delays) + 1
 
     async def send(
-        self, claim: Claim, stored: StoredIntegration, before_try: Callable[[], None]
+        self,
+        claim: Claim,
+        stored: StoredIntegration,
+        before_try: Callable[[], None],
+        after_waiting: Callable[[], Awaitable[None]],
     ) -> Outcome:
         """Send a claimed submission, unless a rule says no.
 
@@ -133,6 +137,8 @@ class Sender:
             claim: the submission, leased to us.
             stored: its integration as it is now.
             before_try: called before each request; raises `LeaseLost` to stop.
+            after_waiting: awaited before each request, once it is its turn; raises `LeaseLost` if
+                what the plan rests on has changed since the claim.
 
         Raises:
             LeaseLost: settle nothing.
@@ -151,7 +157,7 @@ class Sender:
         this.begin()
         try:
             sent = await self._plan_and_upsert(
-                claim, submission, identity, stored, this, before_try
+                claim, submission, identity, stored, this, before_try, after_waiting
             )
         except _LookUpFailed as failure:
             return self._wait_for_look_up(claim, failure.cause)
@@ -197,6 +203,7 @@ class Sender:
         stored: StoredIntegration,
         this: _Try,
         before_try: Callable[[], None],
+        after_waiting: Callable[[], Awaitable[None]],
     ) -> Skip | _Sent:
         decided = plan(
             submission,
@@ -221,7 +228,9 @@ class Sender:
         while True:
             this.begin()
             try:
-                upserted = await client.upsert(body, tries=tries, before_try=before_try)
+                upserted = await client.upsert(
+                    body, tries=tries, before_try=before_try, after_waiting=after_waiting
+                )
             except Rejected as error:
                 # Cordial refuses a whole contact for one part of it: send it without that part.
                 reduced = _reduced(body, error, stored.integration)

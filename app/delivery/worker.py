@@ -21,6 +21,7 @@ from app.ledger.claims import (
     Claim,
     Settlement,
     claim,
+    overtaken,
     passed_by,
     renew,
     settle,
@@ -54,7 +55,9 @@ _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to the others
 _SETTLE_GROUP = 200
 _CLAIMED = 2  # claim this many times the places: no place is idle during a claim
-_WAIT_SECONDS = 1.0  # for a place; after that, a pause or a mended mapping may have changed it
+_WAIT_SECONDS = (
+    1.0  # for a place, or its turn; after that, a pause or a mended mapping may have changed it
+)
 _GATHER_SECONDS = 0.004  # between two commits while outcomes wait: fewer, larger ones are cheaper
 _REST_SECONDS = 0.005  # after a look that found nothing
 _CLAIM_SECONDS = 30.0  # else a ledger that does not answer would look like a hanging worker
@@ -71,6 +74,10 @@ class SteadyClock:
     def __call__(self) -> float:
         """Return the time."""
         return time.monotonic() + self._zero_at
+
+
+class _Overtaken(LeaseLost):
+    """The plan rests on what has changed since: we give the claim back, and plan anew."""
 
 
 class _MayBeTaken(LeaseLost):
@@ -307,16 +314,21 @@ class Worker:
             if not self._holder.is_sure(each.lease):
                 raise _MayBeTaken
 
+        async def after_waiting() -> None:
+            late = self._clock() > flight.claimed_at + _WAIT_SECONDS
+            if late and not each.probe and await overtaken(self._database, each):
+                raise _Overtaken
+
         each, started = flight.claim, time.perf_counter()
         try:
             stored = await self._integration(each)
             async with _cutting(flight):
-                outcome = await self._sender.send(each, stored, before_try)
+                outcome = await self._sender.send(each, stored, before_try, after_waiting)
             if outcome.refused_access:
                 await self._settled_of(each.integration_id)
                 times = await passed_by(self._database, each, MOST_REFUSALS - 1)
                 outcome = self._sender.refused_again(outcome, times)
-        except _MayBeTaken:
+        except (_MayBeTaken, _Overtaken):
             return Outcome(_given_back(each))
         except _LEFT:
             raise

@@ -580,6 +580,22 @@ _DELIVERED_SINCE = (
 )
 
 
+_STANDS = select(
+    _refused_at(submissions.c.contact_key),
+    _refused_at(submissions.c.phone_key),
+    integrations.c.version,
+    integrations.c.paused,
+).where(submissions.c.seq == bindparam("row"), integrations.c.id == submissions.c.integration_id)
+
+
+async def overtaken(database: Database, claim: Claim) -> bool:
+    """Whether the person said no since the claim, or its integration was changed or paused."""
+    async with database.read() as connection:
+        row = (await connection.execute(_STANDS, {"row": claim.seq})).one_or_none()
+    claimed = claim.email_refused_at, claim.sms_refused_at, claim.version, False
+    return row is None or tuple(row) != claimed
+
+
 async def passed_by(database: Database, claim: Claim, most: int) -> int:
     """Count how often Cordial refused access to a submission, where it took others since.
 

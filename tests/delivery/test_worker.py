@@ -151,6 +151,37 @@ async def test_requests_are_paced(line):
         assert at - started[0] >= (place - 20) / 20 - 0.1
 
 
+@pytest.mark.parametrize("meanwhile", ["no", "rules", "pause"])
+async def test_what_waits_long_for_its_turn_is_planned_anew(line, meanwhile):
+    """A no that was answered 202 before the request holds, and so does what a person changed."""
+    await line.create(cordial={"requests_per_second": 2})
+    await line.create(name="Autumn quiz")
+    first = await line.accept(person("p1"), person("p2"), person("p3"), person("last"))
+    await line.start()
+    await line.until(lambda: len(line.cordial.bodies()) == 2)
+    line.clock.now += 2
+    if meanwhile == "no":
+        no = await line.accept({**person("last"), "opt_in": "no"}, to="autumn-quiz")
+        await line.settled(*no)
+    elif meanwhile == "rules":
+        await line.change(policy={"auto_subscribe": False})
+    else:
+        await line.integrations.pause("spring-quiz", reason="", now=line.clock())
+        await line.quiet()
+        assert len(line.cordial.bodies()) == 2
+        await line.integrations.resume("spring-quiz", now=line.clock())
+        line.wake()
+    assert {one.status for one in await line.settled(*first)} == {"delivered"}
+    asked = {
+        body["channels"]["email"]["address"]: body["channels"]["email"].get("subscribeStatus")
+        for body in line.cordial.bodies()
+    }
+    left_alone = {"no": {"last@example.com"}, "pause": set()}.get(
+        meanwhile, {"p3@example.com", "last@example.com"}
+    )
+    assert {address for address, status in asked.items() if status is None} == left_alone
+
+
 async def test_a_stopped_worker_finishes_what_is_under_way_and_claims_no_more(line):
     """Its answer is settled; what waits is left for others, at once."""
     await line.create()
