@@ -12,6 +12,7 @@ from typing import Any, Self
 from tests.faults.processes import until
 from tests.faults.stage import Report, Stage
 from tests.postgresql import postgresql_running
+from tests.processes import runs
 
 
 class Theatre:
@@ -72,7 +73,7 @@ class Theatre:
         """End PostgreSQL in immediate mode (SIGQUIT), and start it again afterwards."""
         pid = self._server.get_pid()
         os.kill(pid, signal.SIGQUIT)
-        until(lambda: not self._server.get_postmaster_info().process.is_running(), "it ended")
+        until(lambda: not runs(pid), "it ended")
         try:
             yield
         finally:
