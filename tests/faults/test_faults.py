@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -28,9 +29,12 @@ _PLAYED = (
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+def theatre(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Theatre]:
     """Where they are played."""
-    with Theatre(tmp_path_factory.mktemp("faults"), _PAUSE) as opened:
+    postgresql = partial(request.getfixturevalue, "postgresql_server")
+    with Theatre(tmp_path_factory.mktemp("faults"), _PAUSE, postgresql) as opened:
         yield opened
 
 

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -14,18 +14,22 @@ from tests.faults.stage import Report, Stage
 from tests.postgresql import postgresql_running
 from tests.processes import runs
 
+_numbers = count(1)  # of the stages in this process, whose databases may share a server
+
 
 class Theatre:
     """Plays scenarios, each on a stage of its own; PostgreSQL is started when first needed.
 
     `pause` is how long (s) each writer of the load waits between two webhooks, where the scenario
-    does not say.
+    does not say. `postgresql` gives a server that others use too, but not meanwhile.
     """
 
-    def __init__(self, folder: Path, pause: float = 0.02) -> None:
+    def __init__(
+        self, folder: Path, pause: float = 0.02, postgresql: Callable[[], Any] | None = None
+    ) -> None:
         self._folder = folder
         self._pause = pause
-        self._numbers = count(1)
+        self._given = postgresql
         self._server: Any = None
         self._open = ExitStack()
 
@@ -53,7 +57,7 @@ class Theatre:
             stage.end()
 
     def _stage(self, engine: str, seed: int) -> Stage:
-        number = next(self._numbers)
+        number = next(_numbers)
         folder = self._folder / f"stage{number}"
         folder.mkdir()
         if engine == "sqlite":
@@ -65,7 +69,8 @@ class Theatre:
 
     def _postgresql(self) -> Any:
         if self._server is None:
-            self._server = self._open.enter_context(postgresql_running())
+            given = self._given or (lambda: self._open.enter_context(postgresql_running()))
+            self._server = given()
         return self._server
 
     @contextmanager

@@ -1,6 +1,7 @@
 """What strangers do, in short: good webhooks are taken meanwhile, and nothing fills up."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -25,9 +26,12 @@ _PLAYED = {
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+def theatre(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Theatre]:
     """Where they are played."""
-    with Theatre(tmp_path_factory.mktemp("hostile")) as opened:
+    postgresql = partial(request.getfixturevalue, "postgresql_server")
+    with Theatre(tmp_path_factory.mktemp("hostile"), postgresql=postgresql) as opened:
         yield opened
 
 
