@@ -585,14 +585,20 @@ _STANDS = select(
     _refused_at(submissions.c.phone_key),
     integrations.c.version,
     integrations.c.paused,
+    submissions.c.status,
+    submissions.c.payload,
 ).where(submissions.c.seq == bindparam("row"), integrations.c.id == submissions.c.integration_id)
 
 
 async def overtaken(database: Database, claim: Claim) -> bool:
-    """Whether the person said no since the claim, or its integration was changed or paused."""
+    """Whether what a plan rests on has changed since the claim.
+
+    The person said no, the submission was erased or given up, its integration changed or paused.
+    """
     async with database.read() as connection:
         row = (await connection.execute(_STANDS, {"row": claim.seq})).one_or_none()
-    claimed = claim.email_refused_at, claim.sms_refused_at, claim.version, False
+    refused_at = claim.email_refused_at, claim.sms_refused_at
+    claimed = *refused_at, claim.version, False, SubmissionStatus.PENDING, claim.payload
     return row is None or tuple(row) != claimed
 
 
