@@ -2,6 +2,7 @@
 
 import html
 import re
+import string
 from collections.abc import Iterable, Iterator
 from typing import Final
 from urllib.parse import unquote
@@ -71,7 +72,7 @@ def _digits_of(text: str) -> bytes:
     return text.encode("ascii", "ignore").translate(None, _NO_DIGITS)
 
 
-_NO_DIGITS: Final = bytes({*range(256)} - {*b"0123456789"})
+_NO_DIGITS: Final = bytes({*range(128)} - {*string.digits.encode()})
 
 
 def _spread(number: str) -> re.Pattern[str]:

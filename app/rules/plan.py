@@ -4,6 +4,7 @@ The one function that both preview and delivery ask, at the time of asking, so t
 is what is sent.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ from app.rules.policy import (
     sms_status,
     terms,
 )
-from app.rules.values import Answer, FieldType, NotConvertible, is_unfilled, lasts, parse_date
+from app.rules.values import Answer, FieldType, NotConvertible, lasts, parse_date
 
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
@@ -251,17 +252,15 @@ def _lists(opt_in: OptInReading, told: Circumstances, source: JebbitSource) -> M
     """
     silenced = told.opt_in_missing and opt_in.answer is Answer.NULL
     refused_at = told.refusals.email
-    outdated = refused_at is not None and opt_in.given_from <= refused_at
+    is_later = refused_at is None or opt_in.given_from > refused_at
 
     def joins(need: ListsNeed, found: Attribute | None) -> bool:
         if need is None:
             return True
-        said = found is not None and found.is_present and not is_unfilled(found.value)
-        spoken = said or opt_in.answer is Answer.YES
-        if outdated or (refused_at is not None and not spoken):
-            return False
         believable = found is None or is_believed(found, source)
-        return believable and not silenced and may_join(need, opt_in)
+        asked = refused_at is None or opt_in.answer is Answer.YES or found is not None
+        spoken = is_later and asked
+        return believable and not silenced and spoken and may_join(need, opt_in)
 
     return joins
 
@@ -405,15 +404,8 @@ def _hints_at_date(submission: Submission, name: str) -> bool:
     """Whether a key that was not agreed on may hold the date, or a name has a date beside it."""
     if any(each.is_present for each in submission.find_alike(name)):
         return True
-    return any(_is_date(each.value) for each in with_inner(submission.find_beside(name)))
-
-
-def _is_date(value: JsonValue) -> bool:
-    try:
-        parse_date(value)
-    except NotConvertible:
-        return False
-    return True
+    beside = with_inner(submission.find_beside(name))
+    return any(_date(each.value, math.inf) for each in beside)
 
 
 def _date(value: JsonValue, received_at: float) -> tuple[float, float] | None:

@@ -362,9 +362,11 @@ CHANGED: dict[str, Changed] = {
     "a yes is fresh for longer": Changed(grid.times, POLICY, "= 24 * 3600.0", "= 48 * 3600.0"),
     "force on a replay": Changed(grid.times, PLAN, "None if delivered_before else now", "now"),
     "stale subscribes": Changed(grid.times, PLAN, "statuses = _only_no(statuses)", "pass"),
-    "a list is joined over a later no": Changed(grid.lists, PLAN, "if outdated or", "if False or"),
+    "a list is joined over a later no": Changed(
+        grid.lists, PLAN, "spoken = is_later and asked", "spoken = asked"
+    ),
     "a list is joined by silence after a no": Changed(
-        grid.lists, PLAN, "not spoken):\n", "False):\n"
+        grid.lists, PLAN, "asked = refused_at is None or", "asked = True or"
     ),
     "a stale yes is written": Changed(
         grid.times, PLAN, "(opt_in.is_refusal or not stale)", "opt_in"
@@ -400,7 +402,7 @@ CHANGED: dict[str, Changed] = {
         grid.hinted, "app.jebbit.url_parameters", 'if "{" in text:', "if False:"
     ),
     "a date beside its name is none": Changed(
-        grid.hinted, PLAN, "_is_date(each.value) for each", "False for each"
+        grid.hinted, PLAN, "_date(each.value, math.inf) for each", "False for each"
     ),
     "JSON in a text of JSON is not read": Changed(
         grid.alike, "app.jebbit.nested", "waiting.append(level)", "pass"

@@ -647,6 +647,27 @@ def test_a_list_that_the_url_asks_for_is_not_joined(make_integration):
     assert made.body["club"] is True
 
 
+@pytest.mark.parametrize(
+    ("given", "joined"),
+    [
+        ({"opt_in": "yes"}, True),
+        ({"opt_in": "yes", "experience_date": NOW - 5}, False),
+        ({"news": "yes"}, True),
+        ({"news": "yes", "experience_date": NOW - 5}, False),
+        ({}, False),
+        ({"news": ""}, False),
+    ],
+)
+def test_after_a_no_only_what_is_said_later_joins_a_list(make_integration, given, joined):
+    """To email or to the list itself; not a rule's default."""
+    rule = {"attribute": "news", "field": "weekly_deals", "type": "list", "default": True}
+    integration = make_integration(mapping=[*MAPPING, rule])
+    refused = Refusals(email=NOW - 2)
+    made = decided(integration, {**ANN, **given}, refusals=refused)
+    assert (made.body.get("weekly_deals") is True) is joined
+    assert decided(integration, {**ANN, **given}).body["weekly_deals"] is True
+
+
 @pytest.mark.parametrize("unmapped", ["known", "ignore"])
 def test_a_skip_tells_what_would_have_flowed(make_integration, unmapped):
     """Unmapped attributes only where the integration lets them."""
