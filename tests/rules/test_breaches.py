@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -262,6 +263,11 @@ def test_a_breach_at_the_edge_is_noticed(name: str) -> None:
 # --- lines of the rules that are changed
 
 
+def holding(words: str, plane: Callable[[], Rows]) -> Callable[[], Rows]:
+    """Return the rows of a plane whose webhook holds these words, where few others can show it."""
+    return wraps(plane)(lambda: (row for row in plane() if words in row[0]))
+
+
 class Changed(NamedTuple):
     """A line of the rules, and what stands there instead."""
 
@@ -414,7 +420,7 @@ CHANGED: dict[str, Changed] = {
         grid.alike, POLICY, "return Answer.NO, each", "pass"
     ),
     "a no of the URL is a no": Changed(
-        grid.alike,
+        holding("url_params", grid.alike),
         POLICY,
         "is Answer.NO and is_believed(each, source):",
         "is Answer.NO:",
