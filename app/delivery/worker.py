@@ -55,9 +55,7 @@ _RENEWALS = 3  # of a lease, before it would run out
 _ROOM_FOR_OTHERS = 10  # a single integration leaves one in so many places to the others
 _SETTLE_GROUP = 200
 _CLAIMED = 2  # claim this many times the places: no place is idle during a claim
-_WAIT_SECONDS = (
-    1.0  # for a place, or its turn; after that, a pause or a mended mapping may have changed it
-)
+_WAIT_SECONDS = 1.0  # for a place or its turn; then a pause or a no may have changed everything
 _GATHER_SECONDS = 0.004  # between two commits while outcomes wait: fewer, larger ones are cheaper
 _REST_SECONDS = 0.005  # after a look that found nothing
 _CLAIM_SECONDS = 30.0  # else a ledger that does not answer would look like a hanging worker
