@@ -392,6 +392,14 @@ class Integrations:
             count = await connection.scalar(select(func.count()).where(waiting)) or 0
             if count and not force:
                 raise StillPending(count)
+            # In the order in which all lock them: what is under way settles before this, or after.
+            lines = (
+                select(contacts.c.contact_key)
+                .where(contacts.c.integration_id == integration_id)
+                .order_by(contacts.c.contact_key)
+                .with_for_update()
+            )
+            await connection.execute(select(func.count()).select_from(lines.subquery()))
             await connection.execute(
                 update(submissions)
                 .where(waiting)

@@ -145,22 +145,22 @@ async def test_requests_are_paced(line):
     """By `requests_per_second`: a burst of as many, then no more than that rate."""
     await line.create(cordial={"requests_per_second": 20})
     ids = await line.accept(*(person(f"p{each}") for each in range(32)))
+    began = time.time()
     await line.start()
     await line.settled(*ids)
-    started = sorted(each.started for each in line.cordial.sandbox.journal)
-    for place, at in enumerate(started):
-        assert at - started[0] >= (place - 20) / 20 - 0.1
+    for place, at in enumerate(sorted(each.started for each in line.cordial.sandbox.journal)):
+        assert at - began >= (place - 20) / 20
 
 
 @pytest.mark.parametrize("meanwhile", ["no", "rules", "pause"])
 async def test_what_waits_long_for_its_turn_is_planned_anew(line, meanwhile):
     """A no that was answered 202 before the request holds, and so does what a person changed."""
-    await line.create(cordial={"requests_per_second": 4})
+    await line.create(cordial={"requests_per_second": 1})
     await line.create(name="Autumn quiz")
-    others = [person(f"p{each}") for each in range(10)]  # they take 1.5 s
+    others = [person(f"p{each}") for each in range(3)]  # they take 2 s
     first = await line.accept(*others, person("last"))
     await line.start()
-    await line.until(lambda: len(line.cordial.bodies()) == 4)
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
     line.clock.now += 2
     if meanwhile == "no":
         no = await line.accept({**person("last"), "opt_in": "no"}, to="autumn-quiz")
@@ -170,7 +170,7 @@ async def test_what_waits_long_for_its_turn_is_planned_anew(line, meanwhile):
     else:
         await line.integrations.pause("spring-quiz", reason="", now=line.clock())
         await line.quiet()
-        assert len(line.cordial.bodies()) < 10
+        assert len(line.cordial.bodies()) < 4
         await line.integrations.resume("spring-quiz", now=line.clock())
         line.wake()
     assert {one.status for one in await line.settled(*first)} == {"delivered"}
@@ -328,7 +328,7 @@ async def test_what_waits_long_for_its_turn_is_not_sent_once_it_is_gone(line, me
     others = [person(f"p{each}") for each in range(10)]  # they take 1.5 s
     ids = await line.accept(*others, friend, person())
     await line.start()
-    await line.until(lambda: len(line.cordial.bodies()) == 4)
+    await line.until(lambda: len(line.cordial.bodies()) == 1)
     line.clock.now += 2
     if meanwhile == "discarded":
         await discard(line.database, ids[-1], now=line.clock())

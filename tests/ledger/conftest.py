@@ -1,5 +1,6 @@
 """What the tests of the ledger share: a ledger with an integration, and short words to fill it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,15 @@ def arrival(*items: NewSubmission, **more: Any) -> Arrival:
         "test": False,
     }
     return Arrival(items=items, **{**usual, **more})
+
+
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+SOMEBODY_WAITS = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+_POLL = 0.01  # s
 
 
 @dataclass
@@ -131,3 +141,13 @@ async def another_database(
     yield open_one
     for each in opened:
         await each.close()
+
+
+async def until(ledger: Ledger, question: str) -> None:
+    """Return once the answer to a question is yes, or a number."""
+    async with asyncio.timeout(10):
+        while True:
+            async with ledger.database.read() as connection:
+                if await connection.scalar(text(question)):
+                    return
+            await asyncio.sleep(_POLL)

@@ -17,9 +17,8 @@ from app.ledger.database import UNAVAILABLE
 from app.ledger.holders import GONE_SECONDS, SURE_SECONDS, Holder
 from app.ledger.postgresql import LIMITS, connect
 from app.ledger.schema import workers
-from tests.ledger.conftest import NOW, item
+from tests.ledger.conftest import NOW, SOMEBODY_WAITS, item, on_postgresql, until
 from tests.processes import bound_by_permissions
-from tests.waiting import POLL
 
 LIVES = """
 import asyncio, sys
@@ -176,8 +175,6 @@ async def test_a_folder_that_cannot_be_written_keeps_postgresql_from_nothing(led
 
 # --- PostgreSQL: across machines ------------------------------------------------------------
 
-on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-
 
 @on_postgresql
 async def test_what_a_killed_worker_of_another_machine_held_is_due_in_a_moment(ledger, remote):
@@ -231,11 +228,7 @@ async def test_who_takes_over_locks_contacts_in_the_order_of_all_others(ledger):
     async with ledger.database.write() as webhook:
         await webhook.execute(text(lock.format("ann")))
         taking = asyncio.create_task(holders.give_back(ledger.database, "aaaaaaaaaaaa", NOW + 1))
-        await until(
-            ledger,
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'",
-        )
+        await until(ledger, SOMEBODY_WAITS)
         await webhook.execute(text(lock.format("bob")))
     assert await taking == 2
 
@@ -282,16 +275,6 @@ async def until_free(ledger):
         "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
     )
-
-
-async def until(ledger, question):
-    """Return once the answer to a question is yes, or a number."""
-    async with asyncio.timeout(10):
-        while True:
-            async with ledger.database.read() as connection:
-                if await connection.scalar(text(question)):
-                    return
-            await asyncio.sleep(POLL)
 
 
 async def listed(ledger):

@@ -26,7 +26,15 @@ from app.ledger.schema import GateState, integrations
 from app.ledger.vault import Vault, WrongSecretKey
 from app.rules.integration import Integration, merge_patch
 from tests.conftest import SECRET_KEY
-from tests.ledger.conftest import NOW, arrival, item, new_integration
+from tests.ledger.conftest import (
+    NOW,
+    SOMEBODY_WAITS,
+    arrival,
+    item,
+    new_integration,
+    on_postgresql,
+    until,
+)
 
 CLOSED = Gate(GateState.CLOSED, "HTTP 503", NOW, NOW + 5, 5)
 BLOCKED = Gate(GateState.BLOCKED, "HTTP 401", NOW, NOW + 300)
@@ -242,6 +250,23 @@ async def test_deleting_is_refused_while_submissions_wait(ledger):
         await ledger.integrations.delete("spring-quiz", force=False, now=NOW)
     assert refused.value.count == 2
     assert len(await ledger.claim()) == 2
+
+
+@on_postgresql
+async def test_deleting_waits_for_what_is_being_settled(ledger, another_database):
+    """It locks contacts before submissions, and contacts in order, as all others do."""
+    await ledger.accept(*(item(name, "1") for name in ("ann", "bob")))
+    lock = "SELECT 1 FROM contacts WHERE contact_key = '{}' FOR UPDATE"
+    async with (await another_database()).write() as settling:
+        await settling.execute(text(lock.format("ann")))
+        deleting = asyncio.create_task(
+            ledger.integrations.delete("spring-quiz", force=True, now=NOW)
+        )
+        await until(ledger, SOMEBODY_WAITS)
+        await settling.execute(text(lock.format("bob")))
+        await settling.execute(text("UPDATE submissions SET tries = 1"))
+    await deleting
+    assert await ledger.rows("status", "tries") == [("dead", 1)] * 2
 
 
 async def test_deleting_by_force_keeps_the_submissions_as_dead(ledger):
