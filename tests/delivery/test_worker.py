@@ -323,9 +323,9 @@ async def test_an_erasure_wins_over_a_delivery_under_way(line):
 @pytest.mark.parametrize("meanwhile", ["erased", "discarded"])
 async def test_what_waits_long_for_its_turn_is_not_sent_once_it_is_gone(line, meanwhile):
     """Nor is a mention of somebody who was erased."""
-    await line.create(cordial={"requests_per_second": 4})
+    await line.create(cordial={"requests_per_second": 1})
     friend = person("friend", outcome="from ann@example.com")
-    others = [person(f"p{each}") for each in range(10)]  # they take 1.5 s
+    others = [person(f"p{each}") for each in range(2)]  # they take a second
     ids = await line.accept(*others, friend, person())
     await line.start()
     await line.until(lambda: len(line.cordial.bodies()) == 1)
