@@ -68,7 +68,7 @@ class Nested:
         waiting = list(values)
         for value in waiting:  # grows meanwhile
             level = unpacked(value) if isinstance(value, str) else value
-            if isinstance(level, str) and _may_nest(level):
+            if isinstance(level, str):
                 waiting.append(level)  # JSON in a text of JSON
             if isinstance(level, dict):
                 for key, inner in level.items():

@@ -150,8 +150,6 @@ class Submission:
 
 def _values_of_people(attributes: Mapping[str, JsonValue]) -> Collection[JsonValue]:
     """Return the values but those by which Jebbit describes attributes: nobody answered them."""
-    if _OF_JEBBIT.isdisjoint(attributes):
-        return attributes.values()
     return [value for key, value in attributes.items() if key not in _OF_JEBBIT]
 
 

@@ -52,6 +52,8 @@ def attributes(item: Item) -> Any:
         ([{}, ADA, {}], [ADA]),
         ({"data": {}, "event": {}}, []),
         ({"data": ADA, "event": {"url": "x"}}, [{**ADA, "event": {"url": "x"}}]),
+        ({"data": ADA, "event": ["x"]}, [{**ADA, "event": ["x"]}]),
+        ({"data": ADA, "event": "x"}, [{**ADA, "event": "x"}]),
         ({"data": "x", "email": "a@example.com"}, [{"data": "x", "email": "a@example.com"}]),
     ],
 )

@@ -398,6 +398,8 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         ({"a": '{"opt_in": "no"'}, NULL),
         ({"a": ' {"opt_in": "no"} '}, NO),
         ({"a": {"b": '{"opt_in": "no"}'}}, NO),
+        ({"$metadata": {"opt_in": "no"}}, NULL),
+        ({"$metadata": {"opt_in": "yes"}, "a": {"opt_in": "no"}}, NO),
         ({"a": "the [opt_in] is no"}, NULL),
     ],
 )
