@@ -39,7 +39,7 @@ class _Strict(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _is_whole(cls, value: object) -> object:
+    def _read_whole(cls, value: object) -> object:
         """Read half of a surrogate pair (an emoji cut by a length limit) as webhooks are read.
 
         It has no UTF-8 form: no answer could hold it. Texts with a least length are refused for it.
