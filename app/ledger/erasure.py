@@ -133,18 +133,24 @@ async def _clear_payloads(
     The reading is done outside of any transaction that writes.
     """
     found = after = 0
-    while batch := await _payloads_after(database, after):
-        after = max(row.seq for row in batch)
+    while True:
+        last, batch = await _payloads_after(database, after)
+        if last == after:
+            return found
+        after = last
         left = [row for row in batch if row.seq not in own]
         cleared = await asyncio.to_thread(_cleared, left, person)
         found += len(cleared)
         if cleared and not dry_run:
             await _write_cleared(database, cleared, now)
         await asyncio.sleep(_PAUSE_SECONDS)
-    return found
 
 
-async def _payloads_after(database: Database, seq: int) -> Sequence[Any]:
+async def _payloads_after(database: Database, seq: int) -> tuple[int, Sequence[Any]]:
+    """Return the next payloads, and the number up to which that is all; the same: nothing is left.
+
+    Others may wipe some, or all of these, between the look at their sizes and the reading.
+    """
     column = submissions.c
     kept = column.payload.is_not(None)
     sizes = select(column.seq, func.length(column.payload)).where(kept, column.seq > seq)
@@ -158,7 +164,7 @@ async def _payloads_after(database: Database, seq: int) -> Sequence[Any]:
                 break
             last = each
         of_batch = payloads.where(column.seq.between(seq + 1, last)).order_by(column.seq)
-        return (await connection.execute(of_batch)).all()
+        return last, (await connection.execute(of_batch)).all()
 
 
 def _cleared(rows: Sequence[Any], person: Person) -> Mapping[int, bytes | None]:
