@@ -291,11 +291,14 @@ _WHY: Sequence[tuple[type[BaseException], str]] = (
 )
 
 
+_LONGEST_WAIT = 86_400.0  # seconds; of the smallest numbers, 1 / x is infinite
+
+
 def _limiter(requests_per_second: float | None) -> AsyncLimiter | None:
     if requests_per_second is None:
         return None
     if requests_per_second < 1:
-        return AsyncLimiter(1, 1 / requests_per_second)
+        return AsyncLimiter(1, min(1 / requests_per_second, _LONGEST_WAIT))
     return AsyncLimiter(requests_per_second, 1)
 
 

@@ -89,32 +89,44 @@ class Accounts:
         return self.address(stored.integration.cordial.account_url)
 
     def client(self, stored: StoredIntegration) -> CordialClient:
-        """Return the client for an integration as it is now.
+        """Return the client that contacts are sent by, at the pace of the integration as it is now.
 
         Raises:
             BadAccountUrl: see `base`.
         """
         version, client = self._clients.get(stored.id, (None, None))
         if client is None or version != stored.version:
-            client = self.client_of(stored.id, stored.integration)
+            pace = stored.integration.cordial.requests_per_second
+            client = self._made(stored.id, stored.integration, pace)
             self._clients[stored.id] = (stored.version, client)
         return client
 
     def client_of(self, integration_id: str, integration: Integration) -> CordialClient:
-        """Return a client for an integration as it may be one day; it is not kept.
+        """Return a client to ask an account by, also of an integration as it may be one day.
+
+        A person waits for the few calls of a check: behind what waits for its turn, each of them
+        would take as long as the whole line.
 
         Raises:
             BadAccountUrl: see `address`.
         """
+        return self._made(integration_id, integration, None)
+
+    def _made(
+        self, integration_id: str, integration: Integration, requests_per_second: float | None
+    ) -> CordialClient:
         account = integration.cordial
         return CordialClient(
             self._pool,
             self.address(account.account_url),
             account.api_key.get_secret_value(),
             timeout=self._timeout,
-            requests_per_second=account.requests_per_second,
+            requests_per_second=requests_per_second,
             observe=partial(self._metrics.cordial_request, integration_id),
         )
+
+    def _asking(self, stored: StoredIntegration) -> CordialClient:
+        return self.client_of(stored.id, stored.integration)
 
     async def attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
         """Return the account's attributes if unmapped ones may flow, else None.
@@ -131,7 +143,7 @@ class Accounts:
         now = self._clock()
         if known is None or known.version != stored.version or now >= known.until:
             try:
-                found = await self.client(stored).attributes()
+                found = await self._asking(stored).attributes()
             except CordialError:
                 if known is None or known.version != stored.version or now >= known.stands_until:
                     raise
@@ -156,7 +168,7 @@ class Accounts:
         known = self._described.get(_credentials(stored.integration))
         if known and not refresh and self._clock() < known.at + _KNOWN_FOR:
             return known, self._clock() - known.at
-        account, untold = await read_account(self.client(stored))
+        account, untold = await read_account(self._asking(stored))
         return self.learn(stored.integration, account, untold), 0.0
 
     def told(self, stored: StoredIntegration) -> tuple[Described, float] | None:
@@ -188,7 +200,7 @@ class Accounts:
         if not (ask or stored.integration.fields.cuts) or self._clock() < until:
             return known
         try:
-            self._learn_limits(stored.integration, await self.client(stored).attributes())
+            self._learn_limits(stored.integration, await self._asking(stored).attributes())
         except (CordialError, BadAccountUrl):  # then only what was known can be told
             self._limits[credentials] = self._clock() + _ASK_AGAIN, known
         return self._limits[credentials][1]

@@ -115,7 +115,10 @@ async def reach(context: Context, stored: StoredIntegration) -> Reached:
     """Ask an integration's account what its key may do, and which address it must allow."""
     accounts = context.accounts
     try:
-        url, client = httpx.URL(accounts.base(stored)), accounts.client(stored)
+        url, client = (
+            httpx.URL(accounts.base(stored)),
+            accounts.client_of(stored.id, stored.integration),
+        )
     except BadAccountUrl as error:
         access = Access(["address"], [], str(error), Account(None, None))
         return Reached(access, stored.integration.cordial.account_url)

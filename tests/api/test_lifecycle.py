@@ -1,5 +1,7 @@
 """Integrations are paused, resumed and deleted."""
 
+import pytest
+
 from tests.api.conftest import ANN, problem
 
 
@@ -45,3 +47,14 @@ def test_a_deleted_name_can_be_used_again(shared, quiz, create):
     answer = shared.client.delete(f"/integrations/{quiz}")
     assert (answer.status_code, answer.content) == (204, b"")
     assert create(name=shown["name"]) == quiz
+
+
+@pytest.mark.parametrize("rate", [0.001, 1e-320])
+def test_who_asks_the_account_does_not_wait_as_contacts_do(shared, quiz, sandbox_server, rate):
+    """However slowly contacts are sent, a check, a look at the account and a change answer."""
+    address, slow = f"/integrations/{quiz}", {"cordial": {"requests_per_second": rate}}
+    assert shared.client.patch(address, json=slow).status_code == 200
+    assert shared.client.post(f"{address}/check").json()["ok"]
+    assert shared.client.get(f"{address}/account?refresh=true").status_code == 200
+    assert shared.client.post(f"{address}/resume").status_code == 200
+    assert shared.client.patch(address, json={"unmapped": "known"}).status_code == 200

@@ -247,6 +247,16 @@ async def test_less_than_one_request_per_second_can_be_asked_for(http, cordial):
     assert slow._limiter.time_period == 2
 
 
+async def test_the_smallest_rate_sends_one_contact_and_then_waits(http, cordial):
+    """One over it is infinite, which no clock can be asked to wait for."""
+    cordial.post("/contacts").mock(DONE)
+    slowest = client(http, requests_per_second=5e-324)
+    await slowest.upsert(ANN)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await slowest.upsert(ANN)
+
+
 @pytest.mark.usefixtures("quick")
 async def test_tries_count_against_the_rate(http, cordial):
     """A try is a request: three of them take three turns."""
