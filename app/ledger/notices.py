@@ -1,5 +1,6 @@
 """Notices: messages for people, written in the same commit as the event they tell of."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,6 +22,7 @@ from app.ledger.database import Database
 from app.ledger.schema import notices
 from app.ledger.transaction import Transaction
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 DIGEST_SECONDS = 900.0  # between two messages about dead submissions of one integration
 _LEASE_SECONDS = 60.0
 _KEPT_SECONDS = 7 * 86_400.0
@@ -69,11 +71,15 @@ async def announce(
     now: float,
     detail: str | None = None,
 ) -> None:
-    """Write a notice, in the transaction of the event."""
+    """Write a notice, in the transaction of the event; its detail becomes one line of text.
+
+    A detail names attributes as an integration does, which may hold any character. PostgreSQL's
+    text holds no zero: the refusal would keep all that is told after it from being told.
+    """
     row = {
         "integration_id": integration_id,
         "kind": kind,
-        "detail": detail,
+        "detail": None if detail is None else _CONTROL.sub(" ", detail),
         "events": 1,
         "created_at": now,
         "due_at": now + (_ASIDE if kind in _ASIDE_KINDS else 0.0),

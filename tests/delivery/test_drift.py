@@ -58,6 +58,20 @@ async def told(ledger: Ledger, now: float) -> list[str]:
     return [each.detail or "" for each in new if each.kind is NoticeKind.DRIFT]
 
 
+async def test_names_that_no_text_can_hold_are_told_and_keep_nothing_else_from_it(ledger):
+    """A configuration may hold any character, PostgreSQL's text may not; a message has one line."""
+    odd = [*RULES, {"attribute": "out\x00\ncome", "field": "quiz_outcome_2"}]
+    await ledger.create("A quiz before it", mapping=odd)
+    unseen = [item(f"person {next(_people)}", "a", kinds=KEYS, asked=True) for _ in range(200)]
+    await ledger.accept(*unseen, integration_id="a-quiz-before-it", received_at=NOW, version=1)
+    await send(ledger, 200)
+    await send(ledger, 50, kinds=WITHOUT, asked=False)
+    of_attribute, of_opt_in = await told(ledger, NOW)
+    assert "out come" in of_attribute
+    assert "opt_in" in of_opt_in
+
+
+
 async def kinds(ledger: Ledger, now: float = NOW) -> list[DriftKind]:
     return [each.kind for each in await drift_of(ledger.database, await quiz(ledger), now)]
 
