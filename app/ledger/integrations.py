@@ -53,7 +53,10 @@ class NameTaken(Exception):
 
 
 class VersionChanged(Exception):
-    """The configuration is not of the version meant; `current` is the one it has."""
+    """The configuration is not of the version meant; `current` is the one it has.
+
+    Or it is, but somebody paused or resumed the integration since it was looked at.
+    """
 
     def __init__(self, current: int) -> None:
         super().__init__(current)
@@ -292,6 +295,7 @@ class Integrations:
         *,
         now: float,
         version: int | None = None,
+        paused: bool | None = None,
         by: str | None = None,
         restores: int | None = None,
         answers: Callable[[Setup], Setup] = _no_answer,
@@ -304,12 +308,15 @@ class Integrations:
 
         Raises:
             UnknownIntegration: there is none.
-            VersionChanged: it is not of this `version`.
+            VersionChanged: it is not of this `version`, or no longer `paused`, or it is now: what
+                was looked at before the change holds no more.
             Exception: whatever `change` raises; nothing is stored then.
         """
         async with self._database.write() as connection:
             before = self._stored(await _row(connection, integration_id, lock=True))
             if version is not None and version != before.version:
+                raise VersionChanged(before.version)
+            if paused is not None and paused != before.paused:
                 raise VersionChanged(before.version)
             after = change(before.integration)
             columns = self._columns(after) | {"version": before.version + 1, "updated_at": now}
@@ -337,19 +344,22 @@ class Integrations:
         columns = {"paused": True, "paused_reason": reason, "updated_at": now}
         return await self._set(integration_id, columns)
 
-    async def resume(self, integration_id: str, *, now: float) -> StoredIntegration:
+    async def resume(
+        self, integration_id: str, *, now: float, version: int | None = None
+    ) -> StoredIntegration:
         """Send again, and open the gate. That ends its setting up.
 
         Raises:
             UnknownIntegration: there is none.
             NotAnswered: nobody has said whom it sends and subscribes.
+            VersionChanged: it is not of this `version`, which was checked.
         """
         columns = {"paused": False, "paused_reason": None, "setup": None, "updated_at": now}
         columns |= _gate_columns(Gate())
         before = await self.get(integration_id)
         if before.unanswered:
             raise NotAnswered(integration_id)
-        resumed = await self._set(integration_id, columns, NoticeKind.RESUMED)
+        resumed = await self._set(integration_id, columns, NoticeKind.RESUMED, version)
         _tell_turn(integration_id, before.gate, resumed.gate, "resumed")
         return resumed
 
@@ -418,10 +428,16 @@ class Integrations:
             )
 
     async def _set(
-        self, integration_id: str, columns: dict[str, Any], notice: NoticeKind | None = None
+        self,
+        integration_id: str,
+        columns: dict[str, Any],
+        notice: NoticeKind | None = None,
+        version: int | None = None,
     ) -> StoredIntegration:
         async with self._database.write() as connection:
-            await _row(connection, integration_id, lock=True)
+            row = await _row(connection, integration_id, lock=True)
+            if version is not None and version != row.version:
+                raise VersionChanged(row.version)
             await _update(connection, integration_id, columns)
             if notice is not None:
                 await announce(connection, notice, integration_id, columns["updated_at"])

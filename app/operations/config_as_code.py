@@ -15,7 +15,13 @@ from pydantic import StringConstraints, ValidationError
 
 from app.cordial.account import BadAccountUrl, api_base
 from app.ledger.documents import masked
-from app.ledger.integrations import NameTaken, Setup, StoredIntegration, UnknownIntegration
+from app.ledger.integrations import (
+    NameTaken,
+    Setup,
+    StoredIntegration,
+    UnknownIntegration,
+    VersionChanged,
+)
 from app.operations.callers import Caller
 from app.operations.checking import refuse_live
 from app.operations.comparing import Comparison, compare_rules
@@ -420,20 +426,21 @@ async def apply(context: Context, who: Caller, change: Change, *, force: bool) -
         CheckFailed: it was paused and stays so, with everything stored; or it is active, and then
             nothing is changed.
     """
-    async with context.auditor.changing(who, "integration.apply", change.wanted.id):
+    integration_id = change.wanted.id
+    async with context.auditor.changing(who, "integration.apply", integration_id):
         try:
             if change.before is None:
-                await _create(context, who, change)
+                made = await _create(context, who, change)
             else:
-                await _change(context, who, change, change.before, force=force)
+                made = await _change(context, who, change, change.before, force=force)
             if change.resumes:
-                await let_send(context, change.wanted.id, force=force)
-        except (NameTaken, UnknownIntegration):
-            raise ChangedMeanwhile(change.wanted.id) from None
+                await let_send(context, integration_id, force=force, version=made.version)
+        except (NameTaken, UnknownIntegration, VersionChanged):
+            raise ChangedMeanwhile(integration_id) from None
 
 
-async def _create(context: Context, who: Caller, change: Change) -> None:
-    await context.integrations.create(
+async def _create(context: Context, who: Caller, change: Change) -> StoredIntegration:
+    return await context.integrations.create(
         change.wanted.integration,
         paused_reason=_PAUSED if change.paused else _UNCHECKED,
         now=context.clock(),
@@ -444,26 +451,28 @@ async def _create(context: Context, who: Caller, change: Change) -> None:
 
 async def _change(
     context: Context, who: Caller, change: Change, before: StoredIntegration, *, force: bool
-) -> None:
+) -> StoredIntegration:
+    """Change an integration, unless somebody changed, paused or resumed it meanwhile.
+
+    Between the difference that a person saw and their yes to it may lie minutes.
+    """
     integration_id, now = change.wanted.id, context.clock()
     wanted = change.wanted.integration
+    found = await context.integrations.get(integration_id)
+    if (found.version, found.paused) != (before.version, before.paused):
+        raise ChangedMeanwhile(integration_id)
     if not force and not change.paused:
-        if (await context.integrations.get(integration_id)).integration != before.integration:
-            raise ChangedMeanwhile(integration_id)
         await refuse_live(context, before, wanted)
     if change.paused and not before.paused:
-        await context.integrations.pause(integration_id, reason=_PAUSED, now=now)
+        found = await context.integrations.pause(integration_id, reason=_PAUSED, now=now)
     if wanted != before.integration or before.unanswered:
-        replace = _replacing(before, change.wanted)
-        await context.integrations.change(
-            integration_id, replace, now=now, by=who.name, answers=lambda _: _ALL_ANSWERED
+        found = await context.integrations.change(
+            integration_id,
+            lambda _: wanted,
+            now=now,
+            version=before.version,
+            paused=found.paused,
+            by=who.name,
+            answers=lambda _: _ALL_ANSWERED,
         )
-
-
-def _replacing(before: StoredIntegration, wanted: Wanted) -> Callable[[Integration], Integration]:
-    def replace(found: Integration) -> Integration:
-        if found != before.integration:
-            raise ChangedMeanwhile(wanted.id)
-        return wanted.integration
-
-    return replace
+    return found

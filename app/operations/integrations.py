@@ -178,6 +178,8 @@ async def replace_by(
 ) -> StoredIntegration:
     """Replace what was looked at, and look again if somebody else changed it meanwhile.
 
+    Or resumed it: what was paused was not checked.
+
     Raises:
         UnknownIntegration: there is none.
         VersionChanged: it has another version than `versions`.
@@ -197,6 +199,7 @@ async def replace_by(
                 _replacing_by(after),
                 now=context.clock(),
                 version=before.version,
+                paused=before.paused,
                 by=who.name,
                 restores=restores,
                 answers=answers,

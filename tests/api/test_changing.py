@@ -1,9 +1,13 @@
 """A change is made to what was looked at, and one of what sends is checked first."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from app.sandbox.faults import Fault
 from tests.api.conftest import problem
 from tests.conftest import API_KEY
+from tests.waiting import wait_for
 
 WRONG_CASE = {
     "mapping": [
@@ -59,6 +63,20 @@ def test_what_sends_is_checked_before_it_is_changed(shared, create, sandbox_serv
     assert [each["place"] for each in told["errors"]] == ["cordial.api_key"]
     assert shared.client.get(path).json() == before
     assert shared.client.patch(f"{path}?force=true", json=WRONG_CASE).status_code == 200
+
+
+def test_what_is_changed_while_it_is_checked_is_checked_again(shared, create, sandbox_server):
+    """It may be changed unchecked while it is paused, so a resume that looks on looks anew."""
+    path = f"/integrations/{create(state='paused')}"
+    sandbox = sandbox_server.sandbox
+    sandbox.faults.append(Fault(kind="slow", times=1, seconds=1.0))
+    with ThreadPoolExecutor(1) as colleague:
+        resumed = colleague.submit(shared.client.post, f"{path}/resume")
+        wait_for(lambda: sandbox.journal.after(0), 10, "the check asks Cordial")
+        assert shared.client.patch(path, json=WRONG_CASE).status_code == 200
+        told = problem(resumed.result(), 409)
+    assert [each["place"] for each in told["errors"]] == ["mapping.1"]
+    assert shared.client.get(path).json()["state"] == "paused"
 
 
 def test_what_does_not_send_is_changed_unchecked(shared, create, sandbox_server):

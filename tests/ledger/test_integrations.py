@@ -21,6 +21,7 @@ from app.ledger.integrations import (
     Setup,
     StillPending,
     UnknownIntegration,
+    VersionChanged,
 )
 from app.ledger.schema import GateState, integrations
 from app.ledger.vault import Vault, WrongSecretKey
@@ -156,6 +157,25 @@ async def test_a_change_that_is_refused_changes_nothing(ledger):
             "spring-quiz", patched(policy={"opt_in": "perhaps"}), now=NOW
         )
     assert await ledger.integrations.get("spring-quiz") == before
+
+
+async def test_what_was_looked_at_is_what_is_changed_and_resumed(ledger):
+    """A version that is another's by now, or one that sends by now or no more, stays as it is."""
+    before = await ledger.integrations.get("spring-quiz")
+    meant = {"now": NOW, "version": before.version}
+    with pytest.raises(VersionChanged):
+        await ledger.integrations.change(
+            "spring-quiz", patched(unmapped="known"), paused=not before.paused, **meant
+        )
+    await ledger.integrations.pause("spring-quiz", reason="by a person", now=NOW)
+    changed = await ledger.integrations.change(
+        "spring-quiz", patched(unmapped="known"), paused=True, **meant
+    )
+    with pytest.raises(VersionChanged):
+        await ledger.integrations.resume("spring-quiz", **meant)
+    assert await ledger.integrations.get("spring-quiz") == changed
+    resumed = await ledger.integrations.resume("spring-quiz", now=NOW, version=changed.version)
+    assert resumed.state == "active"
 
 
 @pytest.mark.parametrize("gate", [CLOSED, BLOCKED], ids=["closed", "blocked"])

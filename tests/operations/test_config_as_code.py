@@ -505,32 +505,43 @@ def test_what_changes_nothing_that_is_sent_is_not_checked(run, write, sandbox_se
     assert len(sandbox_server.sandbox.journal) == asked
 
 
-async def _apply_late(settings: Settings, meanwhile: str) -> None:
+async def _apply_late(settings: Settings, meanwhile: str, paused: bool | None) -> None:
     async with open_context(settings) as context:
-        await _apply_after(context, meanwhile)
+        await _apply_after(context, meanwhile, paused)
 
 
-async def _apply_after(context: Context, meanwhile: str) -> None:
+async def _apply_after(context: Context, meanwhile: str, paused: bool | None) -> None:
     integrations = context.integrations
-    stored = await integrations.create(integration(), paused_reason=None, now=NOW)
-    wanted = Wanted(stored.id, integration(unmapped="known"), None)
-    (change,) = changes([wanted], [stored])
+    reason = "Wait." if meanwhile == "resumed" else None
+    stored = await integrations.create(integration(), paused_reason=reason, now=NOW)
+    (change,) = changes([Wanted(stored.id, integration(unmapped="known"), paused)], [stored])
     if meanwhile == "deleted":
         await integrations.delete(stored.id, force=False, now=NOW)
-    else:
+    elif meanwhile == "changed":
         by_hand = integration(policy={"resubscribe": "explicit_opt_in"})
         await integrations.change(stored.id, lambda _: by_hand, now=NOW)
-    await apply(context, OPERATOR, change, force=False)
+    elif meanwhile == "resumed":
+        await integrations.resume(stored.id, now=NOW)
+    else:
+        await integrations.pause(stored.id, reason="Stop!", now=NOW)
+    before = await integrations.list()
+    try:
+        await apply(context, OPERATOR, change, force=True)
+    finally:
+        assert await integrations.list() == before
 
 
-@pytest.mark.parametrize("meanwhile", ["deleted", "changed"])
-def test_a_change_made_after_the_difference_was_shown_is_not_overwritten(database_url, meanwhile):
-    """Who said yes did not see it."""
+@pytest.mark.parametrize("meanwhile", ["deleted", "changed", "paused", "resumed"])
+@pytest.mark.parametrize("paused", [None, True, False])
+def test_a_change_made_after_the_difference_was_shown_is_not_overwritten(
+    database_url, meanwhile, paused
+):
+    """Who said yes did not see it: nor would they hear that it is paused while it sends."""
     settings = Settings(
         _env_file=None, database_url=database_url, secret_key=SECRET_KEY, ops_token=OPS_TOKEN
     )
     with pytest.raises(ChangedMeanwhile, match="spring-quiz was changed meanwhile"):
-        asyncio.run(_apply_late(settings, meanwhile))
+        asyncio.run(_apply_late(settings, meanwhile, paused))
 
 
 def test_a_new_integration_waits_unless_the_file_says_otherwise():
