@@ -71,7 +71,6 @@ async def test_names_that_no_text_can_hold_are_told_and_keep_nothing_else_from_i
     assert "opt_in" in of_opt_in
 
 
-
 async def kinds(ledger: Ledger, now: float = NOW) -> list[DriftKind]:
     return [each.kind for each in await drift_of(ledger.database, await quiz(ledger), now)]
 
