@@ -56,10 +56,11 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-# What may stand around a text that is JSON and shows nothing: blanks, a byte order mark.
-_AROUND: Final = (
+# What may stand around a text and shows nothing: blanks, a byte order mark, marks of direction.
+SHOWS_NOTHING: Final = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\xad\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
-    "\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+    "\u2008\u2009\u200a\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
+    "\u202f\u205f\u2060\u2066\u2067\u2068\u2069\u3000\ufeff"
 )
 _CLOSED_BY: Final = {"{": "}", "[": "]", '"': '"'}
 
@@ -69,7 +70,7 @@ def unpacked(text: str) -> JsonValue:
 
     Keys that are written twice are told.
     """
-    text = text.strip(_AROUND)
+    text = text.strip(SHOWS_NOTHING)
     if _CLOSED_BY.get(text[:1]) != text[-1:]:  # most texts: to find out is cheap here
         return None
     written = text.encode(errors="replace")

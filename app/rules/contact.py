@@ -13,6 +13,7 @@ from email_validator import EmailNotValidError, validate_email
 from phonenumbers import PhoneNumberType
 from pydantic import JsonValue
 
+from app.jebbit.documents import SHOWS_NOTHING
 from app.jebbit.submission import Attribute, Submission
 from app.rules.integration import Integration, Sms
 from app.rules.mapping import PlanWarning
@@ -102,7 +103,7 @@ def read_email(text: str) -> str | None:
     """Return what email-validator makes of a text, lower-cased."""
     try:
         # test_environment asks no name server, and lets a team rehearse with addresses under .test
-        found = validate_email(text.strip(), test_environment=True)
+        found = validate_email(text.strip(SHOWS_NOTHING), test_environment=True)
     except EmailNotValidError:
         return None
     return found.normalized.lower()

@@ -41,6 +41,7 @@ SUBSCRIBED, UNSUBSCRIBED = Status.SUBSCRIBED, Status.UNSUBSCRIBED
     [
         (ADA, ADA),
         (" Ada@Example.COM\n", ADA),
+        *((f"{each}{ADA}{each}", ADA) for each in "\u200b\ufeff\xad\u200e\u202a\u2068\u3000\xa0"),
         ("ada+quiz@mail.example.co.uk", "ada+quiz@mail.example.co.uk"),
         ("o'neil@example.com", "o'neil@example.com"),
         *((text, None) for text in (None, "", "ada", "ada@", "@example.com", "ada@example")),
@@ -51,7 +52,8 @@ SUBSCRIBED, UNSUBSCRIBED = Status.SUBSCRIBED, Status.UNSUBSCRIBED
     ],
 )
 def test_email(text: str | None, address: str | None) -> None:
-    """An address is trimmed and lower-cased; a hash, a fragment or a list of them is none."""
+    """An address is trimmed, also of what does not show, and lower-cased; a hash, a fragment or a
+    list of them is none."""
     assert normalize_email(text) == address
 
 
