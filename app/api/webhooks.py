@@ -407,7 +407,6 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
     contact_key, phone_key = pseudonyms.keys(identity.email, identity.phone)
     content = to_json(item.submission.in_order)
     session_key = pseudonyms.session(session, content, occurred_at) if session else None
-    opt_in = integration.jebbit.attributes.opt_in
     return NewSubmission(
         payload=item.payload,
         readable=True,
@@ -423,7 +422,7 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
             sms_at=read.refusals.sms,
         ),
         kinds=tuple([(key, kind_of(value)) for key, value in item.submission.attributes.items()]),
-        asked=opt_in is not None and bool(item.submission.find_all(opt_in)),
+        asked=read.asked,
         phone=read.identity.phone_usable,
         words=words_of(read.answers),
     )

@@ -331,7 +331,7 @@ _STALE_NO = PlanWarning(
 class Facts(NamedTuple):
     """What the ledger must know of a submission to keep order, tell repeats and remember a no.
 
-    `answers` are those to email and to SMS.
+    `answers` are those to email and to SMS. `asked` is what `is_asked` says.
     """
 
     identity: Identity
@@ -339,6 +339,7 @@ class Facts(NamedTuple):
     occurred_at: float | None
     refusals: Refusals = NO_REFUSALS
     answers: Sequence[OptInReading] = ()
+    asked: bool = False
 
 
 def facts(submission: Submission, integration: Integration, received_at: float) -> Facts:
@@ -357,7 +358,18 @@ def facts(submission: Submission, integration: Integration, received_at: float) 
         occurred_at=_occurred_at(dates),
         refusals=refusals_of(*answers),
         answers=answers,
+        asked=is_asked(submission, source),
     )
+
+
+def is_asked(submission: Submission, source: JebbitSource) -> bool:
+    """Whether the email opt-in is there, blank or not, and not by the page's URL.
+
+    By the URL anybody could make a source seem to ask, or to have stopped asking.
+    """
+    name = source.attributes.opt_in
+    found = submission.find_all(name) if name else ()
+    return any(is_believed(each, source) for each in found)
 
 
 def _occurred_at(dates: Sequence[float] | None) -> float | None:

@@ -100,6 +100,26 @@ def test_facts_know_whose_the_submission_is(facts_of: Callable[..., Facts]) -> N
     assert facts_of({"email": ADA, "url_params": "email=x"}).identity.email is None
 
 
+@pytest.mark.parametrize(
+    ("given", "trusted", "asked"),
+    [
+        ({"opt_in": "yes"}, [], True),
+        ({"Opt In": None}, [], True),  # there was a box, nobody touched it
+        ({}, [], False),
+        ({"optin": "yes"}, [], False),
+        ({"opt_in": "yes", "url_params": "opt_in=yes"}, [], False),
+        ({"opt_in": "", "page_url": "https://shop.example/?opt_in"}, [], False),
+        ({"opt_in": "yes", "url_params": "opt_in=yes"}, ["opt_in"], True),
+    ],
+)
+def test_whether_a_source_asks_is_not_the_url_s_to_say(
+    facts_of: Callable[..., Facts], given: Any, trusted: list[str], asked: bool
+) -> None:
+    """Anybody could end the guard over silence by a URL, or make it begin where nobody asks."""
+    known = facts_of({"email": ADA, **given}, jebbit={"trusted_url_params": trusted})
+    assert known.asked is asked
+
+
 def test_a_skip_shows_what_it_rests_on(make_integration: Make) -> None:
     """The evidence of a skip says where the person was placed and what they answered."""
     made = plan(
