@@ -245,6 +245,15 @@ async def source_of(database: Database, integration_id: str) -> Source:
     return Source(row.submissions, sorted(keys, key=lambda each: (-each.times, each.key)))
 
 
+async def opt_in_is_missing(database: Database, integration_id: str) -> bool:
+    """Whether an integration's source stopped sending the opt-in; it reads one short row."""
+    query = select(sources.c.submissions, sources.c.asked_last)
+    async with database.read() as connection:
+        found = await connection.execute(query.where(sources.c.integration_id == integration_id))
+        row = found.one_or_none()
+    return row is not None and drift.opt_in_is_missing(*row)
+
+
 async def lasting_of_all(database: Database) -> Mapping[str, Mapping[DriftKind, float]]:
     """Return what was found to drift of each integration, since when; it reads few short rows."""
     query = select(sources.c.integration_id, sources.c.drift).where(sources.c.drift.is_not(None))

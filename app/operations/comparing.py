@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from pydantic import JsonValue
 
 from app.jebbit.submission import Submission, read
-from app.ledger import refusals
+from app.ledger import refusals, sources
 from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration
 from app.ledger.submissions import Kept
@@ -116,7 +116,13 @@ async def compare_rules(
 ) -> Comparison:
     """Plan the newest submissions of an integration by its rules before and after a change."""
     kept = await ledger.newest_kept(context.database, stored.id, limit=last)
-    rules = _Rules(context, stored.integration, after, await _attributes(context, stored, after))
+    rules = _Rules(
+        context,
+        stored.integration,
+        after,
+        await _attributes(context, stored, after),
+        opt_in_missing=await sources.opt_in_is_missing(context.database, stored.id),
+    )
     compared, tally = 0, _Tally()
     for some in _turns(kept, _ASKED_AT_ONCE):
         known = [found async for each in in_turns(some) if (found := rules.read(each))]
@@ -168,10 +174,13 @@ class _Rules:
         before: Integration,
         after: Integration,
         attributes: Mapping[str, FieldType] | None,
+        *,
+        opt_in_missing: bool,
     ) -> None:
         self._context = context
         self._before, self._after = before, after
         self._attributes = attributes
+        self._opt_in_missing = opt_in_missing
         # What finds people's addresses: as long as it is the same, so are they.
         self._same_people = all(
             getattr(before, part) == getattr(after, part)
@@ -212,6 +221,7 @@ class _Rules:
             refusals=Refusals(said.get(email_key or ""), said.get(phone_key or "")),
             jurisdictions=self._context.jurisdictions,
             account_attributes=self._attributes,
+            opt_in_missing=self._opt_in_missing,
         )
 
 

@@ -9,19 +9,19 @@ from pydantic import JsonValue
 from app.cordial.account import BadAccountUrl
 from app.cordial.errors import CordialError
 from app.jebbit.submission import Submission, parse, read
-from app.ledger import refusals
+from app.ledger import refusals, sources
 from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
 from app.operations.integrations import patched
-from app.rules.contact import identify
+from app.rules.contact import Identity, identify
 from app.rules.explanation import Step, explain_plan, without_answers
 from app.rules.integration import Integration
 from app.rules.mapping import MappedField, PlanWarning
-from app.rules.plan import Plan, Upsert, plan
-from app.rules.policy import NO_REFUSALS, Refusals
+from app.rules.plan import Plan, Upsert, is_asked, plan
+from app.rules.policy import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ async def explain_new(
     context: Context, stored: StoredIntegration, submission: Submission
 ) -> Explanation:
     """Explain a submission as if it came in now; the account is asked what it takes."""
-    return await _explain(context, submission, stored, context.clock(), ask=True)
+    return await _explain(context, submission, stored, context.clock(), new=True)
 
 
 async def explain(
@@ -122,19 +122,12 @@ async def explain(
         return None
     if draft is not None:
         integration = replace(integration, integration=draft)
-    identity = identify(submission, integration.integration)
-    email_key, phone_key = (
-        context.pseudonyms.email(identity.email) if identity.email else None,
-        context.pseudonyms.phone(identity.phone) if identity.phone else None,
-    )
-    said = await refusals.find(context.database, [each for each in (email_key, phone_key) if each])
     return await _explain(
         context,
         submission,
         integration,
         stored.received_at,
         delivered_before=stored.delivered_before or stored.status is SubmissionStatus.DELIVERED,
-        refused=Refusals(said.get(email_key or ""), said.get(phone_key or "")),
     )
 
 
@@ -145,10 +138,15 @@ async def _explain(
     received_at: float,
     *,
     delivered_before: bool = False,
-    refused: Refusals = NO_REFUSALS,
-    ask: bool = False,
+    new: bool = False,
 ) -> Explanation:
-    """Explain one submission; `ask`: ask the account what it takes, if that is not known."""
+    """Explain one submission.
+
+    `new`: it comes in now; the account is asked what it takes, if that is not known.
+    """
+    missing = await sources.opt_in_is_missing(context.database, stored.id)
+    if new and is_asked(submission, stored.integration.jebbit):
+        missing = False
     notes = list(_not_named(submission, stored.integration))
     try:
         attributes = await context.accounts.attributes(stored)
@@ -161,10 +159,11 @@ async def _explain(
         received_at=received_at,
         now=context.clock(),
         delivered_before=delivered_before,
-        refusals=refused,
+        refusals=await _said(context, identify(submission, stored.integration)),
         jurisdictions=context.jurisdictions,
         account_attributes=attributes,
-        limits=await context.accounts.limits(stored, ask=ask),
+        limits=await context.accounts.limits(stored, ask=new),
+        opt_in_missing=missing,
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
     explained = explain_plan(decided, submission, stored.integration, attributes)
@@ -176,6 +175,14 @@ async def _explain(
         explained.steps,
         explained.would_map,
     )
+
+
+async def _said(context: Context, identity: Identity) -> Refusals:
+    """Return when somebody with these addresses last said no."""
+    email_key = context.pseudonyms.email(identity.email) if identity.email else ""
+    phone_key = context.pseudonyms.phone(identity.phone) if identity.phone else ""
+    said = await refusals.find(context.database, list(filter(None, (email_key, phone_key))))
+    return Refusals(said.get(email_key), said.get(phone_key))
 
 
 def _not_named(submission: Submission, integration: Integration) -> Iterator[str]:

@@ -88,6 +88,30 @@ def test_what_is_compared_is_what_a_replay_then_does(running, came_in, before, a
     assert +expected == +Counter(is_.values())
 
 
+def test_who_is_not_subscribed_for_want_of_the_question_is_told_to_be(running):
+    """Comparison and preview know that the opt-in went missing, as delivery does: without the guard
+    all of them are newly subscribed."""
+    running.create_integration(state="paused")
+    asked = {"email": "asked@example.com", "country_code": "US", "opt_in": ""}
+    bodies = [{"email": f"p{n}@example.com", "country_code": "US"} for n in range(50)]
+    first, *_ = running.post([asked, *bodies]).json()["submissions"]
+    compared = "/integrations/spring-quiz/drafts/comparison"
+    without = {"patch": {"policy": {"opt_in_guard": False}}}
+    said = running.client.post(compared, json=without).json()
+    assert (said["newly_subscribed"], len(said["changes"])) == (51, 1)
+    stored = running.client.get(f"/submissions/{first}").json()["plan"]
+    preview = "/integrations/spring-quiz/preview"
+    new, new_asked = (
+        running.client.post(preview, json=each).json()["submissions"][0]
+        for each in (bodies[0], asked)
+    )
+    missing = [
+        ["opt_in_missing" in {warned["code"] for warned in each["warnings"]}]
+        for each in (stored, new, new_asked)
+    ]
+    assert missing == [[True], [True], [False]]  # with the last one it would be there again
+
+
 async def test_others_have_their_turn_while_it_is_planned(running, monkeypatch):
     """Deliveries and webhooks need not wait for more than a few plans."""
     running.create_integration(state="paused")
