@@ -36,7 +36,7 @@ from app.rules.integration import Integration
 from app.rules.jurisdictions import Jurisdictions
 from app.rules.mapping import PlanWarning
 from app.rules.partial import Channels, Reduced, Refusal, without_refused
-from app.rules.plan import Evidence, Skip, plan
+from app.rules.plan import Evidence, Skip, facts, plan
 from app.rules.policy import Refusals
 from app.rules.values import FieldType
 
@@ -148,10 +148,17 @@ class Sender:
             return Outcome(Settlement(claim, SubmissionStatus.DEAD, reason=DeadReason.UNREADABLE))
         identity = identify(submission, stored.integration)
         contact_key, phone_key = self._pseudonyms.keys(identity.email, identity.phone)
-        contact_key = contact_key or claim.id
-        if contact_key != claim.contact_key:  # by a changed mapping it is another contact's
-            rekeyed = contact_key, phone_key
-            moved = Settlement(claim, SubmissionStatus.PENDING, rekeyed=rekeyed)
+        keys = contact_key or claim.id, phone_key
+        if keys != (claim.contact_key, claim.phone_key):
+            # By a changed mapping it has other addresses: it takes its turn among theirs. The claim
+            # told of a no to those it had, and its own no is heard before it is its turn.
+            said = facts(submission, stored.integration, claim.received_at).refusals
+            moved = Settlement(
+                claim,
+                SubmissionStatus.PENDING,
+                rekeyed=keys,
+                refused=self._refused(identity, said),
+            )
             return Outcome(moved, cause="rekeyed")
         this = _Try(self._clock)
         this.begin()
@@ -166,10 +173,8 @@ class Sender:
             kept = replace(outcome.settlement, basis=this.basis, phone_key=phone_key)
             http_status = getattr(error, "http_status", None)
             return replace(outcome, settlement=kept, http_status=http_status)
-        said = sent.evidence.refusals  # as read now: labels may have been added since receipt
-        refused = self._pseudonyms.refused(
-            identity.email, identity.phone, email_at=said.email, sms_at=said.sms
-        )
+        # As read now: labels may have been added since receipt.
+        refused = self._refused(identity, sent.evidence.refusals)
         if isinstance(sent, Skip):
             skipped = SubmissionStatus.SKIPPED
             return Outcome(
@@ -195,6 +200,11 @@ class Sender:
         )
         return Outcome(settlement, gate.succeeded)
 
+    def _refused(self, identity: Identity, said: Refusals) -> Mapping[str, float]:
+        return self._pseudonyms.refused(
+            identity.email, identity.phone, email_at=said.email, sms_at=said.sms
+        )
+
     async def _plan_and_upsert(
         self,
         claim: Claim,
@@ -213,7 +223,7 @@ class Sender:
             now=self._clock(),
             delivered_before=claim.delivered_before,
             stale=_is_stale(claim),
-            refusals=Refusals(claim.email_refused_at, claim.sms_refused_at),
+            refusals=_refusals_of(claim, identity),
             opt_in_missing=claim.opt_in_missing,
             jurisdictions=self._jurisdictions,
             account_attributes=await self._attributes(stored),
@@ -337,6 +347,11 @@ class Sender:
                 claim, SubmissionStatus.DEAD, reason=DeadReason.UNAVAILABLE, attempt=attempt
             )
         return Settlement(claim, SubmissionStatus.PENDING, due_at=now + delay, attempt=attempt)
+
+
+def _refusals_of(claim: Claim, identity: Identity) -> Refusals:
+    """Return when the person last said no: who is known by phone alone has said none to email."""
+    return Refusals(claim.email_refused_at if identity.email else None, claim.sms_refused_at)
 
 
 def _is_stale(claim: Claim) -> bool:

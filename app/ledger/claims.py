@@ -66,7 +66,8 @@ class Claim:
 
     `version` is that of the integration as it stands, `probe` whether this one is sent to see if
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
-    `email_refused_at` and `sms_refused_at` tell when the person last said no, to any integration.
+    `email_refused_at` and `sms_refused_at` tell when somebody last said no to any integration, by
+    the keys of the contact and of the phone number.
     `opt_in_missing`: the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
     """
 
@@ -89,6 +90,7 @@ class Claim:
     traceparent: str | None = None
     delivered_seq: int | None = None
     delivered_before: bool = False
+    phone_key: str | None = None
     email_refused_at: float | None = None
     sms_refused_at: float | None = None
     opt_in_missing: bool = False
@@ -133,8 +135,8 @@ class Settlement:
 
     `status` is pending if the submission stays for another try: at `due_at`, or at once. `attempt`
     is None if none was spent; `unspent` are requests before it, or instead of it, that are only put
-    on record. `rekeyed` holds the keys (contact, phone) of another contact that the
-    submission now belongs to. `wiped`: do not keep the payload. `refused` tells when the submission
+    on record. `rekeyed` holds the keys (contact, phone) that the submission now has: often another
+    contact's. `wiped`: do not keep the payload. `refused` tells when the submission
     says no (unix seconds), by the key of the address. `basis` is what was decided and on what, if
     it was planned, `phone_key` the key of the phone number it was decided of.
     """
@@ -336,6 +338,7 @@ _CLAIMED = select(
     submissions.c.request_id,
     submissions.c.traceparent,
     submissions.c.delivered_before,
+    submissions.c.phone_key,
     _refused_at(submissions.c.contact_key),
     _refused_at(submissions.c.phone_key),
 ).where(among(submissions.c.seq, "seqs"))
@@ -399,7 +402,7 @@ def _claim(
     row: Sequence[Any], contact: Sequence[Any], integration: _Due, lease: str, until: float
 ) -> Claim:
     seq, id_, received_at, occurred_at, tries, forced, payload, request_id, traceparent, *past = row
-    delivered_before, email_refused_at, sms_refused_at = past
+    delivered_before, phone_key, email_refused_at, sms_refused_at = past
     contact_key, delivered_seq, delivered_occurred_at = contact
     return Claim(
         lease=lease,
@@ -421,6 +424,7 @@ def _claim(
         traceparent=traceparent,
         delivered_seq=delivered_seq,
         delivered_before=bool(delivered_before),
+        phone_key=phone_key,
         email_refused_at=email_refused_at,
         sms_refused_at=sms_refused_at,
         opt_in_missing=opt_in_is_missing(integration.submissions, integration.asked_last),
@@ -683,12 +687,16 @@ _MAKE_DUE = (
 async def _rekey(
     transaction: Transaction, database: Database, settlements: Sequence[Settlement], now: float
 ) -> None:
-    """Move submissions to the line of another contact, if a changed mapping says so."""
+    """Give submissions the keys that a changed mapping gives them: mostly those of another contact,
+    to whose line they move.
+    """
     for each in settlements:
         if each.rekeyed is None:
             continue
         (key, by_phone), of = each.rekeyed, each.claim.integration_id
         await transaction.change(_MOVE, row=each.claim.seq, key=key, by_phone=by_phone)
+        if key == each.claim.contact_key:  # another phone number alone: its line stays
+            continue
         await decisions.part(transaction, each.claim.seq)
         add = database.insert_or_ignore(contacts)
         await transaction.change(add, integration_id=of, contact_key=key)

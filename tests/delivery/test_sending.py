@@ -431,6 +431,77 @@ async def test_a_changed_mapping_that_names_another_person_keeps_that_one_s_orde
     assert [each["quiz_outcome"] for each in line.cordial.bodies("ann@example.com")] == ["1", "3"]
 
 
+PHONE = {"attribute": "phone_number", "field": "channels.sms.address"}
+EMAIL = {"attribute": "email", "field": "channels.email.address"}
+TEXTS = {
+    "cordial": {"sms": {"program": "main", "suppress_doi": True}},
+    "jebbit": {"attributes": {"sms_opt_in": "sms_opt_in"}},
+}
+DAY, HOUR = 86_400.0, 3_600.0  # seconds
+
+
+def said(line, ago, **answers):
+    """Return answers of somebody with an email address and a phone, given so many seconds ago."""
+    return {
+        "email": "ann@example.com",
+        "phone_number": "+1 415 555 2671",
+        "country_code": "US",
+        "experience_date": line.clock() - ago,
+        **answers,
+    }
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["waiting", "replayed"])
+async def test_a_phone_that_a_changed_mapping_names_is_not_subscribed_over_its_no(line, again):
+    """The no came in by another integration, when this one did not know the phone yet."""
+    await line.create(**TEXTS, mapping=[EMAIL], state="active" if again else "paused")
+    await line.create(**TEXTS, name="Autumn quiz", mapping=[EMAIL, PHONE])
+    await line.start()
+    answers = {"opt_in": "yes", "sms_opt_in": "yes"}
+    (old,) = await line.accept(said(line, DAY, **answers))
+    if again:
+        await line.settled(old)
+    no = await line.accept(said(line, HOUR, sms_opt_in="no"), to="autumn-quiz")
+    await line.settled(*no)
+    await line.change(mapping=[EMAIL, PHONE])
+    await line.integrations.resume("spring-quiz", now=line.clock())
+    if again:
+        await replay(line.database, old, force=False, now=line.clock())
+    line.wake()
+    (sent,) = await line.settled(old)
+    assert sent.status == "delivered"
+    assert line.cordial.bodies("ann@example.com")[-1]["channels"]["sms"] == {
+        "address": "14155552671"
+    }
+
+
+async def test_a_no_that_a_changed_mapping_makes_somebody_s_is_heard_before_their_older_yes(line):
+    """Nobody knew whose either was when they came in."""
+    mapping = [{"attribute": "mail", "field": "channels.email.address"}]
+    await line.create(mapping=mapping, state="paused")
+    ids = await line.accept(said(line, DAY, opt_in="yes"), said(line, HOUR, opt_in="no"))
+    await line.change(mapping=[EMAIL])
+    await line.integrations.resume("spring-quiz", now=line.clock())
+    await line.start(concurrency=1)
+    first, second = await line.settled(*ids)
+    assert (first.status, second.reason) == ("delivered", "opted_out")
+    assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
+
+
+async def test_a_no_to_texts_is_none_to_email(line):
+    """Also where the phone number is all that somebody is known by."""
+    mapping = [PHONE, {"attribute": "newsletter", "field": "weekly_deals", "type": "list"}]
+    await line.create(**TEXTS, mapping=mapping)
+    ids = await line.accept(
+        said(line, 0, opt_in="yes", sms_opt_in="no", newsletter="yes"),
+    )
+    await line.start()
+    (sent,) = await line.settled(*ids)
+    assert not sent.warnings
+    (contact,) = line.cordial.sandbox.contacts
+    assert contact.lists == {"weekly_deals"}
+
+
 async def test_unmapped_attributes_flow_where_the_account_knows_them(line):
     """Under their own name; technical ones and strangers never."""
     line.cordial.sandbox.account.attributes["favorite"] = Attribute(type="string")
