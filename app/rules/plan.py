@@ -38,7 +38,14 @@ from app.rules.policy import (
     sms_status,
     terms,
 )
-from app.rules.values import Answer, FieldType, NotConvertible, lasts, parse_date
+from app.rules.values import (
+    Answer,
+    FieldType,
+    NotConvertible,
+    is_unfilled,
+    lasts,
+    parse_date,
+)
 
 _CLOCKS_DIFFER_BY = 24 * 3600.0  # seconds at most: a wrong zone is up to 14 hours
 
@@ -164,7 +171,7 @@ def plan(
         mapped = integration.fields.apply(submission, joins, known, limits)
         fields.update(mapped.fields)
         warnings += mapped.warnings
-        hidden = _doubted_keys(integration, submission, mapped)
+        hidden = _unfit_keys(integration, submission, mapped)
         warnings += hidden.values()
     if policy.opt_in_field and (opt_in.is_refusal or not stale):
         fields[policy.opt_in_field] = opt_in.answer.value
@@ -203,23 +210,24 @@ def _doubted(identity: Identity) -> str:
     )
 
 
-def _doubted_keys(
+def _unfit_keys(
     integration: Integration, submission: Submission, mapped: Mapped
 ) -> dict[str, PlanWarning]:
-    """Return, with a warning each, the secondary keys that may come from the page's URL.
+    """Return, with a warning each, the secondary keys that may be somebody else's.
 
-    Cordial must not look for somebody by them: anybody could write another person's key there, and
-    Cordial would give that person's contact the address of this one.
+    Cordial must not look for a contact by them, as it would give that one this person's address:
+    by what may come from the page's URL, where anybody could write another's key, nor by a rule's
+    default, which many share.
     """
-    doubted = {}
+    unfit = {}
     for key in integration.cordial.identify_by:
-        for rule, *_ in mapped.rules:
-            found = (
-                submission.find(rule.attribute) if rule.field == key and rule.attribute else None
-            )
+        for rule in (rule for rule, *_ in mapped.rules if rule.field == key):
+            found = submission.find(rule.attribute) if rule.attribute else None
             if found and not is_believed(found, integration.jebbit):
-                doubted[key] = _doubted_key(rule)
-    return doubted
+                unfit[key] = _doubted_key(rule)
+            elif key in mapped.fields and (found is None or is_unfilled(found.value)):
+                unfit[key] = _shared_key(rule)
+    return unfit
 
 
 def _doubted_key(rule: Rule) -> PlanWarning:
@@ -230,6 +238,16 @@ def _doubted_key(rule: Rule) -> PlanWarning:
         detail=f"{rule.attribute} may come from the page's URL, so Cordial was not asked to look "
         f"for the contact by {rule.field}. List the attribute in jebbit.trusted_url_params to "
         "believe it, then replay.",
+    )
+
+
+def _shared_key(rule: Rule) -> PlanWarning:
+    return PlanWarning(
+        code="identify_by_default",
+        attribute=rule.attribute,
+        field=rule.field,
+        detail=f"{rule.field} has its rule's default, which others have too, so Cordial was not "
+        "asked to look for the contact by it. Leave the default out.",
     )
 
 

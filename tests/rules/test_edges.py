@@ -194,19 +194,19 @@ def test_a_day_is_as_long_as_a_day(make_integration, date, first, last):
 def test_nobody_is_looked_for_by_what_stands_in_the_url(make_integration, given, trusted, asked):
     """Anybody could write another person's key there; also where it flows unmapped."""
     integration = make_integration(
-        cordial={"identify_by": ["loyalty_id", "shop_id", "signup_source"]},
+        cordial={"identify_by": ["loyalty_id", "shop_id", "member"]},
         jebbit={"trusted_url_params": trusted},
         mapping=[
             *MAPPING,
             {"attribute": "uid", "field": "loyalty_id"},
             {"attribute": "outcome", "field": "quiz_outcome"},
-            {"field": "signup_source", "default": "jebbit"},
+            {"attribute": "card", "field": "member"},
         ],
         unmapped="known",
     )
-    keys = {"uid": "c-1", "shop_id": "s-1", "outcome": "Bold"}
+    keys = {"uid": "c-1", "shop_id": "s-1", "outcome": "Bold", "card": "m-1"}
     made = decided(integration, {**ANN, **keys, **given}, account_attributes={"shop_id": "string"})
-    assert made.body["identifyBy"] == [*asked, "signup_source"]
+    assert made.body["identifyBy"] == [*asked, "member"]
     assert {each.field for each in made.warnings} == {"loyalty_id", "shop_id"} - {*asked}
     for each in made.warnings:
         assert each.code == "identify_by_not_believed"
@@ -214,6 +214,39 @@ def test_nobody_is_looked_for_by_what_stands_in_the_url(make_integration, given,
         assert each.field in each.detail
     sent = made.body.get("loyalty_id"), made.body["shop_id"], made.body["quiz_outcome"]
     assert sent == ({**keys, **given}["uid"], "s-1", "Bold")
+
+
+@pytest.mark.parametrize(
+    ("given", "sent", "asked"),
+    [
+        ({"uid": "c-1"}, "c-1", True),
+        ({}, "none", False),
+        ({"uid": None}, "none", False),
+        ({"uid": " "}, "none", False),
+        ({"uid": "undefined"}, "none", False),
+        ({"uid": "{{uid}}"}, "none", False),
+    ],
+)
+def test_nobody_is_looked_for_by_a_default(make_integration, given, sent, asked):
+    """Many share it: Cordial would give the first of them the address of each other one."""
+    integration = make_integration(
+        cordial={"identify_by": ["loyalty_id"]},
+        mapping=[*MAPPING, {"attribute": "uid", "field": "loyalty_id", "default": "none"}],
+    )
+    made = decided(integration, {**ANN, **given})
+    assert made.body["loyalty_id"] == sent
+    assert made.body.get("identifyBy") == (["loyalty_id"] if asked else None)
+    told = [each for each in made.warnings if each.code == "identify_by_default"]
+    assert [(each.attribute, each.field) for each in told] == [("uid", "loyalty_id")] * (not asked)
+
+
+def test_nobody_is_looked_for_by_a_constant(make_integration):
+    """All share it."""
+    integration = make_integration(
+        cordial={"identify_by": ["signup_source"]},
+        mapping=[*MAPPING, {"field": "signup_source", "default": "jebbit"}],
+    )
+    assert "identifyBy" not in decided(integration, ANN).body
 
 
 @pytest.mark.parametrize(("ahead", "occurred"), [(0, NOW), (1, NOW), (DAY, NOW), (DAY + 1, None)])
