@@ -173,7 +173,7 @@ def plan(
         warnings += mapped.warnings
         hidden = _unfit_keys(integration, submission, mapped)
         warnings += hidden.values()
-    if policy.opt_in_field and (opt_in.is_refusal or not stale):
+    if policy.opt_in_field and _is_told(opt_in, told):
         fields[policy.opt_in_field] = opt_in.answer.value
     evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
     secondary = [key for key in integration.cordial.identify_by if key not in hidden]
@@ -197,6 +197,14 @@ def _answers(
         read_opt_in(submission, names.opt_in, source, given),
         read_opt_in(submission, names.sms_opt_in, source, given),
     )
+
+
+def _is_told(opt_in: OptInReading, told: Circumstances) -> bool:
+    """Whether the answer is written to its field: a no always, a yes if no later no is known."""
+    if opt_in.is_refusal:
+        return True
+    overruled = opt_in.answer is Answer.YES and not opt_in.is_after(told.refusals.email)
+    return not (told.stale or overruled)
 
 
 def _refuse_identity(identity: Identity) -> SkipReason:
@@ -270,7 +278,7 @@ def _lists(opt_in: OptInReading, told: Circumstances, source: JebbitSource) -> M
     """
     silenced = told.opt_in_missing and opt_in.answer is Answer.NULL
     refused_at = told.refusals.email
-    is_later = refused_at is None or opt_in.given_from > refused_at
+    is_later = opt_in.is_after(refused_at)
 
     def joins(need: ListsNeed, found: Attribute | None) -> bool:
         if need is None:

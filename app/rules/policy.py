@@ -112,6 +112,10 @@ class OptInReading(NamedTuple):
         """Whether a status may follow from it."""
         return self.doubt is None
 
+    def is_after(self, refused_at: float | None) -> bool:
+        """Whether it was surely given after the person's newest no (unix seconds; None: none)."""
+        return refused_at is None or self.given_from > refused_at
+
     @property
     def is_refusal(self) -> bool:
         """Whether the person said no, and can be believed to have."""
@@ -498,8 +502,7 @@ def _answered_status(opt_in: OptInReading, terms: Terms, refused_at: float | Non
     if not opt_in.trusted:
         return None
     if terms.auto_subscribe and opt_in.answer is Answer.YES:
-        newest = refused_at is None or opt_in.given_from > refused_at
-        return Status.SUBSCRIBED if newest else None
+        return Status.SUBSCRIBED if opt_in.is_after(refused_at) else None
     if terms.on_opt_out == "unsubscribe" and opt_in.answer is Answer.NO:
         return Status.UNSUBSCRIBED
     return None

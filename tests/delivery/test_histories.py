@@ -132,6 +132,10 @@ class Person:
         asked = dict(statuses(body))
         subscribed = [channel for channel, status in asked.items() if status == SUB]
         source = next((e for e in self.given if e.number == body.get("quiz_outcome")), None)
+        if body.get("opt_in_status") == "yes":
+            refused = self.refused("email")
+            assert source, "an answer without its submission"
+            assert refused is None or source.at > refused, "a yes before a no is told"
         if not subscribed:
             assert "forceSubscribe" not in body
             return

@@ -347,7 +347,7 @@ CHANGED: dict[str, Changed] = {
         "if consents else None",
     ),
     "a yes of the same time overrules a no": Changed(
-        grid.refusals, POLICY, "opt_in.given_from > refused_at", "opt_in.given_from >= refused_at"
+        grid.refusals, POLICY, "self.given_from > refused_at", "self.given_from >= refused_at"
     ),
     "SMS by the refusals of email": Changed(
         grid.refusals, PLAN, "held, told.refusals.sms)", "held, told.refusals.email)"
@@ -375,7 +375,10 @@ CHANGED: dict[str, Changed] = {
         grid.lists, PLAN, "asked = refused_at is None or", "asked = True or"
     ),
     "a stale yes is written": Changed(
-        grid.times, PLAN, "(opt_in.is_refusal or not stale)", "opt_in"
+        grid.times, PLAN, "not (told.stale or overruled)", "not overruled"
+    ),
+    "a yes before a later no is written": Changed(
+        grid.refusals, PLAN, "not (told.stale or overruled)", "not told.stale"
     ),
     "hidden answers keep their status": Changed(
         grid.urls,

@@ -205,7 +205,7 @@ def _against(source: Source, when: When, every: Worlds, asked: Status) -> tuple[
     found += _unfounded(every, asked)
     found += _missing(every, asked)
     if source.opt_in_field:
-        answer = _agreed(every, lambda world: world.email_answer)
+        answer = _agreed(every, lambda world: _told(world, when))
         if when.stale and asked.answer not in (None, "no"):
             found.append(f"{source.opt_in_field} tells of an older answer that is no no")
         elif answer not in (DOUBT, "hidden", asked.answer) and not (when.stale and answer != "no"):
@@ -221,9 +221,18 @@ def _forbidden(world: World, when: When, asked: Status) -> Iterator[str]:
         yield f"SMS subscribed: {world}"
     if asked.force and not _may_force(world, asked):
         yield f"forced: {world}"
+    if asked.answer == "yes" and world.email_answer == "yes" and _told(world, when) is None:
+        yield f"the answer is told, though a later no is known: {world}"
     for field in asked.joined:
         if when.stale or not world.may_join[field]:
             yield f"joined to {field}: {world}"
+
+
+def _told(world: World, when: When) -> str | None:
+    """Return the answer as its field tells it: a yes before a later no is not told."""
+    refused = when.email_refused_at
+    overruled = world.email_answer == "yes" and refused is not None and world.given <= refused
+    return None if overruled else world.email_answer
 
 
 def _unfounded(every: Worlds, asked: Status) -> Iterator[str]:
