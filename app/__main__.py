@@ -129,11 +129,19 @@ def export(
     """Write all integrations as YAML, secrets as references to environment variables."""
     text, variables = _run(_settings(), config_as_code.export_all)
     if file:
-        file.write_text(text, encoding="utf-8")
+        _write(file, text)
     else:
         typer.echo(text, nl=False)
     if variables:
         typer.echo("Set for `apply`: " + ", ".join(variables), err=True)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:  # it is no fault of the ledger
+        typer.echo(f"{file} cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
 
 
 @cli.command()

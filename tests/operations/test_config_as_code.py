@@ -311,6 +311,18 @@ def test_what_is_exported_makes_an_equal_integration_on_an_empty_ledger(
     assert again.out == "Nothing to change.\n"
 
 
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [("there/is/none.yaml", "No such file or directory"), ("/dev/full", "No space left on device")],
+)
+def test_a_file_that_cannot_be_written_is_named(run, ledger, file, why):
+    """The ledger, which is well, is not blamed for it."""
+    ledger(lambda integrations: integrations.create(integration(), paused_reason=None, now=NOW))
+    exported = run("export", "--file", file)
+    assert exported.code == 1
+    assert exported.err.splitlines()[-1] == f"{file} cannot be written: {why}"
+
+
 def test_the_difference_is_shown_first_and_holds_no_secret(run, ledger, write):
     """And a dry run, or a person who says no, leaves everything as it is."""
     write(FILE)
