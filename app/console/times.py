@@ -45,7 +45,7 @@ class Times:
 
     def local(self, at: float) -> str:
         """Return the date and the time in the reader's zone, to the second, the zone named."""
-        moment = datetime.fromtimestamp(at, self.zone)
+        moment = _moment(at, self.zone)
         return f"{moment:%-d %b %Y, %H:%M:%S} {moment:%Z}"
 
     def _tag(self, at: float, text: str) -> Markup:
@@ -56,6 +56,17 @@ class Times:
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             utc.isoformat(timespec="seconds"), title, text
         )
+
+
+def _moment(at: float, zone: tzinfo) -> datetime:
+    """Return a time in a zone; in UTC on the first and the last day that there is.
+
+    A source that knows no date may send 0001-01-01, which is none yet in America.
+    """
+    try:
+        return datetime.fromtimestamp(at, zone)
+    except OverflowError:
+        return datetime.fromtimestamp(at, UTC)
 
 
 _UNITS = ((86_400.0, "day"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))

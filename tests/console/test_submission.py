@@ -46,6 +46,16 @@ def test_each_state_has_a_page(stage, admin, viewer, query):
     assert viewer.get(f"/console/submissions/{made}").status_code == 200
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Kiritimati", "UTC"])
+def test_a_date_that_stands_for_none_is_shown_in_every_zone(stage, admin, quiz, zone):  # noqa: F811
+    """The first day that there is has not begun in America; then it is told in UTC."""
+    (made,) = stage.post({**person("zero"), "experience_date": "0001-01-01T00:00:00Z"}, quiz)
+    cookie = f"console_zone={zone}; console_session={admin.cookies['console_session']}"
+    page = admin.get(f"/console/submissions/{made}", headers={"cookie": cookie})
+    assert page.status_code == 200
+    assert "1 Jan 1, 00:00:00 UTC" in text_of(page.text)
+
+
 def test_a_decision_is_told_step_by_step(stage, admin):
     """What was read, where it stands in the configuration, and what follows from it."""
     said = text_of(admin.get(f"/console/submissions/{one(stage, 'reason=opted_out')}").text)
