@@ -229,6 +229,8 @@ class Settings(BaseSettings):
     @field_validator("retry_delays_seconds")
     @classmethod
     def _are_delays(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("names no delay; leave it out for the usual ones")
         if not all(0 <= each <= _LONGEST_DELAY for each in value):
             raise ValueError("give seconds, none of them negative or over 30 days")
         return value

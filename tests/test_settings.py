@@ -188,6 +188,7 @@ REFUSED = [
     ("EU_COUNTRIES", "DE,FRA,1A", "not ISO 3166 alpha-2: 1A, FRA"),
     ("EU_COUNTRIES", "DE,XX", "not ISO 3166 alpha-2: XX"),
     ("EU_COUNTRIES", ",", "names no country"),
+    ("RETRY_DELAYS_SECONDS", " , ", "names no delay"),
     ("CORDIAL_EXTRA_HOSTS", "localhost", "write host:port, not localhost"),
     ("CORDIAL_EXTRA_HOSTS", "http://localhost:9100", "write host:port"),
     ("CORDIAL_EXTRA_HOSTS", "localhost:99999", "write host:port"),
