@@ -128,6 +128,20 @@ def _place(loc: Sequence[str | int]) -> str:
     return ".".join(map(str, parts)) or "body"
 
 
+_NO_JSON = "it is not sent as JSON; add the header Content-Type: application/json"
+_NOT_SENT_AS_JSON = Problem(
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    f"body: {_NO_JSON}",
+    errors=[Place(place="body", detail=_NO_JSON)],
+)
+# What the reading of a JSON body raises, besides that it is none.
+_UNREADABLE: Mapping[type[BaseException | None], str] = {
+    UnicodeDecodeError: "The body is not UTF-8; send it as that.",
+    RecursionError: "The body is nested too deeply to be read.",
+    ValueError: "A number in the body has too many digits to be read.",
+}
+
+
 def install(app: FastAPI) -> None:
     """Answer errors with problem documents; `refusals` does so for the errors of operations."""
 
@@ -137,12 +151,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> ProblemResponse:
+        if isinstance(error.body, bytes) and error.body:  # its type says that it is no JSON
+            return respond(_NOT_SENT_AS_JSON)
         return respond(invalid(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def on_http(_: Request, error: HTTPException) -> ProblemResponse:
         status = HTTPStatus(error.status_code)
-        return respond(Problem(status, str(error.detail), headers=error.headers))
+        detail = _UNREADABLE.get(type(error.__cause__), str(error.detail))
+        return respond(Problem(status, detail, headers=error.headers))
 
     async def on_unavailable(_: Request, error: Exception) -> ProblemResponse:
         log.warning("ledger_unavailable", error=place_of(error))
@@ -163,7 +180,7 @@ def install(app: FastAPI) -> None:
 
 
 _EXAMPLES: dict[HTTPStatus, str] = {
-    HTTPStatus.BAD_REQUEST: "There was an error parsing the body",
+    HTTPStatus.BAD_REQUEST: _UNREADABLE[UnicodeDecodeError],
     HTTPStatus.NOT_FOUND: "No integration has the id 'sprng-quiz'; GET /integrations lists them.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "policy.opt_in: Input should be 'opted_in_only', "
     "'opted_in_or_null' or 'everyone'",

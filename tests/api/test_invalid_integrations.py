@@ -243,6 +243,34 @@ def test_a_body_that_is_no_object_is_refused(shared, quiz, method, content):
     problem(answer, 400 if content == b"\xff" else 422)
 
 
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/octet-stream"]
+)
+def test_a_body_that_is_not_sent_as_json_is_told_the_header(shared, quiz, kind):
+    """As `curl -d` sends it."""
+    headers = {} if kind is None else {"content-type": kind}
+    answer = shared.client.patch(f"/integrations/{quiz}", content=b'{"name":"a"}', headers=headers)
+    told = problem(answer, 422)
+    assert "add the header Content-Type: application/json" in told["detail"]
+    assert [each["place"] for each in told["errors"]] == ["body"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"name": "\xe9"}', "not UTF-8"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
+        (b'{"name": ' + b"9" * 5000 + b"}", "too many digits"),
+    ],
+    ids=["latin", "deep", "long"],
+)
+def test_a_body_that_cannot_be_read_is_told_why(shared, quiz, content, why):
+    """Whoever sent it can mend it."""
+    headers = {"content-type": "application/json"}
+    answer = shared.client.patch(f"/integrations/{quiz}", content=content, headers=headers)
+    assert why in problem(answer, 400)["detail"]
+
+
 def test_broken_json_is_told_with_its_place(shared):
     """Whoever wrote it by hand finds the comma."""
     headers = {"content-type": "application/json"}
