@@ -36,8 +36,8 @@ from app.rules.integration import Integration
 from app.rules.jurisdictions import Jurisdictions
 from app.rules.mapping import PlanWarning
 from app.rules.partial import Channels, Reduced, Refusal, without_refused
-from app.rules.plan import Evidence, Skip, facts, plan
-from app.rules.policy import Refusals
+from app.rules.plan import Skip, facts, plan
+from app.rules.policy import NO_REFUSALS, Refusals
 from app.rules.values import FieldType
 
 Turn = Callable[[Gate], Gate]
@@ -69,7 +69,6 @@ class Outcome:
 class _Sent:
     upserted: Upserted
     warnings: Sequence[PlanWarning]
-    evidence: Evidence
 
 
 class _LookUpFailed(Exception):
@@ -82,13 +81,17 @@ class _LookUpFailed(Exception):
 
 @dataclass(slots=True)
 class _Try:
-    """One submission's requests: those that were refused, when the next one began, and why."""
+    """One submission's requests: those that were refused, when the next one began, and why.
+
+    `said` is when the person says no in it, as read now: labels may have been added since receipt.
+    """
 
     clock: Callable[[], float]
     at: float = 0.0
     started: float = 0.0
     refused: list[Attempt] = field(default_factory=list)
     basis: Basis | None = None
+    said: Refusals = NO_REFUSALS
 
     def begin(self) -> None:
         self.at, self.started = self.clock(), time.perf_counter()
@@ -170,11 +173,15 @@ class Sender:
             return self._wait_for_look_up(claim, failure.cause)
         except (CordialError, BadAccountUrl) as error:
             outcome = self._judge(claim, error, this)
-            kept = replace(outcome.settlement, basis=this.basis, phone_key=phone_key)
+            kept = replace(
+                outcome.settlement,
+                refused=self._refused(identity, this.said),
+                basis=this.basis,
+                phone_key=phone_key,
+            )
             http_status = getattr(error, "http_status", None)
             return replace(outcome, settlement=kept, http_status=http_status)
-        # As read now: labels may have been added since receipt.
-        refused = self._refused(identity, sent.evidence.refusals)
+        refused = self._refused(identity, this.said)
         if isinstance(sent, Skip):
             skipped = SubmissionStatus.SKIPPED
             return Outcome(
@@ -229,6 +236,7 @@ class Sender:
             account_attributes=await self._attributes(stored),
             limits=await self._accounts.limits(stored),
         )
+        this.said = decided.evidence.refusals
         this.basis = basis_of(decided, submission, stored.integration)
         if isinstance(decided, Skip):
             return decided
@@ -253,7 +261,7 @@ class Sender:
                 continue
             if upserted.doubt:
                 warnings.append(_unclear(upserted.doubt))
-            return _Sent(upserted, warnings, decided.evidence)
+            return _Sent(upserted, warnings)
 
     async def _attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
         try:

@@ -11,6 +11,7 @@ from app.delivery.gate import BLOCKED_PROBE
 from app.delivery.schedule import DELAYS
 from app.ledger.replays import replay
 from app.sandbox.account import Attribute
+from app.sandbox.faults import Fault
 from app.serving import serving
 from tests.conftest import API_KEY, engines
 from tests.delivery.conftest import person
@@ -485,6 +486,34 @@ async def test_a_no_that_a_changed_mapping_makes_somebody_s_is_heard_before_thei
     await line.start(concurrency=1)
     first, second = await line.settled(*ids)
     assert (first.status, second.reason) == ("delivered", "opted_out")
+    assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ({"kind": "answer", "answer": {"status": 400, "body": {"error": True}}}, "dead"),
+        ({"kind": "server_error"}, "pending"),
+        ({"kind": "unauthorized"}, "pending"),
+    ],
+)
+async def test_a_no_that_cordial_did_not_take_counts_as_it_is_read_now(line, fault, status):
+    """Its word became a no after it had come in; an older yes does not subscribe over it."""
+    everyone = {"opt_in": "everyone", "opt_in_field": "opt_in_status"}
+    await line.create(policy=everyone)
+    await line.create(name="Autumn quiz")
+    (no,) = await line.accept(said(line, HOUR, opt_in="Nein danke"))
+    await line.change(jebbit={"opt_in_labels": {"false": ["Nein danke"]}})
+    line.cordial.sandbox.faults.append(Fault(**fault))
+    await line.start(delays=[600])
+
+    async def was_refused():
+        return (await line.find(no)).attempts
+
+    await line.until(was_refused)
+    assert (await line.find(no)).status == status
+    line.mend()
+    await line.settled(*await line.accept(said(line, DAY, opt_in="yes"), to="autumn-quiz"))
     assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
 
 
