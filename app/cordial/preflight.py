@@ -389,6 +389,7 @@ def legal_notes(integration: Integration) -> list[Finding]:
     policy, cordial = integration.policy, integration.cordial
     strict, other = terms(policy, Region.EU), terms(policy, Region.NON_EU)
     collects_eu = policy.collect != "non_eu"
+    held = [strict] * collects_eu + [other] * (policy.collect != "eu")
     made = [
         (
             integration.jebbit.region == "us",
@@ -415,6 +416,13 @@ def legal_notes(integration: Integration) -> list[Finding]:
             "policy.auto_subscribe",
             "Outside the EU people who were asked nothing are subscribed to email.",
             'If that is not wanted: policy.opt_in = "opted_in_only".',
+        ),
+        (
+            any(each.on_opt_out == "unsubscribe" and each.opt_in != "everyone" for each in held),
+            "policy.on_opt_out",
+            "Whoever says no to email is not sent, so that no unsubscribes them: policy.opt_in is "
+            "not everyone.",
+            'If it is to: policy.opt_in = "everyone", with policy.opt_in_field.',
         ),
         (
             "explicit_opt_in" in (strict.resubscribe, other.resubscribe),

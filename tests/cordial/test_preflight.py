@@ -705,6 +705,35 @@ def test_choices_with_legal_weight_are_noted(policy: Any, cordial: Any, place: s
     assert place in [each.place for each in legal_notes(integration)]
 
 
+EVERYONE = {"opt_in": "everyone", "opt_in_field": "opt_in_status"}
+OUT = {"on_opt_out": "unsubscribe"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "noted"),
+    [
+        (OUT, True),
+        (OUT | EVERYONE, False),
+        (EVERYONE | {"eu": OUT | {"opt_in": "opted_in_or_null"}}, True),
+        (EVERYONE | {"eu": OUT | {"opt_in": "opted_in_or_null"}, "collect": "non_eu"}, False),
+        (OUT | {"eu": {"opt_in": "everyone"}, "opt_in_field": "opt_in_status"}, True),
+        (OUT | {"eu": {"opt_in": "everyone"}, "opt_in_field": "o", "collect": "eu"}, False),
+        ({}, False),
+    ],
+)
+def test_a_no_that_unsubscribes_nobody_is_noted(policy: Any, noted: bool) -> None:
+    """Who says no to email is only unsubscribed where they are sent."""
+    usual = {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True}
+    integration = Integration.model_validate(
+        {
+            "name": "Spring quiz",
+            "cordial": {"account_url": "https://admin.cordial.io", "api_key": "k"},
+            "policy": usual | policy,
+        }
+    )
+    assert ("policy.on_opt_out" in [each.place for each in legal_notes(integration)]) is noted
+
+
 def test_strictest_choice_has_no_notes() -> None:
     """Only people who opted in, nobody brought back: nothing to point out."""
     integration = Integration.model_validate(
