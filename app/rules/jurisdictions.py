@@ -1,10 +1,12 @@
 """Where a person is: the countries whose rules hold, and the names by which forms say them."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final
 
 from phonenumbers import SUPPORTED_REGIONS
+
+from app.rules.country_names import CODES_BY_NAME, plain_name
 
 # The EU, the EEA and the UK, and the parts of the EU that have a country code of their own
 # (Aland, French Guiana, Guadeloupe, Martinique, Mayotte, Reunion, Saint Martin).
@@ -39,70 +41,8 @@ class Jurisdictions:
 
 DEFAULT_JURISDICTIONS: Final = Jurisdictions()
 
-# Besides ISO 3166 alpha-2: codes that the EU itself uses for two members, and the names that a
-# form's country box is likely to show.
-_NAMES: Mapping[str, str] = {
-    "UK": "GB",
-    "EL": "GR",
-    **{
-        name: code
-        for code, names in {
-            "AT": ("AUT", "AUSTRIA"),
-            "AX": ("ALA", "ALAND", "ALAND ISLANDS", "ÅLAND", "ÅLAND ISLANDS"),
-            "BE": ("BEL", "BELGIUM"),
-            "BG": ("BGR", "BULGARIA"),
-            "CY": ("CYP", "CYPRUS"),
-            "CZ": ("CZE", "CZECHIA", "CZECH REPUBLIC"),
-            "DE": ("DEU", "GERMANY", "DEUTSCHLAND"),
-            "DK": ("DNK", "DENMARK"),
-            "EE": ("EST", "ESTONIA"),
-            "ES": ("ESP", "SPAIN"),
-            "FI": ("FIN", "FINLAND"),
-            "FR": ("FRA", "FRANCE"),
-            "GB": (
-                *("GBR", "UNITED KINGDOM", "GREAT BRITAIN"),
-                *("ENGLAND", "SCOTLAND", "WALES", "NORTHERN IRELAND"),
-            ),
-            "GF": ("GUF", "FRENCH GUIANA"),
-            "GP": ("GLP", "GUADELOUPE"),
-            "GR": ("GRC", "GREECE"),
-            "HR": ("HRV", "CROATIA"),
-            "HU": ("HUN", "HUNGARY"),
-            "IE": ("IRL", "IRELAND"),
-            "IS": ("ISL", "ICELAND"),
-            "IT": ("ITA", "ITALY"),
-            "LI": ("LIE", "LIECHTENSTEIN"),
-            "LT": ("LTU", "LITHUANIA"),
-            "LU": ("LUX", "LUXEMBOURG"),
-            "LV": ("LVA", "LATVIA"),
-            "MF": ("MAF", "SAINT MARTIN"),
-            "MQ": ("MTQ", "MARTINIQUE"),
-            "MT": ("MLT", "MALTA"),
-            "NL": ("NLD", "NETHERLANDS", "THE NETHERLANDS"),
-            "NO": ("NOR", "NORWAY"),
-            "PL": ("POL", "POLAND"),
-            "PT": ("PRT", "PORTUGAL"),
-            "RE": ("REU", "REUNION", "RÉUNION"),
-            "RO": ("ROU", "ROMANIA"),
-            "SE": ("SWE", "SWEDEN"),
-            "SI": ("SVN", "SLOVENIA"),
-            "SK": ("SVK", "SLOVAKIA"),
-            "YT": ("MYT", "MAYOTTE"),
-            "BR": ("BRA", "BRAZIL", "BRASIL"),
-            "CA": ("CAN", "CANADA"),
-            "CH": ("CHE", "SWITZERLAND"),
-            "GG": ("GGY", "GUERNSEY", "CHANNEL ISLANDS"),  # as one, they are Guernsey and Jersey
-            "GI": ("GIB", "GIBRALTAR"),
-            "IM": ("IMN", "ISLE OF MAN"),
-            "JE": ("JEY", "JERSEY"),
-            "AU": ("AUS", "AUSTRALIA"),
-            "MX": ("MEX", "MEXICO"),
-            "NZ": ("NZL", "NEW ZEALAND"),
-            "US": ("USA", "UNITED STATES", "UNITED STATES OF AMERICA"),
-        }.items()
-        for name in names
-    },
-}
+# Besides ISO 3166 alpha-2: codes that are in use for two of them, the second by the EU itself.
+_OTHER_CODES: Final = {"UK": "GB", "EL": "GR"}
 # Codes in use that have no telephone numbers of their own, which SUPPORTED_REGIONS leaves out.
 _CODES = SUPPORTED_REGIONS | EU_COUNTRIES | frozenset("AQ BV GS HM PN TF UM".split()) | {EUROPE}
 
@@ -113,5 +53,9 @@ def country_code(folded: str) -> str | None:
     None for what names no country: not even two letters are believed to be one that is none.
     """
     text = folded.upper()
-    code = _NAMES.get(text, text)
+    code = _OTHER_CODES.get(text, text)
+    if code in _CODES:
+        return code
+    name = plain_name(folded)
+    code = CODES_BY_NAME.get(name) or _OTHER_CODES.get(name, name)
     return code if code in _CODES else None

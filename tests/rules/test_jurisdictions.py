@@ -4,9 +4,13 @@ Sources: ISO 3166-1, the EU's list of members, Annex II TFEU and the outermost r
 349, the EEA agreement, and the laws named beside the code's own tables.
 """
 
+from unicodedata import combining, normalize
+
 import pytest
 
-from app.rules.jurisdictions import DEFAULT_JURISDICTIONS, Jurisdictions, country_code
+from app.jebbit.folding import fold_label
+from app.rules.country_names import _NAMES, CODES_BY_NAME, plain_name
+from app.rules.jurisdictions import _CODES, DEFAULT_JURISDICTIONS, Jurisdictions, country_code
 from tests.table import table
 
 EU = """
@@ -38,13 +42,28 @@ OTHERS = """
 """
 
 
+OWN = """
+    AT österreich oesterreich | BE belgië belgique belgien | BG българия
+    CH schweiz suisse svizzera | CY κύπρος | CZ česko "česká republika" | DK danmark | EE eesti
+    ES españa espana          | FI suomi               | GB cymru "royaume-uni" "u.k."
+    GR ελλάδα                 | HR hrvatska            | HU magyarország        | IE éire
+    IS ísland                 | IT italia              | LT lietuva             | LU luxemburg
+    LV latvija                | NL nederland holland   | NO norge               | PL polska
+    RO românia                | SE sverige             | SI slovenija           | SK slovensko
+    DE allemagne alemania germania niemcy | FR frankreich francia | GB großbritannien
+    MF "saint-martin"         | RE "la réunion"        | US "u.s.a." "estados unidos"
+    IN india | JP japan       | CI "côte d'ivoire"     | BA "bosnia & herzegovina"
+    GM "the gambia"           | MX méxico              | TR türkiye             | KR "south korea"
+"""
+
+
 def rows(table: str) -> list[tuple[str, str]]:
     """Return pairs of a code and a spelling of it."""
     pairs = []
     for row in table.replace("\n", "|").split("|"):
         plain, *quoted = row.split('"')
         code, *words = plain.split() or [""]
-        pairs += [(code, each) for each in (code, *words, *quoted[:1]) if code]
+        pairs += [(code, each) for each in (code, *words, *quoted[::2]) if code]
     return pairs
 
 
@@ -75,6 +94,21 @@ def test_neither_rule_is_about_people_of(code: str, spelled: str) -> None:
     assert country_code(spelled) == code
     assert code not in DEFAULT_JURISDICTIONS.eu_countries
     assert code not in DEFAULT_JURISDICTIONS.express_consent_countries
+
+
+@table(("code", "spelled"), rows(OWN))
+def test_a_country_is_known_by_its_names_in_other_languages(code: str, spelled: str) -> None:
+    """As a form in that language shows it, with marks and dots or without, however it is cased."""
+    plain = "".join(each for each in normalize("NFD", spelled) if not combining(each))
+    for text in (spelled, plain, spelled.upper()):
+        assert country_code(fold_label(text)) == code
+
+
+def test_no_name_is_of_two_countries_nor_a_code() -> None:
+    """Which of them it meant would be chance."""
+    assert {*CODES_BY_NAME.values()} <= _CODES
+    assert all(len(name) > 2 and name == plain_name(name) for name in CODES_BY_NAME)
+    assert len(CODES_BY_NAME) == sum(line.count(" | ") + 1 for line in _NAMES.strip().splitlines())
 
 
 def test_no_other_country_is_protected_by_mistake():
