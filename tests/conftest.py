@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mappin
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -22,6 +23,7 @@ import certifi
 import httpx
 import pytest
 import structlog
+import uvicorn.server
 from rich.console import Console
 
 from app import demo
@@ -106,6 +108,18 @@ def _requests_compared() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _routes_read_once() -> Iterator[None]:
     with read_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end_at_once() -> Iterator[None]:
+    """Let uvicorn look a hundred times a second whether it should end, not ten times.
+
+    It waits as long once more before it ends: most tests have a service of their own.
+    """
+    hurried = SimpleNamespace(**{**vars(asyncio), "sleep": lambda s: asyncio.sleep(s / 10)})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(uvicorn.server, "asyncio", hurried)
         yield
 
 
