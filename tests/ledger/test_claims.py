@@ -363,14 +363,23 @@ def used(plan):
         r"(?:SEARCH|SCAN) (\w+)(?: USING (?:[^'(]*?(PRIMARY KEY)|[^'(]*?INDEX (\w+)))?", plan
     ):
         yield table, index or (f"{table}_pkey" if primary else "every row")
-    for index, table in re.findall(r"Scan (?:Backward )?using (\w+) on (\w+)", plan):
-        yield table, index
+    for index, table, within in re.findall(
+        r"Scan (?:Backward )?using (\w+) on (\w+) [^\n]*\n *(Index Cond)?", plan
+    ):
+        yield table, index if within else "every row"
     for table in re.findall(r"Seq Scan on (\w+)", plan):
         yield table, "every row"
 
 
 async def test_a_backlog_is_never_gone_through(ledger, monkeypatch):
     """Also in a first burst, when PostgreSQL has no statistics of it yet."""
+    if not ledger.database.is_sqlite:  # nor those that tests before left of their rows
+
+        async def forget(transaction):
+            emptied = "TRUNCATE submissions, contacts, receipts CASCADE"
+            await transaction._connection.execute(emptied)
+
+        await ledger.database.transact(forget)
     for batch in range(20):
         many = (item(f"c{batch}-{each}", "1", f"s{batch}-{each}") for each in range(500))
         await ledger.accept(*many)
@@ -405,7 +414,7 @@ async def test_a_backlog_is_never_gone_through(ledger, monkeypatch):
                 return connection.execute(explain + question, values).fetchall()
             return await connection.fetch(explain + question, *values)
 
-        plan = " ".join(str(tuple(row)) for row in await ledger.database.transact(ask))
+        plan = "\n".join(str(row[-1]) for row in await ledger.database.transact(ask)) + "\n"
         for table, index in used(plan):
             assert index in QUICK.get(table, {index}), (question, plan)
             seen.add(table)
