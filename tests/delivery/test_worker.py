@@ -220,9 +220,9 @@ async def test_what_does_not_finish_in_time_is_given_back(line, monkeypatch):
 async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
     """It was away for too long between two tries: the contact is another's by now."""
     await line.create()
-    line.fail("slow", seconds=0.3)
+    line.fail("slow", seconds=1)
     ids = await line.accept(person())
-    await line.start(answer_within=0.1)
+    await line.start(answer_within=0.5)
     await line.until(lambda: len(line.cordial.bodies()) == 1)
     line.clock.now += LEASE_SECONDS
     (other,) = await claim(line.database, line.clock(), 5)
