@@ -26,7 +26,7 @@ from app.operations.callers import Caller
 from app.operations.checking import refuse_live
 from app.operations.comparing import Comparison, compare_rules
 from app.operations.context import Context
-from app.operations.integrations import refuse_reserved
+from app.operations.integrations import refuse_deaf, refuse_reserved
 from app.operations.invalid import Invalid
 from app.operations.resuming import let_send
 from app.operations.strength import refuse_weak
@@ -302,7 +302,18 @@ class _Reading:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads as people mean it: `yes`, `NO` and dates are words, keys are words and occur once."""
+    """Reads as people mean it: `yes`, `NO`, dates, `01234` and `12:30` are words.
+
+    Keys are words and occur once.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError):  # of a tag, or of thousands of digits
+            raise yaml.constructor.ConstructorError(
+                None, None, "a value that cannot be read; put it into quotes", node.start_mark
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
@@ -315,17 +326,27 @@ class _Loader(yaml.SafeLoader):
         return made
 
 
+# YAML 1.1 takes many words for something else. What the dumper leaves without quotes is read back.
+_WORDS_AS_WELL = {
+    f"tag:yaml.org,2002:{each}" for each in ("bool", "timestamp", "int", "float", "value")
+}
+_WHOLE = "[-+]?(?:0|[1-9][0-9]*)"
+_READ_AS = {
+    "bool": ("true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (_WHOLE, "-+0123456789"),
+    "float": (
+        rf"{_WHOLE}\.[0-9]*(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
 _Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _WORDS_AS_WELL]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+for _tag, (_pattern, _first) in _READ_AS.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
 
 
 # --- The difference -------------------------------------------------------------------------------
@@ -380,7 +401,8 @@ async def compare(context: Context, wanted: Sequence[Wanted]) -> list[Change]:
     """Return what is to be done to make the ledger's integrations as a file wants them.
 
     Raises:
-        RefusedFile: a new webhook secret protects nothing, or a new id is reserved.
+        RefusedFile: a new webhook secret protects nothing, the last one goes, or a new id is
+            reserved.
     """
     planned = changes(wanted, await context.integrations.list())
     if refused := [line for each in planned for line in _refused(each)]:
@@ -393,6 +415,8 @@ def _refused(change: Change) -> Iterator[str]:
     try:
         if before is None:
             refuse_reserved(change.wanted.id)
+        else:
+            refuse_deaf(before, change.wanted.integration)
         refuse_weak(change.wanted.integration, before)
     except Invalid as error:
         for each in error.places:

@@ -235,11 +235,20 @@ def accepted(
     """
     _check_account(context, after)
     refuse_weak(after, before)
-    if before.jebbit.webhook_secrets and not after.jebbit.webhook_secrets:
-        raise invalid_at("jebbit.webhook_secrets", _ONE_MUST_STAY)
+    refuse_deaf(before, after)
     if not key_given and _moves(context, before, after):
         raise invalid_at("cordial.api_key", _KEY_WANTED)
     return after
+
+
+def refuse_deaf(before: Integration, after: Integration) -> None:
+    """Refuse to take the last webhook secret away.
+
+    Raises:
+        Invalid: it goes.
+    """
+    if before.jebbit.webhook_secrets and not after.jebbit.webhook_secrets:
+        raise invalid_at("jebbit.webhook_secrets", _ONE_MUST_STAY)
 
 
 def _gives_key(patch: Mapping[str, JsonValue]) -> bool:

@@ -132,6 +132,35 @@ def test_a_file_written_by_hand_is_read_as_people_mean_it():
     assert wanted.integration.jebbit.opt_in_labels.true == ["on", "Yes"]
 
 
+@pytest.mark.parametrize(
+    "word", ["01234", "12:30", "1_000", "0x1F", "0b11", "1e3", "1:30.5", "=", "2024-01-01", "n"]
+)
+def test_a_default_is_what_stands_in_the_file(word):
+    """A postal code stays one; YAML 1.1 takes 01234 for 668, and 12:30 for 750."""
+    rules = "    mapping:\n      - {attribute: email, field: channels.email.address}\n"
+    rules += f"      - {{field: code, default: {word}}}\n"
+    (wanted,) = read(FILE.replace("    policy:", f"{rules}    policy:"), ENVIRONMENT, frozenset())
+    assert wanted.integration.mapping[1].default == word
+
+
+NUMBERS_AND_WORDS = (
+    *(0, 5, -7, 2.5, -0.25, 1e-7, 1e16, 12345678901234567890, True),
+    *("0", "5", "-7", "+7", "2.5", "1e-7", "1.0e-07", ".5", "5.", "-.inf", "0123", "true", "yes"),
+    *("null", "~", " ", "=", "<<", "12:30", "0o7", "2024-01-01", "#", "a: b", "- a", "\x00"),
+)
+
+
+@pytest.mark.parametrize("default", NUMBERS_AND_WORDS, ids=repr)
+def test_each_default_is_read_as_it_was_written(default):
+    """A number as that number, and a word that looks like one as that word."""
+    mapping = [{"attribute": "email", "field": "channels.email.address"}]
+    before = integration(mapping=[*mapping, {"field": "source", "default": default}])
+    text = to_yaml([document("spring-quiz", before, True, lambda name, _: f"${{{name}}}")])
+    (wanted,) = read(text, variables_of(before, "spring-quiz"), frozenset())
+    assert wanted.integration == before
+    assert type(wanted.integration.mapping[1].default) is type(before.mapping[1].default)
+
+
 def test_entries_may_share_a_part_by_an_alias():
     """One account for several integrations is written once."""
     shared = FILE.replace("cordial:\n", "cordial: &account\n") + FILE.split("integrations:\n")[1]
@@ -165,6 +194,8 @@ def test_entries_may_share_a_part_by_an_alias():
         ("integrations:", "integrationen:", "write a list of integrations under `integrations:`"),
         ("integrations:", "version: 1\nintegrations:", "version: there is only `integrations`"),
         ("  - name: Spring quiz\n    state", "  - 42\n  - name: A\n    state", "integrations[0]: "),
+        ("active", "!!bool maybe", "line 4: a value that cannot be read; put it into quotes"),
+        ("Spring quiz", "9" * 5_000, "line 3: a value that cannot be read; put it into quotes"),
         (FILE, "\x00", "characters that YAML does not have"),
         (FILE, "", "write a list of integrations"),
         (FILE, "integrations: " + "[" * 20_000, "nested too deeply"),
@@ -515,6 +546,20 @@ def test_what_changes_nothing_that_is_sent_is_not_checked(run, write, sandbox_se
     rotated = {"SPRING_QUIZ_JEBBIT_WEBHOOK_SECRET": "whsec-another-fedcba98"}
     assert run("apply", "file.yaml", "--yes", **rotated).code == 0
     assert len(sandbox_server.sandbox.journal) == asked
+
+
+def test_the_last_webhook_secret_is_not_taken_away(run, ledger, write):
+    """As by the API: a file that forgets it would let every webhook be answered 401."""
+    write(FILE)
+    run("apply", "file.yaml", "--yes")
+    before = ledger(Integrations.list)
+    for none in ("{}", "{webhook_secrets: []}"):
+        jebbit = FILE[FILE.index("    jebbit:") : FILE.index("    policy:")]
+        write(FILE.replace(jebbit, f"    jebbit: {none}\n"))
+        refused = run("apply", "file.yaml", "--yes")
+        assert refused.code == 2
+        assert refused.err.startswith("spring-quiz.jebbit.webhook_secrets: needs at least 1 item")
+        assert ledger(Integrations.list) == before
 
 
 async def _apply_late(settings: Settings, meanwhile: str, paused: bool | None) -> None:
