@@ -24,6 +24,14 @@ class Registration:
     created_at: float
 
 
+class RegisteredMeanwhile(Exception):
+    """Somebody else registered the integration meanwhile, as Jebbit's `jebbit_id`."""
+
+    def __init__(self, jebbit_id: str) -> None:
+        super().__init__(jebbit_id)
+        self.jebbit_id = jebbit_id
+
+
 class Registrations:
     """The registrations in a ledger; each is deleted together with its integration."""
 
@@ -41,11 +49,12 @@ class Registrations:
         credentials = self._opened(row.credentials) if row.credentials is not None else None
         return Registration(row.integration_id, row.jebbit_id, credentials, row.created_at)
 
-    async def keep(self, registration: Registration) -> None:
-        """Store a registration; it replaces an earlier one.
+    async def keep(self, registration: Registration, *, before: str | None = None) -> None:
+        """Store a registration; it replaces the one that was looked at, Jebbit's id `before`.
 
         Raises:
             UnknownIntegration: its integration is gone.
+            RegisteredMeanwhile: another one is there by now.
         """
         its = _table.c.integration_id == registration.integration_id
         row = asdict(replace(registration, credentials=None))
@@ -56,6 +65,9 @@ class Registrations:
             # The lock makes two callers take turns, and keeps the integration from being deleted.
             if await connection.scalar(owner.with_for_update()) is None:
                 raise UnknownIntegration(registration.integration_id)
+            there = await connection.scalar(select(_table.c.jebbit_id).where(its))
+            if there not in (None, before, registration.jebbit_id):
+                raise RegisteredMeanwhile(there)
             await connection.execute(delete(_table).where(its))
             await connection.execute(insert(_table), row)
 

@@ -20,8 +20,8 @@ from app.jebbit_api.client import (
     WrongCredentials,
 )
 from app.ledger.documents import masked
-from app.ledger.integrations import StoredIntegration
-from app.ledger.registrations import Registration
+from app.ledger.integrations import StoredIntegration, UnknownIntegration
+from app.ledger.registrations import RegisteredMeanwhile, Registration
 from app.operations.callers import Caller
 from app.operations.context import Context
 from app.operations.invalid import Invalid, invalid_at
@@ -150,8 +150,9 @@ async def _register(
 ) -> Done:
     stored = await context.integrations.get(integration_id)
     webhook = Webhook(_endpoint(context, stored, base_url), _region(stored, new), new.options)
-    if not force:
-        await _refuse_twice(context, stored)
+    before = await context.registrations.get(stored.id)
+    if before is not None and not force:
+        raise RegisteredAlready(before.jebbit_id)
     _refuse_full(stored)
     with _translated("Check region and additional_options.", remembered=False):
         if new.jebbit_id is not None:
@@ -163,7 +164,15 @@ async def _register(
         stored.id, made.id, new.credentials if new.remember else None, context.clock()
     )
     # The id first: whatever fails after this, it is known what was made.
-    await context.registrations.keep(registration)
+    try:
+        await context.registrations.keep(registration, before=before.jebbit_id if before else None)
+    except (RegisteredMeanwhile, UnknownIntegration) as error:
+        if new.jebbit_id is None:  # made a moment ago; if it stays, it is listed as an orphan
+            with suppress(JebbitError):
+                await context.jebbit.remove(new.credentials, made.id)
+        if isinstance(error, RegisteredMeanwhile):
+            raise RegisteredAlready(error.jebbit_id) from None
+        raise
     secret, then = await _keep_secret(context, who, new.credentials, made, stored.id)
     return Done(registration, webhook.endpoint, webhook.region, secret, then)
 
@@ -386,12 +395,6 @@ def _region(stored: StoredIntegration, new: NewRegistration) -> JebbitRegion:
             "region", "the integration's jebbit.region is null; say us or eu, where Jebbit stores"
         )
     return region
-
-
-async def _refuse_twice(context: Context, stored: StoredIntegration) -> None:
-    before = await context.registrations.get(stored.id)
-    if before is not None:
-        raise RegisteredAlready(before.jebbit_id)
 
 
 async def _registered(context: Context, integration_id: str) -> Registration:

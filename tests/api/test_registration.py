@@ -1,8 +1,10 @@
 """Setting up Jebbit's side: register, test and backfill by calls, and no secret left behind."""
 
+import asyncio
 import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,38 @@ def test_it_is_not_registered_twice_by_mistake(quiz, jebbit):
     again = quiz.client.post(f"{PATH}/register?force=true", json=CREDENTIALS).json()
     assert quiz.client.get(PATH).json()["jebbit_id"] == again["jebbit_id"] != first["jebbit_id"]
     assert len(secrets_shown(quiz)) == 3
+
+
+@pytest.mark.parametrize("force", ["", "?force=true"])
+def test_two_who_register_at_once_leave_one_at_jebbit(quiz, jebbit, force):
+    """As by a second click: two would let Jebbit send everything twice."""
+    jebbit.listing = asyncio.Barrier(2)
+    with ThreadPoolExecutor(2) as people:
+        answers = list(
+            people.map(
+                lambda _: quiz.client.post(f"{PATH}/register{force}", json=CREDENTIALS), range(2)
+            )
+        )
+    jebbit.listing = None
+    assert sorted(each.status_code for each in answers) == [201, 409]
+    (theirs,) = jebbit.integrations
+    assert quiz.client.get(PATH).json()["jebbit_id"] == theirs
+    assert len(secrets_shown(quiz)) == 2
+    call(quiz, "test", CREDENTIALS)
+
+
+def test_nothing_stays_at_jebbit_of_what_is_deleted_meanwhile(quiz, jebbit):
+    """Its webhooks would be answered 404, and nothing here would know of it."""
+    jebbit.listing = asyncio.Barrier(2)
+    with ThreadPoolExecutor(1) as colleague:
+        made = colleague.submit(quiz.client.post, f"{PATH}/register", json=CREDENTIALS)
+        wait_for(lambda: jebbit.listing.n_waiting, 10, "it looks what is at Jebbit")
+        assert quiz.client.delete("/integrations/spring-quiz").status_code == 204
+        quiz.create_integration(name="Another")
+        asked = quiz.client.post("/integrations/another/jebbit/register", json=CREDENTIALS)
+        assert asked.status_code == 201
+        assert made.result().status_code == 404
+    assert [*jebbit.integrations] == [asked.json()["jebbit_id"]]
 
 
 def test_what_jebbit_made_without_a_secret_is_kept(quiz, jebbit):

@@ -3,6 +3,7 @@
 It posts real, signed test webhooks to the endpoints registered with it.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -51,6 +52,7 @@ class StandIn:
     tells_secret: bool = True  # in the answer to showing one
     backfills: list[str] = field(default_factory=list)
     answers: dict[str, Response | None] = field(default_factory=dict)  # by path; None: never
+    listing: asyncio.Barrier | None = None  # so many ask for the list before any is answered
     journal: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
 
     def asked(self, path: str) -> list[Any]:
@@ -116,6 +118,8 @@ async def _list(jebbit: StandIn, _: Request, __: Any) -> Response:
         }
         for each, its in jebbit.integrations.items()
     ]
+    if jebbit.listing is not None:
+        await jebbit.listing.wait()
     return JSONResponse({"data": data}, 200, media_type=MEDIA_TYPE)
 
 

@@ -39,7 +39,7 @@ async def test_a_later_registration_takes_the_place_of_the_earlier(registrations
     """Credentials remembered for the earlier one go with it."""
     await registrations.keep(Registration("spring-quiz", "jebbit1", CREDENTIALS, NOW))
     later = Registration("spring-quiz", "jebbit2", None, NOW + 1)
-    await registrations.keep(later)
+    await registrations.keep(later, before="jebbit1")
     assert await registrations.get("spring-quiz") == later
 
 
