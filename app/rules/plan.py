@@ -177,7 +177,9 @@ def plan(
         fields[policy.opt_in_field] = opt_in.answer.value
     evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
     secondary = [key for key in integration.cordial.identify_by if key not in hidden]
-    body = contact_body(integration, identity, statuses, fields, secondary)
+    body = contact_body(
+        integration, _sent_to(identity, statuses, told), statuses, fields, secondary
+    )
     return Upsert(body, warnings, evidence)
 
 
@@ -197,6 +199,16 @@ def _answers(
         read_opt_in(submission, names.opt_in, source, given),
         read_opt_in(submission, names.sms_opt_in, source, given),
     )
+
+
+def _sent_to(identity: Identity, statuses: Statuses, told: Circumstances) -> Identity:
+    """Return the addresses to send: not an older phone number that asks for nothing.
+
+    Cordial would put it in the place of a newer one, whose status it then had.
+    """
+    if told.stale and identity.email and statuses.sms is None:
+        return identity._replace(phone=None)
+    return identity
 
 
 def _is_told(opt_in: OptInReading, told: Circumstances) -> bool:

@@ -517,6 +517,20 @@ async def test_a_no_that_cordial_did_not_take_counts_as_it_is_read_now(line, fau
     assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
 
 
+async def test_an_older_no_puts_no_older_phone_in_the_place_of_a_newer_one(line):
+    """The older one would get the texts that the newer one agreed to."""
+    obeys = {"opt_in": "everyone", "opt_in_field": "opt_in_status", "on_opt_out": "unsubscribe"}
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy=obeys)
+    await line.start()
+    await line.settled(*await line.accept(said(line, 0, opt_in="yes", sms_opt_in="yes")))
+    older = said(line, DAY, opt_in="no", phone_number="+1 415 555 9999")
+    await line.settled(*await line.accept(older))
+    contact = line.cordial.contact("ann@example.com")
+    assert contact.channels["email"].status == "unsubscribed"
+    texts = contact.channels["sms"]
+    assert (texts.address, texts.programs["main"].status) == ("14155552671", "subscribed")
+
+
 async def test_a_no_to_texts_is_none_to_email(line):
     """Also where the phone number is all that somebody is known by."""
     mapping = [PHONE, {"attribute": "newsletter", "field": "weekly_deals", "type": "list"}]

@@ -377,6 +377,9 @@ CHANGED: dict[str, Changed] = {
     "a stale yes is written": Changed(
         grid.times, PLAN, "not (told.stale or overruled)", "not overruled"
     ),
+    "an older phone number is sent": Changed(
+        grid.times, PLAN, "if told.stale and identity.email and", "if False and identity.email and"
+    ),
     "a yes before a later no is written": Changed(
         grid.refusals, PLAN, "not (told.stale or overruled)", "not told.stale"
     ),

@@ -177,7 +177,7 @@ def _sent(
         yield "an SMS program that nobody named"
     if when.stale:
         yield from (f"stale, and {key} sent" for key in body if key not in _told_when_stale(source))
-    yield from _addresses(item, source, email, sms)
+    yield from _addresses(item, source, email, sms, when)
     yield from _against(source, when, every, asked)
 
 
@@ -273,15 +273,17 @@ def _may_force(world: World, asked: Status) -> bool:
     return bool(each) and all(each)
 
 
-def _addresses(item: Item, source: Source, email: Any, sms: Any) -> Iterator[str]:
+def _addresses(item: Item, source: Source, email: Any, sms: Any, when: When) -> Iterator[str]:
     allowed, demanded = emails(item, source)
     if email is None and demanded and session_refused(item, source) is False:
         yield "no email address, though every reading has one"
     if email is not None and email.get("address") not in allowed:
         yield f"an email address that no believed key holds: {email.get('address')}"
     allowed, demanded = phones(item, source)
-    if sms is None and demanded:
+    if sms is None and demanded and not (when.stale and email):
         yield "no phone number, though every reading has one"
+    if sms and email and when.stale and not sms.get("programs"):
+        yield "a stale phone number that asks for nothing"
     if sms is not None and demanded is not None:
         number = str(sms.get("address")).removeprefix("+")
         if number not in allowed:
