@@ -232,6 +232,7 @@ class Sender:
             stale=_is_stale(claim),
             refusals=_refusals_of(claim, identity),
             opt_in_missing=claim.opt_in_missing,
+            texts_of_another=claim.texted_key not in (None, claim.phone_key),
             jurisdictions=self._jurisdictions,
             account_attributes=await self._attributes(stored),
             limits=await self._accounts.limits(stored),

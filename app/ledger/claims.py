@@ -50,6 +50,7 @@ from app.ledger.tallies import Tally
 from app.ledger.transaction import Transaction, among
 from app.rules.decision import Basis
 from app.rules.drift import opt_in_is_missing
+from app.rules.policy import Status
 
 LEASE_SECONDS = 60.0
 
@@ -68,7 +69,8 @@ class Claim:
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
     `email_refused_at` and `sms_refused_at` tell when somebody last said no to any integration, by
     the keys of the contact and of the phone number.
-    `opt_in_missing`: the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
+    `texted_key` is the key of the phone number by which the contact was subscribed to texts, if it
+    was. `opt_in_missing`: the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
     """
 
     lease: str
@@ -91,6 +93,7 @@ class Claim:
     delivered_seq: int | None = None
     delivered_before: bool = False
     phone_key: str | None = None
+    texted_key: str | None = None
     email_refused_at: float | None = None
     sms_refused_at: float | None = None
     opt_in_missing: bool = False
@@ -318,6 +321,7 @@ _FIRST_PENDING = select(
     contacts.c.contact_key,
     contacts.c.delivered_seq,
     contacts.c.delivered_occurred_at,
+    contacts.c.texted_key,
 ).where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
 
 
@@ -403,7 +407,7 @@ def _claim(
 ) -> Claim:
     seq, id_, received_at, occurred_at, tries, forced, payload, request_id, traceparent, *past = row
     delivered_before, phone_key, email_refused_at, sms_refused_at = past
-    contact_key, delivered_seq, delivered_occurred_at = contact
+    contact_key, delivered_seq, delivered_occurred_at, texted_key = contact
     return Claim(
         lease=lease,
         leased_until=until,
@@ -425,6 +429,7 @@ def _claim(
         delivered_seq=delivered_seq,
         delivered_before=bool(delivered_before),
         phone_key=phone_key,
+        texted_key=texted_key,
         email_refused_at=email_refused_at,
         sms_refused_at=sms_refused_at,
         opt_in_missing=opt_in_is_missing(integration.submissions, integration.asked_last),
@@ -501,10 +506,24 @@ def _tally(settled: Settlement, now: float) -> Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A contact whose lease we hold, with the newest of its delivered submissions."""
+    """A contact whose lease we hold, with the newest of its delivered submissions.
+
+    `texted_key` as a claim has it.
+    """
 
     delivered_seq: int | None
     delivered_occurred_at: float | None
+    texted_key: str | None
+
+
+async def texted_key(
+    database: Database, integration_id: str, contact_key: str | None
+) -> str | None:
+    """Return the key of the phone number by which a contact was subscribed to texts, if it was."""
+    of = contacts.c.integration_id == integration_id, contacts.c.contact_key == contact_key
+    async with database.read() as connection:
+        key: str | None = await connection.scalar(select(contacts.c.texted_key).where(*of))
+        return key
 
 
 _EXTEND = update(contacts).where(_CONTACT).values(due_at=bindparam("until"))
@@ -514,6 +533,7 @@ _LOCK_CONTACTS = (
         contacts.c.lease,
         contacts.c.delivered_seq,
         contacts.c.delivered_occurred_at,
+        contacts.c.texted_key,
     )
     .where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
     .order_by(contacts.c.contact_key)
@@ -711,11 +731,12 @@ _FREE_CONTACT = (
         due_at=case((_FIRST_OF_CONTACT.is_not(None), bindparam("due", type_=Double())), else_=None),
         delivered_seq=bindparam("seq"),
         delivered_occurred_at=bindparam("occurred"),
+        texted_key=bindparam("texted"),
     )
 )
 
 
-_OF_FREED = ("due", "seq", "occurred", "of", "key")
+_OF_FREED = ("due", "seq", "occurred", "texted", "of", "key")
 
 
 async def _free_contacts(
@@ -729,6 +750,7 @@ async def _free_contacts(
         (
             each.due_at if each.due_at is not None else ready_at(now),
             *_newest_delivered(each, held[each.claim.token]),
+            _texted(each, held[each.claim.token]),
             each.claim.integration_id,
             each.claim.contact_key,
         )
@@ -748,3 +770,11 @@ def _newest_delivered(settlement: Settlement, contact: _Held) -> tuple[int | Non
         seq = max(claim.seq, seq or 0)
         occurred_at = max(filter(None, (claim.occurred_at, occurred_at)), default=None)
     return seq, occurred_at
+
+
+def _texted(settlement: Settlement, contact: _Held) -> str | None:
+    """Return the key of the phone number by which a contact is subscribed to texts, after this."""
+    asked = settlement.basis.sms_status if settlement.basis else None
+    if settlement.status is not SubmissionStatus.DELIVERED or asked is None:
+        return contact.texted_key
+    return settlement.phone_key if asked == Status.SUBSCRIBED else None

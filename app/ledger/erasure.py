@@ -85,6 +85,8 @@ async def _own(database: Database, person: Person, now: float, *, dry_run: bool)
             await _wipe(connection, sorted(seqs)[start : start + _BATCH], now)
         await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(keys)))
         await _take_leases(connection, others, now)
+        texted = contacts.c.contact_key.in_(others), contacts.c.texted_key.in_(keys)
+        await connection.execute(update(contacts).where(*texted).values(texted_key=None))
         await connection.execute(delete(refusals).where(refusals.c.address_key.in_(keys)))
         await connection.execute(delete(decisions).where(parted_from(keys)))
     return seqs

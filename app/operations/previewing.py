@@ -10,6 +10,7 @@ from app.cordial.account import BadAccountUrl
 from app.cordial.errors import CordialError
 from app.jebbit.submission import Submission, parse, read
 from app.ledger import refusals, sources
+from app.ledger.claims import texted_key
 from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.schema import SubmissionStatus
@@ -144,6 +145,7 @@ async def _explain(
 
     `new`: it comes in now; the account is asked what it takes, if that is not known.
     """
+    identity = identify(submission, stored.integration)
     missing = await sources.opt_in_is_missing(context.database, stored.id)
     if new and is_asked(submission, stored.integration.jebbit):
         missing = False
@@ -159,11 +161,12 @@ async def _explain(
         received_at=received_at,
         now=context.clock(),
         delivered_before=delivered_before,
-        refusals=await _said(context, identify(submission, stored.integration)),
+        refusals=await _said(context, identity),
         jurisdictions=context.jurisdictions,
         account_attributes=attributes,
         limits=await context.accounts.limits(stored, ask=new),
         opt_in_missing=missing,
+        texts_of_another=await _gets_texts_elsewhere(context, stored.id, identity),
     )
     request = _request(context, decided, stored) if isinstance(decided, Upsert) else None
     explained = explain_plan(decided, submission, stored.integration, attributes)
@@ -183,6 +186,15 @@ async def _said(context: Context, identity: Identity) -> Refusals:
     phone_key = context.pseudonyms.phone(identity.phone) if identity.phone else ""
     said = await refusals.find(context.database, list(filter(None, (email_key, phone_key))))
     return Refusals(said.get(email_key), said.get(phone_key))
+
+
+async def _gets_texts_elsewhere(context: Context, integration_id: str, identity: Identity) -> bool:
+    """Whether the contact of this email was subscribed to texts by another phone number."""
+    if not identity.email or not identity.phone:
+        return False
+    contact_key, phone_key = context.pseudonyms.keys(identity.email, identity.phone)
+    texted = await texted_key(context.database, integration_id, contact_key)
+    return texted not in (None, phone_key)
 
 
 def _not_named(submission: Submission, integration: Integration) -> Iterator[str]:

@@ -58,6 +58,7 @@ class Circumstances(NamedTuple):
     stale: bool = False
     refusals: Refusals = NO_REFUSALS
     opt_in_missing: bool = False
+    texts_of_another: bool = False
 
 
 class Evidence(NamedTuple):
@@ -118,6 +119,7 @@ def plan(
     limits: Limits | None = None,
     identity: Identity | None = None,
     opt_in_missing: bool = False,
+    texts_of_another: bool = False,
 ) -> Plan:
     """Decide what Cordial should be told of a submission.
 
@@ -136,6 +138,7 @@ def plan(
         identity: what `identify` makes of the same two, where the caller has asked already.
         opt_in_missing: the source used to send the opt-in attribute and does not any more, so a
             null says nothing; it counts unless `policy.opt_in_guard` is off.
+        texts_of_another: the contact was subscribed to texts by another phone number.
     """
     source, policy = integration.jebbit, integration.policy
     countries = read_countries(submission, source)
@@ -143,7 +146,7 @@ def plan(
     opt_in, sms_opt_in = read_answers(submission, source, received_at)
     identity = identity or identify(submission, integration, countries)
     guarded = opt_in_missing and policy.opt_in_guard
-    told = Circumstances(now, delivered_before, stale, refusals, guarded)
+    told = Circumstances(now, delivered_before, stale, refusals, guarded, texts_of_another)
     held = terms(policy, region.region)
     refused = (
         refuse_session(submission, source)
@@ -177,9 +180,10 @@ def plan(
         fields[policy.opt_in_field] = opt_in.answer.value
     evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
     secondary = [key for key in integration.cordial.identify_by if key not in hidden]
-    body = contact_body(
-        integration, _sent_to(identity, statuses, told), statuses, fields, secondary
-    )
+    sent_to = _sent_to(identity, statuses, told)
+    if sent_to != identity and not stale:
+        warnings.append(_NOT_TEXTED)
+    body = contact_body(integration, sent_to, statuses, fields, secondary)
     return Upsert(body, warnings, evidence)
 
 
@@ -202,11 +206,13 @@ def _answers(
 
 
 def _sent_to(identity: Identity, statuses: Statuses, told: Circumstances) -> Identity:
-    """Return the addresses to send: not an older phone number that asks for nothing.
+    """Return the addresses to send: no phone number in the place of another whose status it gets.
 
-    Cordial would put it in the place of a newer one, whose status it then had.
+    Cordial may keep a status where a number changes. So one of which no status is asked is left out
+    if it is older than what was delivered, or if another one agreed to texts.
     """
-    if told.stale and identity.email and statuses.sms is None:
+    takes_place = told.stale or told.texts_of_another
+    if takes_place and identity.email and statuses.sms is None:
         return identity._replace(phone=None)
     return identity
 
@@ -348,6 +354,13 @@ _NO_SMS = PlanWarning(
     field=None,
     detail="The phone number is of a kind that gets no texts (a fixed line, a premium or a free "
     "number); its SMS status was left alone.",
+)
+_NOT_TEXTED = PlanWarning(
+    code="phone_not_texted",
+    attribute=None,
+    field=None,
+    detail="The contact was subscribed to texts by another phone number. This one has no yes to "
+    "them and might get them in its place, so it was not sent.",
 )
 _OPT_IN_MISSING = PlanWarning(
     code="opt_in_missing",

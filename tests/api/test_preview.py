@@ -51,6 +51,33 @@ def test_a_preview_follows_the_integration_as_it_is_now(shared, quiz):
     assert "subscribeStatus" not in after["request"]["body"]["channels"]["email"]
 
 
+def test_a_preview_knows_what_the_contact_said_and_agreed_to_before(service, sandbox_server):
+    """As delivery does: a no since, and texts to another phone number."""
+    running = service()
+    running.create_integration(
+        cordial={"sms": {"program": "main"}},
+        jebbit={"attributes": {"sms_opt_in": "sms_opt_in"}},
+        mapping=[
+            {"attribute": "email", "field": "channels.email.address"},
+            {"attribute": "phone", "field": "channels.sms.address"},
+        ],
+    )
+    person = {"email": "ann@example.com", "country_code": "US"}
+    [sent] = running.post({**person, "phone": "415 555 2671", "sms_opt_in": "yes"}).json()[
+        "submissions"
+    ]
+    running.wait(sent)
+    [sent] = running.post({**person, "opt_in": "no"}).json()["submissions"]
+    running.wait(sent)
+    later = {**person, "phone": "415 555 9999", "sms_opt_in": "no"}
+    shown = running.client.post("/integrations/spring-quiz/preview", json=later).json()
+    body = shown["submissions"][0]["request"]["body"]
+    assert body["channels"] == {"email": {"address": "ann@example.com"}}
+    [sent] = running.post(later).json()["submissions"]
+    assert running.wait(sent)["status"] == "delivered"
+    assert sandbox_server.bodies()[-1] == body
+
+
 def test_a_preview_tells_what_it_could_not_find_out(service, sandbox_server):
     """Unmapped attributes depend on Cordial: the plan is shown without them, with a note."""
     running = service(run_worker=False)

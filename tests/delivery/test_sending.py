@@ -517,6 +517,47 @@ async def test_a_no_that_cordial_did_not_take_counts_as_it_is_read_now(line, fau
     assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
 
 
+@pytest.mark.parametrize(
+    ("answer", "on_opt_out", "address", "status"),
+    [
+        (None, "leave", "14155552671", "subscribed"),
+        ("no", "leave", "14155552671", "subscribed"),
+        ("text me?", "leave", "14155552671", "subscribed"),
+        ("no", "unsubscribe", "14155559999", "unsubscribed"),
+        ("yes", "leave", "14155559999", "subscribed"),
+    ],
+)
+async def test_another_phone_does_not_get_the_texts_that_one_agreed_to(
+    line, answer, on_opt_out, address, status
+):
+    """Cordial may keep the status of a channel where its address changes."""
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy={"on_opt_out": on_opt_out})
+    await line.start()
+    await line.settled(*await line.accept(said(line, HOUR, opt_in="yes", sms_opt_in="yes")))
+    other = said(line, 0, opt_in="yes", phone_number="+1 415 555 9999")
+    (sent,) = await line.settled(*await line.accept(other | {"sms_opt_in": answer}))
+    told = [each["code"] for each in sent.warnings or ()]
+    assert told == (["phone_not_texted"] if address == "14155552671" else [])
+    texts = line.cordial.contact("ann@example.com").channels["sms"]
+    assert (texts.address, texts.programs["main"].status) == (address, status)
+
+
+async def test_another_phone_is_sent_where_no_texts_go_to_the_one_before(line):
+    """Nobody agreed to them, or they were ended; and the number itself changes nothing."""
+    obeys = {"on_opt_out": "unsubscribe"}
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy=obeys)
+    await line.start()
+    first, other = "+1 415 555 2671", "+1 415 555 9999"
+    for number, (phone, answer) in enumerate(
+        [(first, None), (other, None), (first, "yes"), (first, None), (first, "no"), (other, None)]
+    ):
+        answers = {"opt_in": "yes", "phone_number": phone, "sms_opt_in": answer}
+        (sent,) = await line.settled(*await line.accept(said(line, -number, **answers)))
+        assert not sent.warnings
+        texts = line.cordial.contact("ann@example.com").channels["sms"]
+        assert texts.address == phone.replace(" ", "").removeprefix("+")
+
+
 async def test_an_older_no_puts_no_older_phone_in_the_place_of_a_newer_one(line):
     """The older one would get the texts that the newer one agreed to."""
     obeys = {"opt_in": "everyone", "opt_in_field": "opt_in_status", "on_opt_out": "unsubscribe"}

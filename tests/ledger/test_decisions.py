@@ -8,7 +8,7 @@ from sqlalchemy import insert
 from app.api.decisions import HoursView, _written
 from app.jebbit.submission import Submission
 from app.ledger import decisions, tallies
-from app.ledger.claims import Claim, Settlement, settle
+from app.ledger.claims import Claim, Settlement, settle, texted_key
 from app.ledger.decisions import prune_decisions
 from app.ledger.erasure import Person, erase
 from app.ledger.schema import SubmissionStatus
@@ -83,6 +83,42 @@ async def test_an_erasure_removes_decisions(ledger: Ledger) -> None:
     await erase(ledger.database, person, NOW)
     assert await decisions.of_keys(ledger.database, ["ann", "phone"], 10) == []
     assert len(await decisions.of_keys(ledger.database, ["bob"], 10)) == 1
+
+
+async def test_the_phone_that_gets_texts_is_kept_until_they_are_ended_or_it_is_erased(
+    ledger: Ledger,
+) -> None:
+    """By what was delivered alone, and what asks for no status changes nothing."""
+    texts, ended = (
+        basis(opt_in="Yes")._replace(sms_status=status) for status in ("subscribed", "unsubscribed")
+    )
+    silent, skipped = basis(opt_in="Yes"), SubmissionStatus.SKIPPED
+    numbers = iter("abcdefgh")
+
+    async def after(status: SubmissionStatus, made: Basis, phone: str) -> str | None:
+        await ledger.accept(item("ann", next(numbers)))
+        (ann,) = await ledger.claim()
+        made_of = Settlement(ann, status, basis=made, phone_key=phone)
+        await settle(ledger.database, [made_of], NOW)
+        kept = await texted_key(ledger.database, "spring-quiz", "ann")
+        await ledger.accept(item("ann", next(numbers)))
+        (claimed,) = await ledger.claim()
+        assert claimed.texted_key == kept
+        await settle(ledger.database, [Settlement(claimed, skipped)], NOW)
+        return kept
+
+    assert await after(skipped, texts, "one") is None
+    assert await after(DELIVERED, texts, "one") == "one"
+    assert await after(DELIVERED, silent, "two") == "one"
+    assert await after(DELIVERED, ended, "two") is None
+    await ledger.accept(item("ann", "z", phone_key="one"))
+    (ann,) = await ledger.claim()
+    of_one = Settlement(ann, DELIVERED, basis=texts, phone_key="one")
+    await settle(ledger.database, [of_one], NOW)
+    assert await texted_key(ledger.database, "spring-quiz", "ann") == "one"
+    person = Person(["one"], lambda _: False, lambda document: document)
+    await erase(ledger.database, person, NOW)
+    assert await texted_key(ledger.database, "spring-quiz", "ann") is None
 
 
 async def test_a_decision_stays_with_the_contact_it_was_about(ledger: Ledger) -> None:
