@@ -1,7 +1,7 @@
 """What was decided of a person, and how much was decided hour by hour."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Annotated, Self
@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from app.api.auth import DESCRIBED, REFUSED, CurrentCaller, Protected
 from app.api.problems import documented
+from app.api.queries import Moment, seconds
 from app.api.refusals import told
 from app.api.state import CurrentContext
 from app.api.views import At, DecisionView, moment
@@ -134,12 +135,13 @@ async def get_decisions(
     tags=["submissions"],
     summary="Count submissions by hour",
     response_model=HoursView,
+    responses=documented(HTTPStatus.NOT_FOUND, details=_UNKNOWN),
 )
 async def get_hourly(
     context: CurrentContext,
     integration: Annotated[str | None, Query(pattern=_CODE, examples=["spring-quiz"])] = None,
     since: Annotated[
-        datetime | None, Query(description="The first hour; without it, a day ago.")
+        Moment | None, Query(description="The first hour; without it, a day ago.")
     ] = None,
 ) -> Response:
     """Counts by hour, integration, outcome, reason, region, answer and status asked.
@@ -147,9 +149,7 @@ async def get_hourly(
     A submission is counted as `received` when it comes in, and again when it settles. What is
     older than 40 days is added up by day, in its first hour.
     """
-    if since is None:
-        since = datetime.fromtimestamp(context.clock(), UTC) - _USUALLY
-    start = (since if since.tzinfo else since.replace(tzinfo=UTC)).timestamp()
+    start = seconds(_USUALLY if since is None else since, context.clock())
     found = await tallying.hourly(context, integration, start)
     return Response(await _written(found), media_type="application/json")
 
@@ -164,10 +164,7 @@ async def _written(counts: Sequence[tuple[Tally, int]]) -> bytes:
     "/integrations/{integration_id}/refused-webhooks",
     tags=["integrations"],
     summary="Show the last refused webhooks",
-    responses=documented(
-        HTTPStatus.NOT_FOUND,
-        details={HTTPStatus.NOT_FOUND: told(UnknownIntegration("spring-quiz"))},
-    ),
+    responses=documented(HTTPStatus.NOT_FOUND, details=_UNKNOWN),
 )
 async def get_refused_webhooks(
     integration_id: Annotated[str, Path(openapi_examples={"one": {"value": "spring-quiz"}})],

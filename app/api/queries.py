@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, overload
 
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
@@ -96,6 +96,10 @@ Moment = Annotated[
 """A time as people write and paste it, or how long before now. Without a zone it is UTC."""
 
 
+@overload
+def seconds(moment: datetime | timedelta, now: float) -> float: ...
+@overload
+def seconds(moment: datetime | timedelta | None, now: float) -> float | None: ...
 def seconds(moment: datetime | timedelta | None, now: float) -> float | None:
     """Return a moment in unix seconds."""
     if isinstance(moment, timedelta):

@@ -10,6 +10,7 @@ from app.ledger import tallies
 from app.ledger.database import UNAVAILABLE, Database
 from app.ledger.tallies import RefusedWebhook, Tally
 from app.operations.context import Context
+from app.operations.submissions import refuse_unknown
 
 _FLUSH_SECONDS: Final = 1.0
 _LONGEST_REASON: Final = 40
@@ -46,7 +47,13 @@ class RefusedLog:
 async def hourly(
     context: Context, integration_id: str | None, since: float
 ) -> Sequence[tuple[Tally, int]]:
-    """Return the counts by hour since a time (unix seconds); `integration_id` None: of all."""
+    """Return the counts by hour since a time (unix seconds); `integration_id` None: of all.
+
+    Raises:
+        UnknownIntegration: there is none of this id, and nothing is left of one.
+    """
+    if integration_id is not None:
+        await refuse_unknown(context, integration_id)
     return await tallies.hourly(context.database, integration_id, since)
 
 

@@ -88,6 +88,26 @@ def test_decisions_are_found_by_address_alone(shared: Service, contact: str) -> 
     assert answer.status_code == 422
 
 
+def test_counts_by_hour_take_times_and_names_as_other_lists_do(shared, quiz) -> None:
+    """A span or a pasted time; of an integration of which nothing is known there is no empty list,
+    of a deleted one what is left."""
+    shared.post([ANN], quiz)
+
+    def hours(**query: str) -> list[str]:
+        answer = shared.client.get("/stats/hourly", params={"integration": quiz, **query})
+        assert answer.status_code == 200, answer.text
+        return [each["outcome"] for each in answer.json()["hours"]]
+
+    for since in ("1h", "7d", "2020-01-01", "2020-01-01T00:00:00 00:00"):
+        assert hours(since=since) == ["received"], since
+    assert hours(since="2100-01-01") == []
+    unknown = shared.client.get("/stats/hourly", params={"integration": "nobody"})
+    assert unknown.status_code == 404
+    assert "No integration has the id 'nobody'" in unknown.json()["detail"]
+    shared.client.delete(f"/integrations/{quiz}?force=true").raise_for_status()
+    assert hours() == ["received"]
+
+
 def test_refused_webhooks_are_shown(shared, quiz) -> None:
     """When and why, nothing of what they held; those of an unknown integration nowhere."""
     assert shared.post([ANN], quiz, secret="another-secret").status_code == 401
