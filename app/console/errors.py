@@ -22,6 +22,7 @@ from app.ledger.integrations import (
 )
 from app.ledger.replays import NotDiscardable, NotReplayable
 from app.ledger.submissions import UnknownSubmission
+from app.ledger.vault import WRONG_KEY, WrongSecretKey
 from app.operations.checking import CheckFailed
 from app.operations.invalid import Invalid
 from app.operations.people import NoAddress
@@ -200,13 +201,19 @@ def page_of(error: Exception, request: Request) -> Response:
         return _page(request, HTTPStatus.FORBIDDEN, text)
     if isinstance(error, UNAVAILABLE):
         log.warning("ledger_unavailable", error=place_of(error))
-        text = "Nothing is lost. This page tries again by itself; so may you."
-        response = _page(request, HTTPStatus.SERVICE_UNAVAILABLE, text)
-        response.headers["Retry-After"] = "5"
-        return response
+        return _later(request, "Nothing is lost. This page tries again by itself; so may you.")
+    if isinstance(error, WrongSecretKey):
+        log.error("secret_key_out_of_date")
+        return _later(request, f"{WRONG_KEY}. Nothing is lost.")
     log.error("defect", error=place_of(error))
     text = "The service's log says where it went wrong."
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, text)
+
+
+def _later(request: Request, text: str) -> Response:
+    response = _page(request, HTTPStatus.SERVICE_UNAVAILABLE, text)
+    response.headers["Retry-After"] = "5"
+    return response
 
 
 def _page(request: Request, status: HTTPStatus, text: str) -> Response:

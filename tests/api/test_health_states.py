@@ -219,17 +219,20 @@ async def test_a_ledger_that_is_away_is_not_ready_and_not_dead(settings, sqlite_
 
 
 async def test_a_key_that_is_out_of_date_is_not_ready_and_says_so(settings, sqlite_url):
-    """Others rotated it and this one was not restarted: webhooks are 503, to be sent again."""
+    """Others rotated it and this one was not restarted: webhooks are 503, to be sent again, and so
+    are the pages of people."""
     app = create_app(settings(run_worker=False))
     async with running(app) as client:
         headers = {"Authorization": f"Bearer {OPS_TOKEN}"}
         body = integration_body("https://admin.cordial.io", state="paused")
         made = await client.post("/integrations", json=body, headers=headers)
         assert made.status_code == 201
+        await client.post("/console/sign-in", data={"token": OPS_TOKEN})
         newer = Database(sqlite_url)
         other = "another-secret-key-of-the-tests-0123456789"
         await rotate(newer, Vault([other, SECRET_KEY]))
         ready = await client.get("/readyz")
+        page = await client.get("/console")
         refused = await client.get("/integrations", headers=headers)
         app.state.service.integrations._recent.clear()  # as after a second
         webhook = await client.post("/webhooks/jebbit/spring-quiz", **signed({"a": 1}))
@@ -241,6 +244,8 @@ async def test_a_key_that_is_out_of_date_is_not_ready_and_says_so(settings, sqli
         assert answer.status_code == 503
         assert "add the old one to it, after a comma" in answer.json()["detail"]
     assert (refused.headers["retry-after"], webhook.headers["retry-after"]) == ("5", "5")
+    assert page.status_code == 503
+    assert "add the old one to it, after a comma" in page.text
     assert again.status_code == 202
 
 
