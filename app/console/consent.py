@@ -16,12 +16,14 @@ from app.console.errors import UnreadableAddress
 from app.console.rendering import render
 from app.console.session import Page
 from app.console.state import Visit, visit_of
+from app.console.times import Times
 from app.ledger.decisions import Alike
 from app.ledger.schema import SubmissionStatus
 from app.ledger.tallies import Tally
 from app.operations import deciding, integrations, tallying
 from app.rules.policy import Region, Status
 from app.rules.values import Answer
+from app.turns import in_turns
 
 router = APIRouter(include_in_schema=False, route_class=Page)
 
@@ -184,20 +186,26 @@ async def show_newest(request: Request) -> Response:
 async def download(request: Request) -> Response:
     """Give the same by hour, as a file."""
     visit, chosen = visit_of(request), _read(request)
-    head = ["hour (UTC)", f"hour ({visit.times.zone_name})", "integration", "region", "opt-in"]
-    lines = [csv.MARK + csv.line([*head, "asked of Cordial", "reason", "decisions"])]
     await _refuse_unknown(visit, chosen)
     since = visit.times.now - chosen.seconds
-    for each, number in await tallying.hourly(visit.context, chosen.integration_id, since):
-        if each.outcome not in _DECIDED or not each.region:  # of what was only received
-            continue
-        told = (each.integration_id, each.region, each.answer, _asked(each), each.reason, number)
-        lines.append(csv.line([*csv.both(visit, each.hour * 3_600.0), *told]))
+    found = await tallying.hourly(visit.context, chosen.integration_id, since)
     return Response(
-        "".join(lines),
+        await _written(visit.times, found),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="consent.csv"'},
     )
+
+
+async def _written(times: Times, found: Sequence[tuple[Tally, int]]) -> str:
+    """Return counts as a file: a month of them takes a second, so others have turns meanwhile."""
+    head = ["hour (UTC)", f"hour ({times.zone_name})", "integration", "region", "opt-in"]
+    lines = [csv.MARK + csv.line([*head, "asked of Cordial", "reason", "decisions"])]
+    async for each, number in in_turns(found):
+        if each.outcome not in _DECIDED or not each.region:  # of what was only received
+            continue
+        told = (each.integration_id, each.region, each.answer, _asked(each), each.reason, number)
+        lines.append(csv.line([*csv.both(times, each.hour * 3_600.0), *told]))
+    return "".join(lines)
 
 
 def _read(request: Request) -> _Chosen:

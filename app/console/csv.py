@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from app.console import words
 from app.console.state import Visit
+from app.console.times import Times
 from app.ledger.submissions import StoredSubmission
 from app.operations import submissions
 from app.operations.submissions import Page, Wanted
@@ -59,17 +60,17 @@ def _cells(visit: Visit, stored: StoredSubmission) -> Sequence[object]:
         stored.status.value,
         stored.reason,
         words.brief(stored.status, stored.reason),
-        *both(visit, stored.received_at),
-        *both(visit, stored.settled_at),
+        *both(visit.times, stored.received_at),
+        *both(visit.times, stored.settled_at),
         "; ".join(str(each.get("code", "")) for each in stored.warnings),
         stored.cordial_contact_id,
     ]
 
 
-def both(visit: Visit, at: float | None) -> tuple[str, str]:
+def both(times: Times, at: float | None) -> tuple[str, str]:
     """Return a time in UTC and in the reader's zone."""
     if at is None:
         return "", ""
     utc = datetime.fromtimestamp(at, UTC)
-    local = utc.astimezone(visit.times.zone)
+    local = utc.astimezone(times.zone)
     return f"{utc:%Y-%m-%d %H:%M:%S}", f"{local:%Y-%m-%d %H:%M:%S}"

@@ -1,11 +1,14 @@
 """Decisions and tallies: written with what they tell of, kept, bounded, erased."""
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 from sqlalchemy import insert
 
 from app.api.decisions import HoursView, _written
+from app.console import consent
+from app.console.times import Times
 from app.jebbit.submission import Submission
 from app.ledger import decisions, tallies
 from app.ledger.claims import Claim, Settlement, settle, texted_key
@@ -216,10 +219,15 @@ async def test_many_tallies_are_read_and_written_in_turns_with_others(
         found = await tallies.hourly(ledger.database, "spring-quiz", 0)
         read = had.turns
         written = HoursView.model_validate_json(await _written(found))
+        shown = had.turns
+        decided = [(each._replace(outcome="delivered", region="eu"), n) for each, n in found]
+        file = await consent._written(Times(NOW, UTC), decided)
     assert [each for each, _ in found] == counted
     assert [each.count for each in written.hours] == [number for _, number in found]
+    assert [int(line.rpartition(",")[2]) for line in file.splitlines()[1:]] == [*range(1, 4_001)]
     assert read >= 3
-    assert had.turns - read >= 3
+    assert shown - read >= 3
+    assert had.turns - shown >= 3
 
 
 async def test_the_last_refused_webhooks_are_kept(ledger: Ledger) -> None:
@@ -230,3 +238,13 @@ async def test_the_last_refused_webhooks_are_kept(ledger: Ledger) -> None:
     await tallies.note_refused(ledger.database, "another", refused[:1])
     kept = await tallies.refused_of(ledger.database, "spring-quiz")
     assert [each.at for each in kept] == [NOW + each for each in range(59, 9, -1)]
+
+
+async def test_refused_webhooks_go_with_their_integration(ledger: Ledger) -> None:
+    """Another one under the name begins with none; those of others stay."""
+    for name in ("spring-quiz", "another"):
+        await tallies.note_refused(ledger.database, name, [RefusedWebhook(NOW, "mismatch")])
+    await ledger.integrations.delete("spring-quiz", force=False, now=NOW)
+    await ledger.create("Spring quiz")
+    assert await tallies.refused_of(ledger.database, "spring-quiz") == []
+    assert len(await tallies.refused_of(ledger.database, "another")) == 1
