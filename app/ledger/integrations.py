@@ -27,6 +27,7 @@ from app.ledger.schema import (
     contacts,
     integrations,
     receipts,
+    refused_webhooks,
     sources,
     submissions,
 )
@@ -419,7 +420,7 @@ class Integrations:
                     settled_at=now,
                 )
             )
-            for table in (contacts, receipts, sources):
+            for table in (contacts, receipts, sources, refused_webhooks):
                 await connection.execute(
                     delete(table).where(table.c.integration_id == integration_id)
                 )
