@@ -391,7 +391,6 @@ _REFUSED = {
     "stale": "signed too long ago: a clock is wrong, or it was sent again",
     "future": "signed in the future: a clock is wrong",
 }
-_MISSED = ("mapping.", "jebbit.attributes.opt_in", "jebbit.attributes.sms_opt_in")
 _RULE = re.compile(r"mapping\.(\d+)")
 _SECTIONS = {
     "policy": "policy",

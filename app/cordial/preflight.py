@@ -420,9 +420,9 @@ def legal_notes(integration: Integration) -> list[Finding]:
         (
             any(each.on_opt_out == "unsubscribe" and each.opt_in != "everyone" for each in held),
             "policy.on_opt_out",
-            "Whoever says no to email is not sent, so that no unsubscribes them: policy.opt_in is "
-            "not everyone.",
-            'If it is to: policy.opt_in = "everyone", with policy.opt_in_field.',
+            "People who say no to email are not sent, so on_opt_out never unsubscribes them: "
+            "policy.opt_in is not everyone.",
+            'To unsubscribe them: policy.opt_in = "everyone", with policy.opt_in_field.',
         ),
         (
             "explicit_opt_in" in (strict.resubscribe, other.resubscribe),
