@@ -293,7 +293,7 @@ def send(
         headers[TEST_HEADER] = "true"
     try:
         answer = httpx.post(url, content=body, headers=headers)
-    except httpx.TransportError as error:
+    except (httpx.TransportError, httpx.InvalidURL) as error:
         typer.echo(f"{url} does not answer: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{answer.status_code} {answer.text}")

@@ -154,6 +154,7 @@ def test_an_address_that_cannot_be_listened_on_ends_the_start(command, host, tol
     ("arguments", "code", "words"),
     [
         (["http://127.0.0.1:1/x", "--secret", "s"], 1, "http://127.0.0.1:1/x does not answer"),
+        (["http://[::1/x", "--secret", "s"], 1, "http://[::1/x does not answer: Invalid port"),
         (["http://127.0.0.1:1/x", "--secret", "s", "--sample", "x"], 2, "no sample 'x'; there are"),
         (["http://127.0.0.1:1/x"], 2, "Missing option '--secret'"),
         pytest.param(
