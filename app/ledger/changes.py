@@ -110,6 +110,13 @@ async def newest_made(database: Database, integration_id: str, limit: int) -> li
         return [_made(row) for row in await connection.execute(query)]
 
 
+async def phone_countries(database: Database) -> frozenset[str]:
+    """Return by which countries numbers were ever read, of integrations that are gone too."""
+    async with database.read() as connection:
+        found = await connection.stream_scalars(select(changes.c.config))
+        return frozenset([each["jebbit"]["default_phone_country"] async for each in found])
+
+
 def _made(row: Any) -> Made:
     return Made(row.version, row.at, row.name, ChangeKind(row.kind), row.restores)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.ledger.changes import phone_countries
 from app.operations.context import Context
 from app.rules.contact import normalize_email, normalize_phone
 
@@ -41,7 +42,8 @@ async def by_email(context: Context, email: str) -> Person:
 async def by_phone(context: Context, phone: str) -> Person:
     """Return the person of a phone number.
 
-    Without a country code it is read as each integration would read it.
+    Without a country code it is read as each integration would read it, or ever did: what came in
+    is known by how it was read then.
 
     Raises:
         NoAddress: it is none.
@@ -63,6 +65,7 @@ async def _known(context: Context, email: str | None, phone: str | None) -> Pers
 async def _numbers(context: Context, phone: str) -> list[str]:
     stored = await context.integrations.list()
     regions = {"US", *(each.integration.jebbit.default_phone_country for each in stored)}
+    regions |= await phone_countries(context.database)
     read = {normalize_phone(each, [region]) for each in _as_sent(phone) for region in regions}
     return sorted(number for number in read if number)
 

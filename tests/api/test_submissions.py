@@ -341,6 +341,27 @@ def test_a_person_is_erased_by_both_addresses(shared, quiz):
     assert [shared.submission(each)["payload"] for each in ids] == [None, None]
 
 
+def test_a_number_is_known_as_it_was_read_when_it_came(shared, create):
+    """Also when its integration reads numbers of another country by now, or is gone."""
+    mapping = [{"attribute": "phone", "field": "channels.sms.address"}]
+    quiz = create(mapping=mapping, jebbit={"default_phone_country": "NZ"})
+    number = "021 123 4567"  # as the person writes it
+    [made] = sent(shared, {"phone": number}, quiz)
+
+    def known():
+        found = shared.client.get("/submissions", params={"contact": number}).json()
+        return [each["id"] for each in found["submissions"]]
+
+    assert known() == [made]
+    elsewhere = {"jebbit": {"default_phone_country": "DE"}}
+    assert shared.client.patch(f"/integrations/{quiz}", json=elsewhere).status_code == 200
+    assert known() == [made]
+    assert shared.client.delete(f"/integrations/{quiz}?force=true").status_code == 204
+    assert known() == [made]
+    assert shared.client.post("/erasures", json={"phone": number}).json() == {"erased": 1}
+    assert known() == []
+
+
 # --- Counts -------------------------------------------------------------------------------------
 
 
