@@ -169,12 +169,20 @@ class Sessions:
             now = time.monotonic()
             if connection.is_closed() or now - self._opened_at[connection] > _AGE_SECONDS:
                 self._forget(connection)
-            elif now - used_at < _TRUSTED_SECONDS or await leads(connection):
+            elif now - used_at < _TRUSTED_SECONDS or await self._leads(connection):
                 return connection
             else:
                 self._forget(connection)
                 self._drop_idle()  # they have been silent for longer
         return None
+
+    async def _leads(self, connection: asyncpg.Connection) -> bool:
+        """Ask a session that is no longer among the idle ones; one that we leave is closed."""
+        try:
+            return await leads(connection)
+        except BaseException:  # we waited too long, or are told to end
+            self._forget(connection)
+            raise
 
     async def _opened(self) -> asyncpg.Connection:
         connection = await connect(self._address, self._settings, FAST_COMMAND_SECONDS)

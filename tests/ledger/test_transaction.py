@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, insert, select, text, update
 
+from app.ledger import postgresql
 from app.ledger.database import UNAVAILABLE
+from app.ledger.postgresql import FAST, Sessions
 from app.ledger.schema import contacts, submissions, tallies
 from app.ledger.transaction import among
+from tests.ledger.conftest import on_postgresql
 
 ADD = {  # a statement for each choice of columns, as it is compiled once
     names: insert(contacts).inline()
@@ -276,3 +279,19 @@ async def test_a_connection_that_was_cut_is_replaced(database, postgresql_server
         except UNAVAILABLE:
             await asyncio.sleep(0)
     assert [key for key, _ in await due(database, "a", "b")] == ["a", "b"]
+
+
+@on_postgresql
+async def test_a_session_that_is_left_while_it_is_asked_is_closed(database, monkeypatch):
+    """Whoever waits for its answer is told to end: it is open for nobody, and its place is free."""
+    monkeypatch.setattr(postgresql, "_TRUSTED_SECONDS", 0.0)
+    sessions = Sessions(database.address)
+    session = await sessions.take()
+    sessions.give_back(session)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await sessions.take()
+    assert session.is_closed()
+    for each in [await sessions.take() for _ in range(FAST)]:
+        sessions.give_back(each)
+    await sessions.close()
