@@ -465,11 +465,12 @@ class Worker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+            # First what waits to be written: what Cordial has already is not to be sent again.
+            await self._settling.drain()
             given_back = [_given_back(tasks[each].claim) for each in late]
             if given_back:
                 with suppress(*UNAVAILABLE):
                     await settle(self._database, given_back, self._clock())
-        await self._settling.drain()
 
     def _count(self, each: Claim, settlement: Settlement, held: bool) -> None:
         """Count the attempt and, if the lease was still ours, what was settled."""

@@ -217,6 +217,28 @@ async def test_what_does_not_finish_in_time_is_given_back(line, monkeypatch):
     assert (one.status, len(one.attempts)) == ("delivered", 1)
 
 
+async def test_what_cordial_has_is_written_before_the_rest_is_given_back(line, monkeypatch):
+    """Its outcome waits behind a slow ledger when the worker ends: nobody sends it again."""
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.05)
+    may_write, write, first = asyncio.Event(), module.settle, []
+
+    async def write_slowly(database, settled, now):
+        if not first:
+            first.append(settled)
+            await may_write.wait()
+        return await write(database, settled, now)
+
+    monkeypatch.setattr(module, "settle", write_slowly)
+    await line.create()
+    ids = await line.accept(person())
+    await line.start()
+    await line.until(lambda: first)
+    asyncio.get_running_loop().call_later(0.2, may_write.set)
+    await line.stop()
+    assert (await line.find(ids[0])).status == "delivered"
+    assert await claim(line.database, line.clock(), 5) == []
+
+
 async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
     """It was away for too long between two tries: the contact is another's by now."""
     await line.create()
