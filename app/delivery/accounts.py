@@ -1,5 +1,6 @@
 """The Cordial accounts of the integrations: a client for each, and its attributes."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -71,6 +72,7 @@ class Accounts:
         self._attributes: dict[str, _Known] = {}
         self._described: dict[_Credentials, Described] = {}
         self._limits: dict[_Credentials, tuple[float, Limits]] = {}
+        self._asked: dict[tuple[str, int], asyncio.Task[list[AccountAttribute]]] = {}
 
     def address(self, account_url: str) -> str:
         """Return the API address of an account.
@@ -128,6 +130,28 @@ class Accounts:
     def _asking(self, stored: StoredIntegration) -> CordialClient:
         return self.client_of(stored.id, stored.integration)
 
+    async def _told(self, stored: StoredIntegration) -> list[AccountAttribute]:
+        """Ask an integration's account for its attributes; who asks meanwhile gets the same answer.
+
+        What is known grows old for all deliveries at once: each would make a call of its own.
+
+        Raises:
+            CordialError: Cordial does not say.
+            BadAccountUrl: see `base`.
+        """
+        of = stored.id, stored.version
+        asking = self._asked.get(of)
+        if asking is None:
+            asking = asyncio.create_task(self._asking(stored).attributes())
+            asking.add_done_callback(lambda done: self._answered(of, done))
+            self._asked[of] = asking
+        return await asyncio.shield(asking)
+
+    def _answered(self, of: tuple[str, int], done: asyncio.Task[list[AccountAttribute]]) -> None:
+        del self._asked[of]
+        if not done.cancelled():
+            done.exception()  # read here, as callers that went away never read it
+
     async def attributes(self, stored: StoredIntegration) -> Mapping[str, FieldType] | None:
         """Return the account's attributes if unmapped ones may flow, else None.
 
@@ -143,7 +167,7 @@ class Accounts:
         now = self._clock()
         if known is None or known.version != stored.version or now >= known.until:
             try:
-                found = await self._asking(stored).attributes()
+                found = await self._told(stored)
             except CordialError:
                 if known is None or known.version != stored.version or now >= known.stands_until:
                     raise
@@ -200,7 +224,7 @@ class Accounts:
         if not (ask or stored.integration.fields.cuts) or self._clock() < until:
             return known
         try:
-            self._learn_limits(stored.integration, await self._asking(stored).attributes())
+            self._learn_limits(stored.integration, await self._told(stored))
         except (CordialError, BadAccountUrl):  # then only what was known can be told
             self._limits[credentials] = self._clock() + _ASK_AGAIN, known
         return self._limits[credentials][1]

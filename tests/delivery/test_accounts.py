@@ -1,5 +1,6 @@
 """What is known of an account is known for a while, and forgotten when it changes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from app.ledger.integrations import Gate, StoredIntegration
 from app.pool import open_pool
 from app.rules.integration import Integration
 from app.sandbox.account import Attribute
+from app.sandbox.faults import Fault
 from tests.conftest import integration_body
 
 
@@ -57,6 +59,23 @@ async def test_attributes_are_asked_for_once_in_five_minutes(
     clock[0] = 300.0
     assert (await accounts.attributes(stored))["new"] == "number"
     assert len(journal) == 2
+
+
+async def test_many_deliveries_ask_an_account_once(accounts, stored, sandbox_server):
+    """What was known has grown old for all of them at once. One that ends does not end the others'
+    waiting, and a refusal is everybody's."""
+    sandbox_server.sandbox.faults = [Fault(kind="slow", seconds=0.1)]
+    impatient = asyncio.create_task(accounts.attributes(stored))
+    waiting = [asyncio.create_task(accounts.attributes(stored)) for _ in range(20)]
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert all("quiz_outcome" in each for each in await asyncio.gather(*waiting))
+    assert len(sandbox_server.sandbox.journal) == 1
+    sandbox_server.sandbox.account.api_keys["sandbox-key"] = []
+    refused = [accounts.attributes(replace(stored, version=2)) for _ in range(20)]
+    told = await asyncio.gather(*refused, return_exceptions=True)
+    assert {type(each) for each in told} == {AccessRefused}
+    assert len(sandbox_server.sandbox.journal) == 2
 
 
 async def test_a_changed_integration_is_asked_for_anew(accounts, stored, sandbox_server):
