@@ -195,11 +195,6 @@ class Database:
                     return
                 await asyncio.sleep(_EMPTYING_PAUSE_SECONDS)
 
-    async def ping(self) -> None:
-        """Raise if the ledger cannot be reached."""
-        async with self.read() as connection:
-            await connection.execute(text("SELECT 1"))
-
     async def migrations(self) -> Literal["ok", "newer", "not_current"]:
         """Say how the form of the tables compares with the form this code was written for."""
         async with self.read() as connection:

@@ -135,7 +135,7 @@ async def another_database(
 
     async def open_one() -> Database:
         opened.append(Database(database_url))
-        await opened[-1].ping()
+        await opened[-1].migrations()
         return opened[-1]
 
     yield open_one

@@ -140,7 +140,7 @@ async def test_a_missing_folder_is_made(tmp_path):
     """The first start needs no preparation."""
     database = Database(f"sqlite:///{tmp_path / 'not' / 'there' / 'ledger.db'}")
     await database.migrate()
-    await database.ping()
+    await database.migrations()
     await database.close()
 
 
@@ -194,7 +194,7 @@ async def test_a_database_that_cannot_be_reached_is_unavailable():
     """Callers know it by `UNAVAILABLE`."""
     database = Database("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(UNAVAILABLE):
-        await database.ping()
+        await database.migrations()
     await database.close()
 
 
