@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
-from sqlalchemy import Column, Table, case, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Table, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -79,24 +79,25 @@ async def _own(database: Database, person: Person, now: float, *, dry_run: bool)
             .order_by(contacts.c.integration_id, contacts.c.contact_key)
             .with_for_update()
         )
-        others = set(await connection.scalars(affected)) - set(keys)
+        # By a query and not by a list: more people may have typed a number in than a list may hold.
+        of_others = contacts.c.contact_key.in_(affected)
+        await _take_leases(connection, of_others, now)
+        texted = contacts.c.texted_key.in_(keys)
+        await connection.execute(update(contacts).where(of_others, texted).values(texted_key=None))
         seqs = set(await connection.scalars(select(submissions.c.seq).where(mine)))
         for start in range(0, len(seqs), _BATCH):
             await _wipe(connection, sorted(seqs)[start : start + _BATCH], now)
         await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(keys)))
-        await _take_leases(connection, others, now)
-        texted = contacts.c.contact_key.in_(others), contacts.c.texted_key.in_(keys)
-        await connection.execute(update(contacts).where(*texted).values(texted_key=None))
         await connection.execute(delete(refusals).where(refusals.c.address_key.in_(keys)))
         await connection.execute(delete(decisions).where(parted_from(keys)))
     return seqs
 
 
-async def _take_leases(connection: AsyncConnection, keys: Collection[str], now: float) -> None:
+async def _take_leases(connection: AsyncConnection, of: ColumnElement[bool], now: float) -> None:
     """Let what is under way for these contacts settle nothing, and the next of theirs be due."""
     await connection.execute(
         update(contacts)
-        .where(contacts.c.contact_key.in_(keys), contacts.c.lease.is_not(None))
+        .where(of, contacts.c.lease.is_not(None))
         .values(lease=None, due_at=ready_at(now))
     )
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import event
 
 from app.ledger import erasure
 from app.ledger.accepting import NewSubmission
 from app.ledger.erasure import Person
 from app.rules.mentions import Mentions
-from tests.ledger.conftest import NOW
+from tests.ledger.conftest import NOW, item
 
 ANN, PHONE = "ann.quiz@example.com", "+1 617 555 0123"
 TRACES = re.compile(
@@ -180,3 +181,22 @@ async def test_every_payload_is_looked_through_however_large(ledger, monkeypatch
     cleared = [b'{"note":"[erased]"}' if ANN in note else None for note in notes]
     kept = [was if to is None else to for was, to in zip(payloads, cleared, strict=True)]
     assert await ledger.rows("payload") == kept
+
+
+async def test_a_number_that_many_gave_is_erased_however_many(ledger):
+    """As 555-5555: no statement names more of them than a batch, as servers take so many alone."""
+    items = [item(f"contact {each}", "x", phone_key="phone") for each in range(700)]
+    await ledger.accept(*items)
+    assert len(await ledger.claim()) == 10
+    named = []
+    engine = ledger.database._engine.sync_engine
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, executemany):
+        named.append(len(parameters))
+
+    person = Person(["phone"], lambda _: False, lambda document: document)
+    assert await erasure.erase(ledger.database, person, NOW) == 700
+    assert max(named) <= erasure._BATCH + 20
+    assert await ledger.claim(NOW + 1, 700) == []
+    assert (await ledger.contact("contact 1")).lease is None
