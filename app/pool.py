@@ -4,7 +4,7 @@ httpx's own pool costs some 6 ms of CPU for each request at 50 at a time, aiohtt
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
@@ -22,6 +22,7 @@ async def open_pool(connections: int, routes: Routes = STRAIGHT) -> AsyncIterato
     connector = aiohttp.TCPConnector(limit=connections, ssl=httpx.create_ssl_context())
     async with aiohttp.ClientSession(
         connector=connector,
+        request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=_NO_TIMEOUTS,
@@ -100,17 +101,7 @@ class Pool(httpx.AsyncBaseTransport):
         if proxy and request.url.scheme == "http":
             headers.update(proxy.headers)  # no CONNECT: the request itself carries them
         try:
-            answer = await self._session.request(
-                request.method,
-                str(request.url),
-                headers=[
-                    (name.decode("latin-1"), of.decode("latin-1")) for name, of in headers.raw
-                ],
-                data=_payload(request),
-                allow_redirects=False,
-                proxy=proxy.url if proxy else None,
-                proxy_headers=proxy.headers if proxy else None,
-            )
+            answer = await self._send(request, proxy)
         except (aiohttp.ClientError, OSError) as error:
             if proxy and isinstance(error, aiohttp.ClientHttpProxyError):
                 raise ProxyRefused(proxy, error.status) from None
@@ -121,6 +112,48 @@ class Pool(httpx.AsyncBaseTransport):
         return httpx.Response(
             answer.status, headers=answer.raw_headers, stream=_Content(answer), request=request
         )
+
+    async def _send(self, request: httpx.Request, proxy: Proxy | None) -> aiohttp.ClientResponse:
+        headers = [
+            (name.decode("latin-1"), of.decode("latin-1")) for name, of in request.headers.raw
+        ]
+        for _ in range(_MOST_SPOILED):
+            with suppress(_Spoiled):
+                return await self._session.request(
+                    request.method,
+                    str(request.url),
+                    headers=headers,
+                    data=_payload(request),
+                    allow_redirects=False,
+                    proxy=proxy.url if proxy else None,
+                    proxy_headers=proxy.headers if proxy else None,
+                )
+        raise _Spoiled
+
+
+_MOST_SPOILED = 3  # connections that one request passes over
+
+
+class _Spoiled(aiohttp.ClientConnectionError):
+    """Something has come in on a connection that nobody has asked for."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that goes out only where nothing has come in before it.
+
+    A server, or what stands before it, may answer once more than it was asked. aiohttp would take
+    that for the answer to the next request, and close the connection before that one has gone.
+    """
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Send it.
+
+        Raises:
+            _Spoiled: nothing has been sent; the connection is closed.
+        """
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _Spoiled
+        return await super().send(conn)
 
 
 def _failure(error: Exception) -> httpx.NetworkError:

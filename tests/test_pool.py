@@ -80,6 +80,37 @@ async def test_nobody_there_is_told_apart_from_a_broken_answer():
             await pool.handle_async_request(httpx.Request("GET", "http://127.0.0.1:1/"))
 
 
+@asynccontextmanager
+async def talkative_server():
+    """Run a server that answers once more than it was asked; yield its address and the requests.
+
+    It says that further answer on its first connection, when it is called on another.
+    """
+    requests: list[bytes] = []
+    first: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first.append(writer)
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            requests.append(head.split()[1])
+            if writer is not first[0]:
+                first[0].write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nright")
+
+    async with listening(serve) as port:
+        yield f"http://127.0.0.1:{port}", requests
+
+
+async def test_what_a_server_says_unasked_is_nobodys_answer():
+    """It would count as the answer to the next request, which would not even be sent."""
+    async with talkative_server() as (url, requests), open_pool(1) as pool:
+        assert await content_of(pool, f"{url}/before") == b"right"
+        async with open_pool(1) as other:
+            assert await content_of(other, f"{url}/other") == b"right"
+        assert await content_of(pool, f"{url}/after") == b"right"
+    assert requests == [b"/before", b"/other", b"/after"]
+
+
 async def test_an_answer_that_is_not_wanted_whole_does_not_take_the_place_of_others():
     """Closed before its end, it gives its place in the pool back."""
     endless = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nthe beginning"
