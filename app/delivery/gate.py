@@ -29,10 +29,13 @@ def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:
     """Cordial did not answer, or answered with 5xx.
 
     When the gate closes, other submissions are still under way: their failures tell nothing new. A
-    failed probe doubles the time until the next one.
+    failed probe doubles the time until the next one. A blocked gate stays so: whether we may pass
+    is not told.
     """
     if gate.state is not GateState.OPEN and not probe:
         return gate
+    if gate.state is GateState.BLOCKED:
+        return replace(gate, until=now + BLOCKED_PROBE)
     failures = gate.failures + 1
     if failures < CLOSES_AFTER and gate.state is GateState.OPEN:
         return replace(gate, failures=failures)
@@ -42,7 +45,12 @@ def failed(gate: Gate, *, reason: str, probe: bool, now: float) -> Gate:
 
 
 def rate_limited(gate: Gate, *, reason: str, retry_after: float | None, now: float) -> Gate:
-    """Cordial asks us to wait (429, 503): for as long as it says, or for a time that doubles."""
+    """Cordial asks us to wait (429, 503): for as long as it says, or for a time that doubles.
+
+    A blocked gate stays so, and is probed after that: whether we may pass is not told.
+    """
+    if gate.state is GateState.BLOCKED:
+        return replace(gate, until=max(now + (retry_after or 0.0), gate.until or now))
     if retry_after is None and gate.state is GateState.HELD:
         return gate  # another answer of the same burst has begun the wait
     failures = gate.failures + (retry_after is None)

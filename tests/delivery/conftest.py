@@ -24,7 +24,7 @@ from app.ledger.documents import document_of
 from app.ledger.holders import Holder
 from app.ledger.integrations import Integrations, StoredIntegration
 from app.ledger.retention import Retention
-from app.ledger.schema import contacts, submissions
+from app.ledger.schema import contacts, notices, submissions
 from app.ledger.submissions import StoredSubmission, find
 from app.ledger.vault import Pseudonyms, Vault
 from app.pool import open_pool
@@ -280,6 +280,12 @@ class Line:
                 select(func.count()).select_from(submissions).filter_by(status="pending")
             )
         return leased or 0, waiting or 0, len(self.cordial.bodies())
+
+    async def announced(self) -> list[str]:
+        """Return the kinds of the notices that there are, in order."""
+        kinds = select(notices.c.kind).order_by(notices.c.id)
+        async with self.database.read() as connection:
+            return [*await connection.scalars(kinds)]
 
     def fail(self, kind: str, **more: Any) -> None:
         """Make Cordial fail, until cleared or as often as `times` says."""

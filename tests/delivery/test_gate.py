@@ -67,10 +67,19 @@ def test_what_was_under_way_when_the_gate_shut_tells_nothing_new(state):
     assert failed(gate, reason="late", probe=False, now=NOW + 3) == gate
 
 
-def test_a_failed_probe_of_a_blocked_gate_waits_on():
-    """Cordial is away now: the gate is closed, since now, and asked again after five seconds."""
+def test_a_failed_probe_of_a_blocked_gate_leaves_it_blocked():
+    """Cordial is away now, so it has not said that we may pass: it is asked in five minutes."""
     gate = failed(shut(BLOCKED, failures=0), reason="HTTP 503", probe=True, now=NOW + 9)
-    assert gate == Gate(CLOSED, "HTTP 503", NOW + 9, NOW + 9 + 5, 1)
+    assert gate == Gate(BLOCKED, "why", NOW, NOW + 9 + 300, 0)
+
+
+@pytest.mark.parametrize(("seconds", "until"), [(600, 609), (None, 60), (2, 60)])
+def test_a_blocked_gate_that_is_asked_to_wait_stays_blocked(seconds, until):
+    """Who must mend it is not told that it sends again; it is probed once the wait is over."""
+    gate = rate_limited(
+        shut(BLOCKED, until=NOW + 60), reason="429", retry_after=seconds, now=NOW + 9
+    )
+    assert gate == Gate(BLOCKED, "why", NOW, NOW + until, 5)
 
 
 @pytest.mark.parametrize(("said", "held"), [(0, 1), (0.2, 1), (1, 1), (7, 7), (3600, 3600)])
@@ -105,11 +114,10 @@ def test_the_longest_wait_of_a_burst_holds(seconds, until):
     assert (gate.until, gate.since) == (NOW + until, NOW)
 
 
-@pytest.mark.parametrize("state", [CLOSED, BLOCKED])
-def test_a_429_takes_the_place_of_what_shut_the_gate_before(state):
+def test_a_429_takes_the_place_of_an_outage():
     """Cordial answers again, and says when: not the longer wait of before, nor its beginning."""
     gate = rate_limited(
-        shut(state, until=NOW + 300), reason="Cordial answered 429", retry_after=7, now=NOW + 2
+        shut(CLOSED, until=NOW + 300), reason="Cordial answered 429", retry_after=7, now=NOW + 2
     )
     assert gate == Gate(HELD, "Cordial answered 429", NOW + 2, NOW + 9, 5)
 

@@ -24,6 +24,7 @@ from app.ledger.notices import (
 )
 from app.ledger.schema import notices
 from app.serving import serving
+from tests.delivery.conftest import Line, person
 from tests.waiting import wait_for
 
 Make = Callable[..., Any]
@@ -148,6 +149,28 @@ def test_each_kind_names_the_integration(kind: NoticeKind) -> None:
     """Every message says which integration it is about."""
     notice = Notice(1, "spring-quiz", kind, "why.", 2, 0.0)
     assert "spring-quiz" in text_of(notice, "http://ops")
+
+
+@pytest.mark.parametrize("kind", ["rate_limited", "server_error"])
+async def test_a_blocked_integration_is_not_called_open_by_what_says_nothing_of_access(
+    line: Line, kind: str
+) -> None:
+    """The probe is asked to wait, or finds Cordial down: it sends nothing as before."""
+    line.fail("unauthorized", times=1)
+    line.fail(kind, times=1)
+    line.fail("unauthorized", times=1)
+    await line.create()
+    ids = await line.accept(person())
+    await line.start()
+    await line.gate("blocked")
+    for number in (2, 3):
+        line.later(300)
+        await line.until(lambda number=number: len(line.cordial.bodies()) == number)
+        await line.quiet()
+        assert await line.announced() == ["created", "blocked"]
+    line.later(300)
+    await line.settled(*ids)
+    assert await line.announced() == ["created", "blocked", "opened"]
 
 
 def test_life_of_an_integration_is_told(service: Make, sandbox_server: Any, hook: Any) -> None:
