@@ -94,6 +94,7 @@ class _Flight:
     round: int
     claimed_at: float
     leased_until: float
+    by: StoredIntegration | None = None  # as it was when we sent
     sending: asyncio.Timeout | None = None  # while its requests may be cut short
     sent: bool = False
 
@@ -287,7 +288,7 @@ class Worker:
                     outcome = Outcome(_given_back(each))
                 else:
                     outcome = await self._send(flight, span)
-                    await self._turn_gate(each, outcome.turn)
+                    await self._turn_gate(flight, outcome.turn)
                 # It keeps its place until its outcome is written: if this process is killed, no
                 # more are sent again than there are places.
                 flight.sent = True
@@ -319,7 +320,7 @@ class Worker:
 
         each, started = flight.claim, time.perf_counter()
         try:
-            stored = await self._integration(each)
+            stored = flight.by = await self._integration(each)
             async with _cutting(flight):
                 outcome = await self._sender.send(each, stored, before_try, after_waiting)
             if outcome.refused_access:
@@ -360,7 +361,8 @@ class Worker:
             self._known[each.integration_id] = known
         return known
 
-    async def _turn_gate(self, each: Claim, turn: Turn | None) -> None:
+    async def _turn_gate(self, flight: _Flight, turn: Turn | None) -> None:
+        each = flight.claim
         integration_id = each.integration_id
         if turn is None and each.probe:
             turn = partial(gate.untold, now=self._clock())
@@ -368,7 +370,9 @@ class Worker:
         if turn is None or (turn is gate.succeeded and not troubled):
             return
         try:
-            turned = await self._integrations.turn_gate(integration_id, turn, now=self._clock())
+            turned = await self._integrations.turn_gate(
+                integration_id, turn, now=self._clock(), asked=flight.by
+            )
         except UNAVAILABLE as error:
             log.warning("ledger_unavailable", error=place_of(error))
             return

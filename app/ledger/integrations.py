@@ -31,7 +31,7 @@ from app.ledger.schema import (
     sources,
     submissions,
 )
-from app.ledger.vault import Vault
+from app.ledger.vault import Vault, WrongSecretKey
 from app.rules.integration import Integration, slug
 
 log = structlog.get_logger("integrations")
@@ -370,23 +370,37 @@ class Integrations:
         turn: Callable[[Gate], Gate],
         *,
         now: float,
+        asked: StoredIntegration | None = None,
         opens: str = "Cordial answers again",
     ) -> Gate | None:
         """Change the gate by a decision on its present state; None if the integration is gone.
 
-        `opens` says, for the log, why it opens if it does.
+        `asked` is the integration whose account led to it: if it has another account or key by
+        now, nothing changes. `opens` says, for the log, why it opens if it does.
         """
         async with self._database.write() as connection:
             try:
-                before = _gate(await _row(connection, integration_id, lock=True))
+                row = await _row(connection, integration_id, lock=True)
             except UnknownIntegration:
                 return None
-            after = turn(before)
+            before = _gate(row)
+            after = turn(before) if asked is None or self._is_of(row, asked) else before
             if after != before:
                 await _update(connection, integration_id, _gate_columns(after))
                 await _announce_turn(connection, integration_id, before, after, now)
         _tell_turn(integration_id, before, after, opens)
         return after
+
+    def _is_of(self, row: Row[tuple[Any, ...]], asked: StoredIntegration) -> bool:
+        """Whether an integration still has the account and the key that it had."""
+        if row.version == asked.version:
+            return True
+        try:
+            now = self._stored(row).integration.cordial
+        except WrongSecretKey:  # another process has encrypted it anew
+            return False
+        before = asked.integration.cordial
+        return (now.account_url, now.api_key) == (before.account_url, before.api_key)
 
     async def delete(self, integration_id: str, *, force: bool, now: float) -> None:
         """Delete an integration; its submissions stay, and pending ones become dead.

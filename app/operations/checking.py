@@ -78,7 +78,11 @@ async def check_integration(
         checked = Checked(in_order([*of_account.findings, *of_source]))
         if checked.ok and stored.gate.state is GateState.BLOCKED:
             await context.integrations.turn_gate(
-                stored.id, succeeded, now=context.clock(), opens="a check found no errors"
+                stored.id,
+                succeeded,
+                now=context.clock(),
+                asked=stored,
+                opens="a check found no errors",
             )
             context.wake()
     return checked

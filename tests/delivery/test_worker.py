@@ -12,9 +12,11 @@ from app.delivery.worker import LOOK_SECONDS, Worker
 from app.ledger.claims import LEASE_SECONDS, claim
 from app.ledger.erasure import Person, erase
 from app.ledger.holders import Holder
+from app.ledger.integrations import Gate
 from app.ledger.replays import discard
 from app.rules.mentions import Mentions
 from tests.delivery.conftest import person
+from tests.proxies import listening
 
 
 def by_contact(line):
@@ -73,6 +75,31 @@ async def test_an_integration_in_trouble_does_not_hold_up_another(line):
     assert {one.status for one in await line.settled(*fine)} == {"delivered"}
     await line.gate("blocked", "autumn-quiz")
     assert {(await line.find(each)).status for each in blocked} == {"pending"}
+
+
+@pytest.mark.parametrize(
+    "said", [b"401 Unauthorized\r\n", b"429 Too Many Requests\r\nretry-after: 3000\r\n"]
+)
+async def test_what_an_account_says_that_was_left_meanwhile_does_not_stop_the_new_one(line, said):
+    """The request was under way when somebody changed account and key."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        asked.set()
+        await left.wait()
+        writer.write(b"HTTP/1.1 " + said + b"content-length: 2\r\n\r\n{}")
+
+    async with listening(answer) as port:
+        await line.create(cordial={"account_url": f"http://127.0.0.1:{port}"})
+        ids = await line.accept(person())
+        await line.start(extra_hosts=frozenset({f"127.0.0.1:{port}"}))
+        await asked.wait()
+        await line.change(cordial={"account_url": line.cordial.url})
+        left.set()
+        (one,) = await line.settled(*ids)
+    assert one.status == "delivered"
+    assert (await line.gate("open")).gate == Gate()
 
 
 async def test_a_slow_account_s_backlog_leaves_room_for_another_s(line):

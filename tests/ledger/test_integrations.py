@@ -196,6 +196,25 @@ async def test_new_credentials_open_a_shut_gate(ledger, gate, patch, opens):
     assert changed.gate == (Gate() if opens else gate)
 
 
+@pytest.mark.parametrize(
+    ("patch", "turns"),
+    [
+        ({"cordial": {"api_key": "another-key-0001"}}, False),
+        ({"cordial": {"account_url": "https://usw2.admin.cordial.io"}}, False),
+        ({"cordial": {"requests_per_second": 3}}, True),
+        ({"policy": {"opt_in": "opted_in_only"}}, True),
+    ],
+    ids=["key", "account", "pace", "policy"],
+)
+async def test_what_an_account_said_turns_no_gate_of_another(ledger, patch, turns):
+    """A request was under way by the old key when somebody gave a new one."""
+    one = ledger.integrations
+    asked = await one.get("spring-quiz")
+    await one.change("spring-quiz", patched(**patch), now=NOW)
+    turned = await one.turn_gate("spring-quiz", lambda _: BLOCKED, now=NOW, asked=asked)
+    assert turned == (await one.get("spring-quiz")).gate == (BLOCKED if turns else Gate())
+
+
 async def test_pausing_counts_before_blocked_and_resuming_opens_the_gate(ledger):
     """The state says what a person did first; resuming tries again at once."""
     one = ledger.integrations
