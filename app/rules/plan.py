@@ -209,10 +209,11 @@ def _sent_to(identity: Identity, statuses: Statuses, told: Circumstances) -> Ide
     """Return the addresses to send: no phone number in the place of another whose status it gets.
 
     Cordial may keep a status where a number changes. So one of which no status is asked is left out
-    if it is older than what was delivered, or if another one agreed to texts.
+    if it is older than what was delivered, or if another one agreed to texts. To that one an older
+    no is none either.
     """
-    takes_place = told.stale or told.texts_of_another
-    if takes_place and identity.email and statuses.sms is None:
+    reasons = told.stale, told.texts_of_another, statuses.sms is None
+    if identity.email and sum(reasons) > 1:
         return identity._replace(phone=None)
     return identity
 

@@ -558,13 +558,14 @@ async def test_another_phone_is_sent_where_no_texts_go_to_the_one_before(line):
         assert texts.address == phone.replace(" ", "").removeprefix("+")
 
 
-async def test_an_older_no_puts_no_older_phone_in_the_place_of_a_newer_one(line):
-    """The older one would get the texts that the newer one agreed to."""
+@pytest.mark.parametrize("texts", [None, "no"])
+async def test_an_older_no_puts_no_older_phone_in_the_place_of_a_newer_one(line, texts):
+    """The older one would get the texts that the newer one agreed to, or end them."""
     obeys = {"opt_in": "everyone", "opt_in_field": "opt_in_status", "on_opt_out": "unsubscribe"}
     await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy=obeys)
     await line.start()
     await line.settled(*await line.accept(said(line, 0, opt_in="yes", sms_opt_in="yes")))
-    older = said(line, DAY, opt_in="no", phone_number="+1 415 555 9999")
+    older = said(line, DAY, opt_in="no", sms_opt_in=texts, phone_number="+1 415 555 9999")
     await line.settled(*await line.accept(older))
     contact = line.cordial.contact("ann@example.com")
     assert contact.channels["email"].status == "unsubscribed"

@@ -378,7 +378,7 @@ CHANGED: dict[str, Changed] = {
         grid.times, PLAN, "not (told.stale or overruled)", "not overruled"
     ),
     "an older phone number is sent": Changed(
-        grid.times, PLAN, "told.stale or told.texts_of_another", "told.texts_of_another"
+        grid.times, PLAN, "reasons = told.stale,", "reasons = False,"
     ),
     "a yes before a later no is written": Changed(
         grid.refusals, PLAN, "not (told.stale or overruled)", "not told.stale"
