@@ -437,6 +437,14 @@ def legal_notes(integration: Integration) -> list[Finding]:
             "Set it to true before a backfill.",
         ),
         (
+            bool(cordial.sms and cordial.sms.program and integration.jebbit.attributes.sms_opt_in)
+            and any(each.opt_in != "everyone" for each in held),
+            "jebbit.attributes.sms_opt_in",
+            "Whoever says no to email is not sent, so a yes of theirs to text messages is not "
+            "heard: policy.opt_in is not everyone.",
+            'If it is to be: policy.opt_in = "everyone", with policy.opt_in_field.',
+        ),
+        (
             cordial.sms is not None and cordial.sms.suppress_doi,
             "cordial.sms.suppress_doi",
             "People are subscribed to SMS without Cordial's confirming text.",

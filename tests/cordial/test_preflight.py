@@ -734,6 +734,33 @@ def test_a_no_that_unsubscribes_nobody_is_noted(policy: Any, noted: bool) -> Non
     assert ("policy.on_opt_out" in [each.place for each in legal_notes(integration)]) is noted
 
 
+@pytest.mark.parametrize(
+    ("policy", "program", "name", "noted"),
+    [
+        ({}, "main", "sms_opt_in", True),
+        (EVERYONE, "main", "sms_opt_in", False),
+        ({}, None, "sms_opt_in", False),
+        ({}, "main", None, False),
+    ],
+)
+def test_a_yes_to_texts_that_is_not_heard_is_noted(
+    policy: Any, program: str | None, name: str | None, noted: bool
+) -> None:
+    """Who says no to email is not sent, whatever they say to texts."""
+    usual = {"collect": "both", "opt_in": "opted_in_only", "auto_subscribe": True}
+    account = {"account_url": "https://admin.cordial.io", "api_key": "k"}
+    integration = Integration.model_validate(
+        {
+            "name": "Spring quiz",
+            "cordial": account | {"sms": {"program": program}},
+            "jebbit": {"attributes": {"sms_opt_in": name}},
+            "policy": usual | policy,
+        }
+    )
+    noticed = [each.place for each in legal_notes(integration)]
+    assert ("jebbit.attributes.sms_opt_in" in noticed) is noted
+
+
 def test_strictest_choice_has_no_notes() -> None:
     """Only people who opted in, nobody brought back: nothing to point out."""
     integration = Integration.model_validate(
