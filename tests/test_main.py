@@ -83,7 +83,11 @@ def command(
     [
         ("serve", {"PORT": "http"}, r"PORT: write a whole number"),
         ("migrate", {"LOG_LEVEL": "LOUD"}, r"LOG_LEVEL: use DEBUG, INFO, WARNING or ERROR"),
-        ("serve", POSTGRESQL, r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*"),
+        (
+            "serve",
+            {**POSTGRESQL, "PORT": "0"},
+            r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*",
+        ),
         ("worker", POSTGRESQL, r"Set SECRET_KEY and OPS_TOKEN, the same on every replica; make .*"),
         (
             "migrate",
