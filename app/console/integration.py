@@ -285,10 +285,8 @@ async def _refused(visit: Visit, integration_id: str, error: Exception) -> Respo
 
 
 def _credentials(form: Form) -> ApiCredentials | None:
-    given = form.one("client_id"), form.one("client_secret")
-    if not given[0] or not given[1]:
-        return None
-    return ApiCredentials(given[0], given[1], form.one("business_id"))
+    given = form.text("client_id"), form.text("client_secret")
+    return ApiCredentials(*given, form.text("business_id") or None) if all(given) else None
 
 
 async def _view(visit: Visit, integration_id: str, found: Checked | None = None) -> IntegrationView:

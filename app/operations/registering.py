@@ -1,8 +1,9 @@
 """Setting up an integration's webhook at Jebbit by Jebbit's API."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pydantic import JsonValue
 
@@ -149,6 +150,7 @@ async def _register(
     force: bool,
 ) -> Done:
     stored = await context.integrations.get(integration_id)
+    _refuse_unsendable(new.credentials)
     webhook = Webhook(_endpoint(context, stored, base_url), _region(stored, new), new.options)
     before = await context.registrations.get(stored.id)
     if before is not None and not force:
@@ -408,7 +410,18 @@ def _credentials(registration: Registration | None, given: ApiCredentials | None
     credentials = given or (registration.credentials if registration else None)
     if credentials is None:
         raise invalid_at("client_id", "no credentials are remembered; give them in the body")
+    _refuse_unsendable(credentials)
     return credentials
+
+
+def _refuse_unsendable(credentials: ApiCredentials) -> None:
+    """Refuse what Jebbit can have given to nobody, and no header can carry."""
+    for place, value in asdict(credentials).items():
+        if value is not None and not _VISIBLE.fullmatch(value):
+            raise invalid_at(place, "holds a space or a sign that is not ASCII; copy it once more")
+
+
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 @contextmanager

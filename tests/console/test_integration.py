@@ -166,6 +166,11 @@ def test_jebbit_is_asked_for_a_test_and_a_backfill(tmp_path):
             done = admin.post(f"{page}/backfill", data={**credentials, "sure": "yes"})
             assert "all that it has collected" in admin.get(done.headers["location"]).text
             assert len(jebbit.backfills) == 1
+            spaced = {name: f" {each}\n" for name, each in credentials.items()}
+            assert admin.post(f"{page}/test", data={**spaced, "business_id": " "}).is_redirect
+            copied = admin.post(f"{page}/test", data={**credentials, "business_id": "biz\u20131"})
+            assert copied.status_code == 422
+            assert "business_id: holds a space or a sign that is not ASCII" in copied.text
             wrong = {**credentials, "client_secret": "wrong"}
             refused = admin.post(f"{page}/test", data=wrong)
             assert refused.status_code == 422

@@ -277,6 +277,11 @@ def test_the_service_registers_itself_and_asks_for_a_test(tmp_path):
         for more, said in (
             ({"client_secret": CLIENT_SECRET}, "where it is stored"),
             ({"client_secret": "wrong", "region": "eu"}, "does not know this client id"),
+            *(
+                ({"client_secret": CLIENT_SECRET, "region": "eu", "business_id": copied}, told)
+                for told in ["business_id: holds a space or a sign that is not ASCII"]
+                for copied in ("biz\u20131", "biz\u200b1", "biz 1", "biz\r\nX: 1", "biz\x001")
+            ),
         ):
             refused = admin.post(f"{HERE}/jebbit", data=client | more)
             assert refused.status_code == 422
