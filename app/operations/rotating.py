@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from app.ledger.documents import document_of
 from app.ledger.integrations import StoredIntegration
 from app.operations.callers import Caller
 from app.operations.context import Context
-from app.operations.invalid import invalid_at
+from app.operations.invalid import invalid_at, invalid_by
 from app.operations.strength import weakness
 from app.rules.integration import MOST_SECRETS, Integration
 
@@ -46,7 +48,7 @@ async def add_secret(
 
     Raises:
         UnknownIntegration: there is none.
-        Invalid: the secret protects nothing, or there are too many.
+        Invalid: the secret protects nothing or cannot be one, or there are too many.
     """
     async with context.auditor.changing(who, "integration.add_secret", integration_id):
         await context.integrations.get(integration_id)
@@ -118,7 +120,10 @@ async def _change_secrets(
     def changed(before: Integration) -> Integration:
         document = document_of(before)
         document["jebbit"]["webhook_secrets"] = change(document["jebbit"]["webhook_secrets"])
-        return Integration.model_validate(document)
+        try:
+            return Integration.model_validate(document)
+        except ValidationError as error:  # of the one that is added: the others were stored
+            raise invalid_at("secret", invalid_by(error).places[0].detail) from None
 
     return await context.integrations.change(
         integration_id, changed, now=context.clock(), by=who.name

@@ -120,6 +120,11 @@ def test_secrets_are_rotated(admin, made):
     new = "another-secret-of-jebbit-4711"
     assert "needs at least 16 characters" in admin.post(path, data={"secret": "short"}).text
     assert "needs at least 16" in admin.post(path).text
+    for copied in (f"\u200b{new}", "schlüssel-von-jebbit-4711"):
+        refused = admin.post(path, data={"secret": copied})
+        assert refused.status_code == 422
+        assert "secret: must be plain ASCII" in refused.text
+        assert copied not in refused.text
     assert admin.post(path, data={"secret": new}).status_code == 303
     said = page_of(admin, made)
     assert "****4711" in said
