@@ -239,6 +239,7 @@ _DONE = {
     "resumed": "It sends again.",
     "restored": "The version was brought back. It holds for everything that is sent from now on.",
     "rules_saved": "The rules were saved. They hold for everything that is sent from now on.",
+    "set_up": "Its setting up ended meanwhile, so the step was not saved. Change it here.",
     "secret_added": "The secret was added. Change it at Jebbit, then remove the old one.",
     "secret_removed": "The secret was removed.",
     "test_asked": "Jebbit was asked for a test webhook. It is listed among the submissions.",

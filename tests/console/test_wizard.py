@@ -757,3 +757,13 @@ def test_what_is_not_there_is_told(admin):
     """An integration that nobody began, or that is set up already."""
     assert admin.get(f"{NEW}/nothing/whom").status_code == 404
     assert admin.get(f"{NEW}/paused/whom").headers["location"] == "/console/integrations/paused"
+
+
+@pytest.mark.parametrize("step", ["account", "jebbit", "sample", "mapping", "whom", "check"])
+def test_a_step_that_is_saved_after_it_went_live_is_told_to_be_lost(stage, admin, step):
+    """Somebody else went on with it in another window; nobody takes theirs for saved."""
+    before = stage.ops.get("/integrations/paused").json()
+    saved = admin.post(f"{NEW}/paused/{step}", data={**WHOM, "version": before["version"]})
+    assert saved.status_code == 303
+    assert "so the step was not saved" in text_of(admin.get(saved.headers["location"]).text)
+    assert stage.ops.get("/integrations/paused").json() == before

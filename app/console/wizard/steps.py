@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, cast
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
@@ -80,9 +81,10 @@ class StepPage(AdminPage):
             named = asked.path_params["integration_id"]
             stored = await integrations.get(visit.context, named)
             if stored.setup is None and not self.open_when_live:
-                return RedirectResponse(
-                    visit.link(f"/integrations/{stored.id}"), HTTPStatus.SEE_OTHER
-                )
+                # Whoever saves a step that was open while it went live, must hear of it.
+                lost = urlencode({"done": "set_up"}) if asked.method == "POST" else ""
+                own = visit.link(f"/integrations/{stored.id}", lost)
+                return RedirectResponse(own, HTTPStatus.SEE_OTHER)
             asked.state.stored = stored
             return await answer(asked)
 
