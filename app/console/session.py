@@ -173,15 +173,24 @@ def _path(request: Request) -> str:
 
 
 def _sign_in(request: Request) -> str:
-    address = f"{prefix_of(request)}/console/sign-in"
+    """Return the address of the sign-in, which leads back.
+
+    Of what a form sent nothing is kept: it leads to the form's page, and says so.
+    """
+    address, home = f"{_path(request)}/sign-in", _path(request)
     if request.method not in _READING:
-        return address
+        return f"{address}?{urlencode({'next': _came_from(request), 'lost': 'yes'})}"
     path = request.url.path
     if not path.startswith(prefix_of(request)):
         path = prefix_of(request) + path
     wanted = path + (f"?{request.url.query}" if request.url.query else "")
-    return (
-        address
-        if wanted == f"{prefix_of(request)}/console"
-        else (f"{address}?{urlencode({'next': wanted})}")
-    )
+    return address if wanted == home else f"{address}?{urlencode({'next': wanted})}"
+
+
+def _came_from(request: Request) -> str:
+    """Return the page of ours that sent a form, as the browser says; else the overview."""
+    try:
+        page = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return safe_next(request, None)
+    return safe_next(request, page.path + (f"?{page.query}" if page.query else ""))

@@ -19,10 +19,14 @@ router = APIRouter(include_in_schema=False, route_class=OpenPage)
 
 @dataclass(frozen=True, slots=True)
 class SignInView:
-    """Where to go afterwards, and what was wrong with the last try."""
+    """Where to go afterwards, and what was wrong with the last try.
+
+    `is_lost`: what led here was a form, of which nothing is kept.
+    """
 
     next: str
     problem: str | None = None
+    is_lost: bool = False
 
 
 @router.get("/sign-in")
@@ -31,7 +35,7 @@ async def show(request: Request) -> Response:
     wanted = safe_next(request, request.query_params.get("next"))
     if caller_of(request):
         return RedirectResponse(wanted, status_code=303)
-    return _page(request, SignInView(wanted))
+    return _page(request, SignInView(wanted, is_lost=request.query_params.get("lost") == "yes"))
 
 
 @router.post("/sign-in")

@@ -34,6 +34,30 @@ def test_a_stranger_is_led_to_the_sign_in_and_then_to_the_page(stranger, path):
     assert stranger.get(wanted).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("referer", "leads_to"),
+    [
+        (
+            "{}/console/integrations/spring-quiz/rules?x=1",
+            "/console/integrations/spring-quiz/rules",
+        ),
+        ("https://evil.example/console/erasures", "/console/erasures"),
+        ("{}/docs", "/console"),
+        ("http://[", "/console"),
+        (None, "/console"),
+    ],
+)
+def test_who_was_signed_out_is_told_that_a_form_was_lost(stage, stranger, referer, leads_to):
+    """After twelve hours, say; and is led back to its page, of ours alone."""
+    headers = {} if referer is None else {"referer": referer.format(stage.url)}
+    before = stage.ops.get("/integrations/spring-quiz").json()
+    path = "/console/integrations/spring-quiz/pause"
+    answer = stranger.post(path, headers=headers, follow_redirects=True)
+    assert "so nothing was changed" in answer.text
+    assert f'name="next" value="{leads_to}' in answer.text
+    assert stage.ops.get("/integrations/spring-quiz").json() == before
+
+
 def test_the_root_leads_to_the_console(stranger):
     """So that nobody must know the address."""
     assert stranger.get("/").headers["location"] == "/console"
