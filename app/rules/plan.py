@@ -389,9 +389,9 @@ class Facts(NamedTuple):
     identity: Identity
     session: str | None
     occurred_at: float | None
-    refusals: Refusals = NO_REFUSALS
-    answers: Sequence[OptInReading] = ()
-    asked: bool = False
+    refusals: Refusals
+    answers: Sequence[OptInReading]
+    asked: bool
 
 
 def facts(submission: Submission, integration: Integration, received_at: float) -> Facts:

@@ -238,6 +238,7 @@ def test_nobody_is_looked_for_by_a_default(make_integration, given, sent, asked)
     assert made.body.get("identifyBy") == (["loyalty_id"] if asked else None)
     told = [each for each in made.warnings if each.code == "identify_by_default"]
     assert [(each.attribute, each.field) for each in told] == [("uid", "loyalty_id")] * (not asked)
+    assert all(each.detail.startswith("loyalty_id has its rule's default") for each in told)
 
 
 def test_nobody_is_looked_for_by_a_constant(make_integration):
@@ -572,7 +573,8 @@ def test_of_older_answers_only_the_no_is_sent(make_integration, said, statuses):
     assert made.evidence.statuses.force is False
     assert made.evidence.mapping is None
     assert made.body.get("opt_in_status") == ("no" if said["opt_in"] == "no" else None)
-    [warning] = [each for each in made.warnings if each.code == "stale_no"]
+    [warning] = made.warnings
+    assert warning.code == "stale_no"
     assert warning.detail == (
         "Newer answers of this contact were delivered already. Of this older submission only the "
         "no was sent."
