@@ -1,7 +1,7 @@
 """The sample that an integration is set up by: the newest submission that can be read.
 
-It came as a webhook, or a person gave it. What a person gives is stored as a test is: encrypted,
-never sent, wiped after its time, found by an erasure.
+It came as a webhook, or a person gave it. What a person gives is stored as a test is: never sent,
+wiped after its time, found by an erasure.
 """
 
 import secrets
