@@ -248,7 +248,7 @@ async def _put_back(
         return None
 
     async def put_back(transaction: Transaction) -> Refusals:
-        rows, refusals = await _judge(transaction, database, seqs, refusal)
+        rows, refusals = await _judge(transaction, database, seqs, refusal, dry_run=dry_run)
         if rows and not dry_run:
             await transaction.change(_REPLAYED, seqs=[row.seq for row in rows], force=force)
             for of, keys in _contacts_of(rows).items():
@@ -281,12 +281,15 @@ async def _judge(
     database: Database,
     seqs: Sequence[int],
     refusal: Callable[[_Row, _Turns], str | None],
+    *,
+    dry_run: bool = False,
 ) -> tuple[Sequence[_Row], Refusals]:
     """Return the submissions that may be changed, their contacts locked, and why others may not.
 
     One that is gone meanwhile is in neither.
     """
-    turns = await _lock(transaction, database, await _rows(transaction, seqs))
+    add = None if dry_run else database.insert_or_ignore(contacts)
+    turns = await _lock(transaction, add, await _rows(transaction, seqs))
     rows = await _rows(transaction, seqs)  # again, now that nobody else can change them
     refusals = {row.seq: refusal(row, turns) for row in rows}
     return [row for row in rows if refusals[row.seq] is None], refusals
@@ -297,14 +300,19 @@ async def _rows(transaction: Transaction, seqs: Sequence[int]) -> Sequence[_Row]
     return [_Row(*row) for row in found]
 
 
-async def _lock(transaction: Transaction, database: Database, rows: Sequence[_Row]) -> _Turns:
-    """Lock the contacts, in the order in which all lock them; an integration may be gone."""
+async def _lock(transaction: Transaction, add: Any, rows: Sequence[_Row]) -> _Turns:
+    """Lock the contacts, in the order in which all lock them; an integration may be gone.
+
+    A contact that has no row gets one by the statement `add`; if that is None, none is made.
+    """
     turns: dict[tuple[str, str], int] = {}
-    add = database.insert_or_ignore(contacts)
     for of, keys in sorted(_contacts_of(rows).items()):
         if not await transaction.rows(_INTEGRATION, of=of):
             continue
-        await transaction.each(add, ("integration_id", "contact_key"), [(of, key) for key in keys])
+        turns |= {(of, key): 0 for key in keys}
+        if add is not None:
+            named = ("integration_id", "contact_key")
+            await transaction.each(add, named, [(of, key) for key in keys])
         for key, newest in await transaction.rows(_CONTACTS, of=of, keys=keys):
             turns[of, key] = newest or 0
     return turns

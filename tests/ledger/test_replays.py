@@ -206,6 +206,17 @@ async def contact_of(ledger, identifier):
     return dict(await ledger.rows("id", "contact_key"))[identifier]
 
 
+async def test_who_only_counts_writes_nothing(ledger):
+    """A contact that has no row any more, as after its integration was made anew, gets none."""
+    await ledger.accept(item("ann", "1"))
+    await settle_next(ledger, SKIPPED, reason="opted_out")
+    await ledger.run("DELETE FROM contacts")
+    told = await replay_all(ledger.database, Filter(), force=False, dry_run=True, now=NOW)
+    assert (told, await ledger.contact("ann")) == (Replayed(1, 0), None)
+    done = await replay_all(ledger.database, Filter(), force=False, dry_run=False, now=NOW)
+    assert (done, len(await ledger.claim())) == (told, 1)
+
+
 async def test_many_are_discarded_and_the_rest_stays(ledger):
     """What is dead or pending; a dry run tells how many."""
     await some_of_each(ledger)
