@@ -170,8 +170,11 @@ class Sender:
                 claim, submission, identity, stored, this, before_try, after_waiting
             )
         except _LookUpFailed as failure:
-            return self._wait_for_look_up(claim, failure.cause)
+            said = facts(submission, stored.integration, claim.received_at).refusals
+            return self._wait_for_look_up(claim, failure.cause, self._refused(identity, said))
         except (CordialError, BadAccountUrl) as error:
+            if this.basis is None:  # it was not planned yet
+                this.said = facts(submission, stored.integration, claim.received_at).refusals
             outcome = self._judge(claim, error, this)
             kept = replace(
                 outcome.settlement,
@@ -270,8 +273,13 @@ class Sender:
         except CordialError as error:
             raise _LookUpFailed(error) from None
 
-    def _wait_for_look_up(self, claim: Claim, error: CordialError) -> Outcome:
-        """Let everything wait until Cordial tells what we asked; no attempt is spent."""
+    def _wait_for_look_up(
+        self, claim: Claim, error: CordialError, refused: Mapping[str, float]
+    ) -> Outcome:
+        """Let everything wait until Cordial tells what we asked; no attempt is spent.
+
+        `refused` tells when the submission says no (unix seconds): that is heard meanwhile.
+        """
         now = self._clock()
         reason = f"Cordial does not tell the account's attributes. {error}"
         turn: Turn
@@ -282,7 +290,8 @@ class Sender:
                 turn = partial(gate.refused, reason=reason, now=now)
             case _:
                 turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
-        waits = Settlement(claim, SubmissionStatus.PENDING, due_at=now + self._delays[0])
+        due_at = now + self._delays[0]
+        waits = Settlement(claim, SubmissionStatus.PENDING, due_at=due_at, refused=refused)
         return Outcome(waits, turn, "look_up_failed", error.http_status)
 
     def _judge(self, claim: Claim, error: CordialError | BadAccountUrl, this: _Try) -> Outcome:

@@ -517,6 +517,21 @@ async def test_a_no_that_cordial_did_not_take_counts_as_it_is_read_now(line, fau
     assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
 
 
+async def test_a_no_that_waits_for_a_look_up_counts_as_it_is_read_now(line):
+    """Cordial does not tell its attributes, so nothing is planned yet: the no is heard already."""
+    await line.create(unmapped="known")
+    await line.create(name="Autumn quiz")
+    (no,) = await line.accept(said(line, HOUR, opt_in="Nein danke"))
+    await line.change(jebbit={"opt_in_labels": {"false": ["Nein danke"]}})
+    line.fail("answer", path="accountcontactattributes", answer={"status": 500})
+    await line.start()
+    await line.until(lambda: len(line.cordial.sandbox.journal) == 1)
+    assert await line.quiet() == 0
+    await line.settled(*await line.accept(said(line, DAY, opt_in="yes"), to="autumn-quiz"))
+    assert line.cordial.contact("ann@example.com").channels["email"].status == "none"
+    assert (await line.find(no)).status == "pending"
+
+
 @pytest.mark.parametrize(
     ("answer", "on_opt_out", "address", "status"),
     [
