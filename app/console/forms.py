@@ -7,6 +7,8 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 
+from app.operations.invalid import invalid_at
+
 _MOST_FIELDS = 10_000  # the editor's, of a thousand rules
 
 
@@ -41,17 +43,24 @@ def whole_number(text: str, digits: int) -> int | None:
 
 
 async def read_form(request: Request) -> Form:
-    """Return the form that a request carries; what is none counts as an empty one."""
+    """Return the form that a request carries; what is none counts as an empty one.
+
+    Raises:
+        Invalid: it has more values than are read; those beyond would get lost.
+    """
     body = await request.body()
     content_type = _header("content-type", request.headers.get("content-type", ""))
     if content_type.get_content_type() == "multipart/form-data":
         boundary = content_type.get_param("boundary")
         return _multipart(body, boundary) if isinstance(boundary, str) else Form({})
     text = body.decode("utf-8", errors="replace")
-    try:
-        return Form(parse_qs(text, keep_blank_values=False, max_num_fields=_MOST_FIELDS))
-    except ValueError:
-        return Form({})
+    _refuse_many(text.count("&") + 1)
+    return Form(parse_qs(text, keep_blank_values=False))
+
+
+def _refuse_many(number: int) -> None:
+    if number > _MOST_FIELDS:
+        raise invalid_at("form", f"A page may send {_MOST_FIELDS:,} values; use the API for more.")
 
 
 def _multipart(body: bytes, boundary: str) -> Form:
@@ -71,7 +80,8 @@ def _multipart(body: bytes, boundary: str) -> Form:
 def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str | None, bytes]]:
     """Yield name, file's name and content of each part."""
     pieces = (b"\r\n" + body).split(b"\r\n--" + boundary)
-    for piece in pieces[1 : _MOST_FIELDS + 1]:
+    _refuse_many(len(pieces) - 2)
+    for piece in pieces[1:]:
         head, found, content = piece.partition(b"\r\n\r\n")
         if not found or piece.startswith(b"--"):  # the last one closes the form
             continue
