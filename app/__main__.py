@@ -69,8 +69,9 @@ def serve() -> None:
     for name, path in secrets.kept_in.items():
         typer.echo(f"{name} is in {path.resolve()}", err=True)
     if settings.console:
-        typer.echo(f"Console: http://{settings.host}:{settings.port}/console", err=True)
-        typer.echo(f"Docs: http://{settings.host}:{settings.port}/docs", err=True)
+        here = _address(settings.host, settings.port)
+        typer.echo(f"Console: {here}/console", err=True)
+        typer.echo(f"Docs: {here}/docs", err=True)
     from app.main import create_app  # a process that only delivers loads no web framework
 
     app = create_app(settings, processes=processes)
@@ -267,7 +268,7 @@ def sandbox(
     """Run a local Cordial; its API key is `sandbox-key`, its controls are under /_sandbox."""
     logs.configure("console", "INFO")
     typer.echo(
-        f"Cordial sandbox: http://{host}:{port} (account URL), API key sandbox-key", err=True
+        f"Cordial sandbox: {_address(host, port)} (account URL), API key sandbox-key", err=True
     )
     from app.sandbox.server import create_sandbox  # not loaded where the service only serves
 
@@ -312,6 +313,11 @@ def demo(
         raise typer.Exit(run_demo(once=True))
     with suppress(KeyboardInterrupt), ending.on_signals(ending.interrupt):
         raise typer.Exit(run_demo(once=False))
+
+
+def _address(host: str, port: int) -> str:
+    """Return where a server is reached from this machine, to be opened as it stands."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _serve(app: Starlette, settings: Settings, port: int) -> None:

@@ -241,6 +241,20 @@ def test_the_commands_work_together(tmp_path, launch):
         assert "Traceback" not in each.said()
 
 
+def test_what_is_printed_of_a_server_can_be_opened(forked):
+    """On an IPv6 address too, which an address needs in brackets."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    serve = forked("serve", HOST="::1", RUN_WORKER="false")
+    wait_for(lambda: "startup complete" in serve.said(), 60, "it serves")
+    for name in ("Console", "Docs"):
+        [printed] = re.findall(f"^{name}: (.+)$", serve.said(), re.MULTILINE)
+        assert httpx.get(printed, verify=False, follow_redirects=True).is_success
+    assert serve.end() == 0
+
+
 def test_a_signal_lets_what_is_under_way_finish(tmp_path, forked, sandbox_server):
     """SIGTERM: /readyz goes 503 while the delivery finishes, then the process ends with 0."""
     serve = forked(
