@@ -52,10 +52,6 @@ def country_code(folded: str) -> str | None:
 
     None for what names no country: not even two letters are believed to be one that is none.
     """
-    text = folded.upper()
-    code = _OTHER_CODES.get(text, text)
-    if code in _CODES:
-        return code
     name = plain_name(folded)
     code = CODES_BY_NAME.get(name) or _OTHER_CODES.get(name, name)
     return code if code in _CODES else None
