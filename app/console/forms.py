@@ -14,7 +14,7 @@ _MOST_FIELDS = 10_000  # the editor's, of a thousand rules
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The values of a form, by name; whoever is asked for and missing is None."""
+    """The values of a form, by name."""
 
     values: Mapping[str, Sequence[str]]
     files: Mapping[str, bytes] = field(default_factory=dict)

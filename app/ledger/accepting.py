@@ -252,7 +252,7 @@ async def _accept_for(
         seen.add(arrival.fingerprint)
         shown.append((integration_id, arrival.fingerprint, arrival.expires_at))
         results.append(_take(arrival, seen, turns, rows, seen_now))
-    # Also of repeats: what their first time said no to, it said no to.
+    # Repeats are among them: they say the same no as the first time, so they change nothing.
     taken = [item.refused for each in arrivals if not each.test for item in each.items]
     await record(transaction, merge(*filter(None, taken)))
     await _write(transaction, integration_id, shown, rows, turns)

@@ -55,7 +55,7 @@ class Notice:
 
 
 _ASIDE_KINDS = (NoticeKind.DRIFT,)
-_BEFORE = case((notices.c.kind.in_(_ASIDE_KINDS), _ASIDE), else_=0.0)
+_SET_ASIDE = case((notices.c.kind.in_(_ASIDE_KINDS), _ASIDE), else_=0.0)
 
 
 def _due(now: float) -> ColumnElement[bool]:
@@ -140,7 +140,7 @@ async def claim_notices(database: Database, now: float, limit: int = 10) -> list
             await connection.execute(
                 update(notices)
                 .where(notices.c.id.in_([each.id for each in due]))
-                .values(due_at=now + _LEASE_SECONDS + _BEFORE)
+                .values(due_at=now + _LEASE_SECONDS + _SET_ASIDE)
             )
     return due
 

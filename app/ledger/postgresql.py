@@ -144,7 +144,10 @@ async def leads(connection: Any) -> bool:
 
 
 class Sessions:
-    """The sessions of the fast way, at most `FAST`; one that has become useless takes all along."""
+    """The sessions of the fast way, at most `FAST`.
+
+    When one has become useless, the idle ones are given up with it.
+    """
 
     def __init__(self, address: Postgresql) -> None:
         self._address = address

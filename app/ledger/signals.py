@@ -28,8 +28,8 @@ log = structlog.get_logger("signals")
 _CHANNEL = "submissions_due"
 _LOOK_SECONDS = 0.05  # between two looks at SQLite's version
 _ANSWER_SECONDS = 5.0  # for its answer
-# The server is to notice within seconds that our machine is gone, and let our lock go. What it has
-# told us since, as it does at each webhook, it would else repeat for a quarter of an hour.
+# The server is to notice within seconds that our machine is gone, and let our lock go. By default
+# it would repeat for a quarter of an hour what it has told us since, as it does at each webhook.
 _MISSED = {
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",

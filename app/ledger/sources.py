@@ -130,9 +130,9 @@ async def see(
 class _Watched:
     """What is kept beside the keys, to tell drift by: a small document.
 
-    The usual gaps of keys that come seldom, and whether the last phone numbers could be used. For
-    each word of answer: when it first came, after how many answers, how often, as the how manieth
-    answer last, and read as what.
+    It holds the usual gaps of keys that come seldom, and whether the last phone numbers could be
+    used. For each word of answer it holds when the word first came, how many answers came before
+    it, how often it came, the number of the last answer that had it, and how that was read.
     """
 
     def __init__(self, document: str | None) -> None:
