@@ -59,7 +59,7 @@ _IN_FILES = (
 """The settings that hold a secret: each may be in a file, which NAME_FILE names."""
 
 _OWN_PATHS = frozenset(
-    "console docs decisions erasures healthz integrations metrics openapi.json readyz stats "
+    "audit console docs decisions erasures healthz integrations metrics openapi.json readyz stats "
     "submissions webhooks".split()
 )
 _SERVICE_VARIABLE = re.compile(r"(tcp|udp|sctp)://")

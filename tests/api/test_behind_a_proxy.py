@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.serving import serving
+from app.settings import Settings
 from tests.conftest import signed
 from tests.waiting import wait_for
 
@@ -130,3 +131,11 @@ def test_what_is_answered_during_the_drain_closes_its_connection():
         finally:
             let_go.set()
             ending.join()
+
+
+def test_no_prefix_begins_like_a_path_of_the_service(shared):
+    """It could not be told whether a proxy has taken it off."""
+    paths = shared.anyone.get("/openapi.json").json()["paths"]
+    for name in {each.split("/")[1] for each in paths} | {"console", "docs", "openapi.json"}:
+        with pytest.raises(ValueError, match=f"its path may not begin with /{name}"):
+            Settings(_env_file=None, public_url=f"https://example.com/{name}")
