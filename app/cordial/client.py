@@ -20,7 +20,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from app.answers import Answer, exchange
+from app.answers import Answer, UnreadableAnswer, exchange
 from app.cordial.attributes import AccountAttribute, read_attributes, read_lists
 from app.cordial.errors import (
     CordialError,
@@ -240,6 +240,8 @@ class CordialClient:
         except ProxyRefused as refused:
             host = request.url.host
             raise refused_by_proxy(refused.proxy, refused.status, host) from None
+        except UnreadableAnswer as error:
+            raise NoAnswer(str(error)) from None
         except (httpx.HTTPError, OSError) as error:
             if body.refusal is not None:
                 raise body.refusal from None
@@ -288,6 +290,8 @@ _WHY: Sequence[tuple[type[BaseException], str]] = (
     (ConnectionRefusedError, "the connection was refused; nothing listens there, or a firewall"),
     (ConnectionResetError, "the connection was reset"),
     (aiohttp.ServerDisconnectedError, "the connection was closed"),
+    (aiohttp.ClientPayloadError, "it broke off"),
+    (aiohttp.ClientResponseError, "what came is no HTTP; look at the account URL and its port"),
 )
 
 

@@ -542,3 +542,24 @@ async def test_a_certificate_of_somebody_else_is_told(tmp_path):
 
     async with listening(close, context) as port:
         assert "certificate is not trusted" in await why(f"https://127.0.0.1:{port}/v2")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "what came is no HTTP"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", "it broke off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 1\r\n\r\nx", "compressed"),
+    ],
+    ids=["no_http", "cut", "compressed"],
+)
+async def test_an_answer_that_cannot_be_read_is_told_by_what_is_wrong_with_it(answer, told):
+    """Not by the name of an exception, which says nothing to whoever is woken."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with listening(say) as port:
+        assert told in await why(f"http://127.0.0.1:{port}/v2")
