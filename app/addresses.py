@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _HOST_PORT = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\]):([0-9]{1,5})")
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\.?")
+_LONGEST_NAME, _LONGEST_LABEL = 253, 63  # characters that DNS knows
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -69,7 +70,7 @@ def host_and_port(value: str) -> str:
         ValueError: it is something else.
     """
     match = _HOST_PORT.fullmatch(value.lower())
-    if match is None or not 0 < int(match[2]) < 65536:
+    if match is None or not _can_be_looked_up(match[1]) or not 0 < int(match[2]) < 65536:
         raise ValueError(f"write host:port, not {value}")
     return match[0]
 
@@ -108,5 +109,10 @@ def _is_host(value: str) -> bool:
         ip_address(value)
     except ValueError:
         numeric = re.fullmatch(r"[0-9.]+", value)  # 10.0.0.300 is no name either
-        return bool(_NAME.fullmatch(value)) and not numeric and ".." not in value
+        return bool(_NAME.fullmatch(value)) and not numeric and _can_be_looked_up(value)
     return True
+
+
+def _can_be_looked_up(name: str) -> bool:
+    labels = name.removesuffix(".").split(".")
+    return len(name) <= _LONGEST_NAME and all(0 < len(each) <= _LONGEST_LABEL for each in labels)

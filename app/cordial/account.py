@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 # Cordial's help pages: https://[region.]admin.cordial.io is used through
 # https://api.[region.]cordial.io/v2, and `cordial.com` leads to the same place.
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # longer ones are no part of any host's name
 _CORDIAL_HOST = re.compile(
-    r"(?:(?P<region>[a-z0-9-]+)\.)?admin\.cordial\.(?:io|com)"
-    r"|api\.(?:(?P<api_region>[a-z0-9-]+)\.)?cordial\.(?:io|com)"
+    rf"(?:(?P<region>{_LABEL})\.)?admin\.cordial\.(?:io|com)"
+    rf"|api\.(?:(?P<api_region>{_LABEL})\.)?cordial\.(?:io|com)"
 )
 
 

@@ -37,6 +37,8 @@ SANDBOX = frozenset({"localhost:9100", "[::1]:9100", "relay.example:443"})
         ("https://api.usw2.cordial.io/v2", USW2),
         ("https://api.usw2.cordial.com/docs/v2/", USW2),
         ("https://api.eu-west-1.cordial.io", "https://api.eu-west-1.cordial.io/v2"),
+        (f"https://{'x' * 63}.admin.cordial.io", f"https://api.{'x' * 63}.cordial.io/v2"),
+        ("https://e.admin.cordial.io", "https://api.e.cordial.io/v2"),
     ],
 )
 def test_every_form_a_customer_may_paste_leads_to_the_api(account_url, base):
@@ -67,6 +69,10 @@ def test_every_form_a_customer_may_paste_leads_to_the_api(account_url, base):
         "https://admin.cord\u0131al.io",  # a dotless i
         "https://admin\u3002cordial.io",  # an ideographic full stop
         "https://admin.cordial.io%2eevil.com",
+        f"https://{'x' * 64}.admin.cordial.io",  # DNS knows no such name
+        f"https://api.{'x' * 64}.cordial.io",
+        "https://-.admin.cordial.io",
+        "https://api.eu-.cordial.io",
         "https://user:pass@admin.cordial.io",
         "https://user@admin.cordial.io",
         "https://@admin.cordial.io",
