@@ -294,7 +294,7 @@ _ALIKE: Final = str.maketrans({"Ł": "L", "Ø": "O", "-": " ", "&": " AND ", "."
 
 def _read(table: str) -> Iterator[tuple[str, str]]:
     for line in table.strip().splitlines():
-        code, _, names = line.partition(": ")
+        code, names = line.split(": ")
         for name in names.split(" | "):
             yield name, code
 

@@ -52,6 +52,7 @@ OWN = """
     RO românia                | SE sverige             | SI slovenija           | SK slovensko
     DE allemagne alemania germania niemcy | FR frankreich francia | GB großbritannien
     MF "saint-martin"         | RE "la réunion"        | US "u.s.a." "estados unidos"
+    IT włochy                 | AT østerrike
     IN india | JP japan       | CI "côte d'ivoire"     | BA "bosnia & herzegovina"
     GM "the gambia"           | MX méxico              | TR türkiye             | KR "south korea"
 """

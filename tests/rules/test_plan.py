@@ -120,6 +120,13 @@ def test_whether_a_source_asks_is_not_the_url_s_to_say(
     assert known.asked is asked
 
 
+def test_a_source_without_a_name_for_the_opt_in_does_not_ask(
+    facts_of: Callable[..., Facts],
+) -> None:
+    """There is nothing to look for."""
+    assert not facts_of({"opt_in": "yes"}, jebbit={"attributes": {"opt_in": None}}).asked
+
+
 def test_a_skip_shows_what_it_rests_on(make_integration: Make) -> None:
     """The evidence of a skip says where the person was placed and what they answered."""
     made = plan(
