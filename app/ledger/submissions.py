@@ -1,7 +1,7 @@
 """Submissions as operators see them: find, list, count."""
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,9 +129,19 @@ async def payloads(
     return [(each.received_at, each.payload) for each in found if each.payload is not None]
 
 
-async def newest_kept(database: Database, integration_id: str, *, limit: int) -> list[Kept]:
-    """Return an integration's newest submissions, tests left out, as far as they are kept."""
-    return await _newest_kept(database, integration_id, limit, submissions.c.test.is_(False))
+async def newest_kept(
+    database: Database, integration_id: str, *, limit: int
+) -> AsyncIterator[Sequence[Kept]]:
+    """Yield an integration's newest submissions, tests left out, as far as they are kept.
+
+    A hundred at a time: thousands may be asked for, each with a payload of up to 64 KB.
+    """
+    async with database.read() as connection:
+        newest = await _newest(connection, integration_id, limit, submissions.c.test.is_(False))
+    for start in range(0, len(newest), _AT_ONCE):
+        async with database.read() as connection:
+            kept = await _kept(connection, newest[start : start + _AT_ONCE])
+        yield kept
 
 
 async def readable(database: Database, seqs: Sequence[int]) -> Set[int]:
@@ -149,28 +159,40 @@ async def newest_readable(database: Database, integration_id: str, *, limit: int
 async def _newest_kept(
     database: Database, integration_id: str, limit: int, also: ColumnElement[bool]
 ) -> list[Kept]:
+    async with database.read() as connection:
+        newest = await _newest(connection, integration_id, limit, also)
+        found: list[Kept] = []
+        for start in range(0, len(newest), _AT_ONCE):
+            found += await _kept(connection, newest[start : start + _AT_ONCE])
+    return found
+
+
+async def _newest(
+    connection: AsyncConnection, integration_id: str, limit: int, also: ColumnElement[bool]
+) -> Sequence[int]:
+    """Return the numbers of an integration's newest submissions, the newest first."""
+    column, found = submissions.c, list[int]()
+    for status in SubmissionStatus:  # of each in the order of the index
+        wanted = (
+            select(column.seq)
+            .where(column.integration_id == integration_id, column.status == status, also)
+            .order_by(column.seq.desc())
+            .limit(limit)
+        )
+        found += await connection.scalars(wanted)
+    return sorted(found, reverse=True)[:limit]
+
+
+async def _kept(connection: AsyncConnection, seqs: Sequence[int]) -> list[Kept]:
+    """Return what is kept of submissions, the newest first."""
     column = submissions.c
     payload = case((_USUAL, column.payload), else_=None).label("payload")
-    found: list[int] = []
-    async with database.read() as connection:
-        for status in SubmissionStatus:  # of each in the order of the index
-            wanted = (
-                select(column.seq)
-                .where(column.integration_id == integration_id, column.status == status, also)
-                .order_by(column.seq.desc())
-                .limit(limit)
-            )
-            found += await connection.scalars(wanted)
-        newest = sorted(found, reverse=True)[:limit]
-        rows: list[Any] = []
-        for start in range(0, len(newest), _AT_ONCE):  # payloads of the newest alone
-            kept = (
-                select(column.seq, column.id, column.status, column.received_at)
-                .add_columns(column.delivered_before, payload)
-                .where(column.seq.in_(newest[start : start + _AT_ONCE]))
-                .order_by(column.seq.desc())
-            )
-            rows += (await connection.execute(kept)).all()
+    kept = (
+        select(column.seq, column.id, column.status, column.received_at)
+        .add_columns(column.delivered_before, payload)
+        .where(column.seq.in_(seqs))
+        .order_by(column.seq.desc())
+    )
     return [
         Kept(
             row.id,
@@ -178,7 +200,7 @@ async def _newest_kept(
             row.payload,
             bool(row.delivered_before) or row.status == SubmissionStatus.DELIVERED,
         )
-        for row in rows
+        for row in await connection.execute(kept)
     ]
 
 

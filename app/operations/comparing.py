@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple
 
 from pydantic import JsonValue
 
@@ -29,7 +29,6 @@ LAST: Final = 500
 MOST: Final = 5_000
 """So many are compared at most."""
 
-_ASKED_AT_ONCE = 100  # whose addresses are looked up together
 _EXAMPLES = 5
 _PATIENCE_SECONDS = 3.0  # for the account's attributes
 
@@ -115,7 +114,6 @@ async def compare_rules(
     context: Context, stored: StoredIntegration, after: Integration, last: int = LAST
 ) -> Comparison:
     """Plan the newest submissions of an integration by its rules before and after a change."""
-    kept = await ledger.newest_kept(context.database, stored.id, limit=last)
     rules = _Rules(
         context,
         stored.integration,
@@ -123,22 +121,17 @@ async def compare_rules(
         await _attributes(context, stored, after),
         opt_in_missing=await sources.opt_in_is_missing(context.database, stored.id),
     )
-    compared, tally = 0, _Tally()
-    for some in _turns(kept, _ASKED_AT_ONCE):
+    looked_at = compared = 0
+    tally = _Tally()
+    async for some in ledger.newest_kept(context.database, stored.id, limit=last):
+        looked_at += len(some)
         known = [found async for each in in_turns(some) if (found := rules.read(each))]
         said = await refusals.find(context.database, {key for each in known for key in each.keys})
         async for each in in_turns(known):
             was, is_ = rules.planned(each, said, context.clock())
             tally.add(each.kept.id, was, is_, stored.integration, after)
         compared += len(known)
-    return Comparison(compared, len(kept) - compared, tally.changes(), tally.fields())
-
-
-_Each = TypeVar("_Each")
-
-
-def _turns(all_: Sequence[_Each], size: int) -> Iterator[Sequence[_Each]]:
-    return (all_[start : start + size] for start in range(0, len(all_), size))
+    return Comparison(compared, looked_at - compared, tally.changes(), tally.fields())
 
 
 async def _attributes(

@@ -10,6 +10,7 @@ from app.ledger.submissions import (
     UnknownSubmission,
     count,
     find,
+    newest_kept,
 )
 from tests.ledger.conftest import NOW, UNREADABLE, item, settle_next
 
@@ -109,3 +110,13 @@ async def test_counts_are_by_integration_and_status(ledger):
     assert autumn.oldest_pending_seconds is None
     assert spring.by_status == {"delivered": 1, "pending": 1, "dead": 1}
     assert spring.oldest_pending_seconds == 90
+
+
+async def test_many_payloads_are_never_held_at_once(ledger):
+    """Each may have 64 KB, and thousands are compared: a hundred at a time, the newest first."""
+    accepted = await ledger.accept(*(item(f"{each}", "1") for each in range(250)))
+    await ledger.accept(item("test", "1"), test=True)
+    kept = [some async for some in newest_kept(ledger.database, "spring-quiz", limit=240)]
+    assert [len(some) for some in kept] == [100, 100, 40]
+    ids = [each.id for some in kept for each in some]
+    assert ids == list(reversed(accepted.ids))[:240]
