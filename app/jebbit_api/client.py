@@ -75,7 +75,8 @@ class _Strict(BaseModel, strict=True, hide_input_in_errors=True):
     pass
 
 
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+# PostgreSQL's text holds no zero.
+_Id = Annotated[str, StringConstraints(max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class _Integration(_Strict):

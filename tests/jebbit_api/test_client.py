@@ -121,6 +121,8 @@ def json_api(status: int, **data: Any) -> Response:
         (JSONResponse({"errors": ["a", {"title": None}]}, 400), Refused, "HTTP 400"),
         (json_api(201), Unreachable, "cannot be read"),
         (json_api(201, id=7), Unreachable, "cannot be read"),
+        (json_api(201, id="", attributes={"shared_secret": "s"}), Unreachable, "read"),
+        (json_api(201, id="a\0b", attributes={"shared_secret": "s"}), Unreachable, "read"),
         (json_api(201, id="x" * 101, attributes={"shared_secret": "s"}), Unreachable, "read"),
     ],
 )
