@@ -37,7 +37,9 @@ class Mentions:
         match value:
             case str():
                 return ERASED_TEXT if self.stand_in(value) else value
-            case int() | float():
+            case int():  # of any size: not every one is a float too
+                return ERASED_TEXT if self.stand_in(str(value)) else value
+            case float():
                 return ERASED_TEXT if self.stand_in(f"{value:.0f}") else value
             case list():
                 return [self.removed_from(each) for each in value]
