@@ -281,7 +281,7 @@ class Sender:
         `refused` tells when the submission says no (unix seconds): that is heard meanwhile.
         """
         now = self._clock()
-        reason = f"Cordial does not tell the account's attributes. {error}"
+        reason = f"Cordial does not tell the account's attributes: {_told(error)}"
         turn: Turn
         match error:
             case RateLimited():
@@ -320,7 +320,7 @@ class Sender:
                 return Outcome(dead, gate.succeeded, cause)  # Cordial answers; the gate opens
             case _:
                 attempt = this.attempt(error.http_status, "unavailable", reason)
-                turn = partial(gate.failed, reason=reason, probe=claim.probe, now=now)
+                turn = partial(gate.failed, reason=_told(error), probe=claim.probe, now=now)
                 retry = replace(self._retry(claim, attempt, now), unspent=this.refused)
                 return Outcome(retry, turn, cause)
 
@@ -399,10 +399,17 @@ def _reduced(body: Mapping[str, JsonValue], error: Rejected, of: Integration) ->
     )
 
 
+def _told(error: CordialError) -> str:
+    """Return why a gate shuts: what stands before the first colon is logged, and is our own."""
+    if isinstance(error, AccessRefused) or error.http_status is None:
+        return error.message
+    return f"Cordial answered {error.http_status}: {error.message}"
+
+
 def _held(error: RateLimited, now: float) -> Turn:
     """Return how the gate turns where Cordial asks us to wait."""
-    told = "too many requests" if error.http_status == 429 else error.message
-    reason = f"Cordial answered {error.http_status}, {told}"
+    too_many = f"Cordial answered {error.http_status}, too many requests"
+    reason = too_many if error.http_status == 429 else _told(error)
     return partial(gate.rate_limited, reason=reason, retry_after=error.retry_after, now=now)
 
 

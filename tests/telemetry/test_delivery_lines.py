@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.sandbox.faults import Fault
+from app.sandbox.faults import Fault, GivenAnswer
 from app.telemetry import logs
 from tests.waiting import wait_for
 
@@ -40,6 +40,27 @@ def test_a_refusal_has_its_status_and_shuts_the_gate(service, sandbox_server, li
     _, opened = lines("gate")
     assert (opened["level"], opened["state"], opened["was"]) == ("info", "open", "blocked")
     assert opened["reason"] == "its Cordial account was changed"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "state"),
+    [(500, {}, "closed"), (503, {"retry-after": "60"}, "held")],
+)
+def test_why_a_gate_shut_is_told_without_what_a_person_answered(
+    service, sandbox_server, lines, status, headers, state
+):
+    """Cordial's words may repeat it: the log has the status alone, who looks has the whole."""
+    body = {"error": True, "message": "Zebedee cannot be saved now"}
+    answer = GivenAnswer(status=status, headers=headers, body=body)
+    sandbox_server.sandbox.faults = [Fault(kind="answer", answer=answer)]
+    running = service()
+    running.create_integration()
+    running.post([{**ANN, "email": f"{each}@example.com"} for each in range(5)])
+    shut, *_ = wait_for(lambda: lines("gate"))
+    assert (shut["state"], shut["reason"]) == (state, f"Cordial answered {status}")
+    gate = running.client.get("/integrations/spring-quiz").json()["gate"]
+    assert gate["reason"] == f"Cordial answered {status}: Zebedee cannot be saved now"
+    assert "Zebedee" not in json.dumps(lines("attempt"))
 
 
 def test_a_plain_500_is_no_change_of_the_gate(service, sandbox_server, lines):
