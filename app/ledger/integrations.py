@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeVar
 
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -303,7 +304,7 @@ class Integrations:
     ) -> StoredIntegration:
         """Replace the configuration by what `change` makes of it, whole or not at all.
 
-        If the Cordial account changes, the gate opens: the old account had blocked or closed it.
+        If the Cordial account or its key changes, the gate opens: by the old one it was shut.
         The change is kept under the name of the caller (`by`), perhaps as one that `restores` an
         earlier version. `answers` says what the change answers of the setting up.
 
@@ -323,7 +324,7 @@ class Integrations:
             columns = self._columns(after) | {"version": before.version + 1, "updated_at": now}
             if before.setup is not None:
                 columns["setup"] = asdict(answers(before.setup))
-            if after.cordial != before.integration.cordial:
+            if _access(after) != _access(before.integration):
                 columns |= _gate_columns(Gate())
                 await _announce_turn(connection, integration_id, before.gate, Gate(), now)
             await _update(connection, integration_id, columns)
@@ -396,11 +397,9 @@ class Integrations:
         if row.version == asked.version:
             return True
         try:
-            now = self._stored(row).integration.cordial
+            return _access(self._stored(row).integration) == _access(asked.integration)
         except WrongSecretKey:  # another process has encrypted it anew
             return False
-        before = asked.integration.cordial
-        return (now.account_url, now.api_key) == (before.account_url, before.api_key)
 
     async def delete(self, integration_id: str, *, force: bool, now: float) -> None:
         """Delete an integration; its submissions stay, and pending ones become dead.
@@ -536,6 +535,11 @@ async def _update(
 ) -> None:
     changed = update(integrations).where(integrations.c.id == integration_id).values(columns)
     await connection.execute(changed)
+
+
+def _access(integration: Integration) -> tuple[str, SecretStr]:
+    """Return what Cordial lets in or refuses: an account, and a key to it."""
+    return integration.cordial.account_url, integration.cordial.api_key
 
 
 def _gate(row: Row[tuple[Any, ...]]) -> Gate:

@@ -39,6 +39,7 @@ from tests.ledger.conftest import (
 
 CLOSED = Gate(GateState.CLOSED, "HTTP 503", NOW, NOW + 5, 5)
 BLOCKED = Gate(GateState.BLOCKED, "HTTP 401", NOW, NOW + 300)
+HELD = Gate(GateState.HELD, "HTTP 429", NOW, NOW + 60)
 
 
 def patched(**patch):
@@ -178,16 +179,17 @@ async def test_what_was_looked_at_is_what_is_changed_and_resumed(ledger):
     assert resumed.state == "active"
 
 
-@pytest.mark.parametrize("gate", [CLOSED, BLOCKED], ids=["closed", "blocked"])
+@pytest.mark.parametrize("gate", [CLOSED, BLOCKED, HELD], ids=["closed", "blocked", "held"])
 @pytest.mark.parametrize(
     ("patch", "opens"),
     [
         ({"cordial": {"api_key": "another-key-0001"}}, True),
         ({"cordial": {"account_url": "https://usw2.admin.cordial.io"}}, True),
+        ({"cordial": {"requests_per_second": 3}}, False),
         ({"policy": {"opt_in": "opted_in_only"}}, False),
         ({"jebbit": {"webhook_secrets": ["another-secret-0001"]}}, False),
     ],
-    ids=["key", "account", "policy", "webhook_secret"],
+    ids=["key", "account", "pace", "policy", "webhook_secret"],
 )
 async def test_new_credentials_open_a_shut_gate(ledger, gate, patch, opens):
     """What the old account did says nothing of the new one; other changes mend no account."""
