@@ -7,7 +7,18 @@ from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
-from sqlalchemy import Column, ColumnElement, Table, case, delete, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Table,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ledger.database import Database
@@ -29,6 +40,7 @@ ERASED_NOTE = "Erased with a person's data."
 _BATCH = 500  # rows wiped at once
 _LOOKED_AT = 500  # payloads looked through at once,
 _MOST_BYTES = 4 * 1024 * 1024  # or so many bytes of them: each may have a megabyte
+_SPAN = 20_000  # rows gone past at once where hardly one has anything: no statement takes long
 _PAUSE_SECONDS = 0.02  # between two looks, so that webhooks and deliveries get their turns
 
 
@@ -156,16 +168,21 @@ async def _payloads_after(database: Database, seq: int) -> tuple[int, Sequence[A
     """
     column = submissions.c
     kept = column.payload.is_not(None)
-    sizes = select(column.seq, func.length(column.payload)).where(kept, column.seq > seq)
+    sizes = select(column.seq, func.length(column.payload)).where(kept)
     payloads = select(column.seq, column.id, column.contact_key, column.payload).where(kept)
     async with database.read() as connection:
-        found = await connection.execute(sizes.order_by(column.seq).limit(_LOOKED_AT))
+        newest = await connection.scalar(select(func.max(column.seq))) or 0
+        end = max(seq, min(seq + _SPAN, newest))
+        within = sizes.where(column.seq.between(seq + 1, end))
+        found = (await connection.execute(within.order_by(column.seq).limit(_LOOKED_AT))).all()
         last, size = seq, 0
         for each, length in found:
             size += length
             if last != seq and size > _MOST_BYTES:
                 break
             last = each
+        else:
+            last = end if len(found) < _LOOKED_AT else last
         of_batch = payloads.where(column.seq.between(seq + 1, last)).order_by(column.seq)
         return last, (await connection.execute(of_batch)).all()
 
@@ -223,16 +240,16 @@ async def _clear_words(
 ) -> None:
     """Clear the texts of a column that mention the person."""
     [key] = table.primary_key.columns
-    after = None
+    left: ColumnElement[bool] = true()
     while True:
-        wanted = select(key, column).where(column.is_not(None)).order_by(key).limit(_BATCH)
-        if after is not None:
-            wanted = wanted.where(key > after)
+        span = select(key).where(left).order_by(key).limit(_SPAN).subquery()
         async with database.read() as connection:
+            last = await connection.scalar(select(func.max(span.c[0])))
+            if last is None:
+                return
+            wanted = select(key, column).where(left, key <= last, column.is_not(None))
             batch = (await connection.execute(wanted)).all()
-        if not batch:
-            return
-        after = batch[-1][0]
+        left = key > last
         hit = [each for each, words in batch if person.stand_in(_as_text(words))]
         if hit:
             note = None if column is submissions.c.warnings else ERASED_NOTE

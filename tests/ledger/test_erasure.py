@@ -9,11 +9,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select, update
 
 from app.ledger import erasure
 from app.ledger.accepting import NewSubmission
+from app.ledger.claims import Attempt, Settlement, settle
 from app.ledger.erasure import Person
+from app.ledger.schema import SubmissionStatus, attempts, submissions
 from app.rules.mentions import Mentions
 from tests.ledger.conftest import NOW, item
 
@@ -162,11 +164,15 @@ def test_words_of_others_that_repeat_the_address_are_cleared(running: Any) -> No
     assert not TRACES.search(left(running))
 
 
-@pytest.mark.parametrize(("rows", "size"), [(1, 10**6), (4, 10**6), (100, 1), (100, 300)])
-async def test_every_payload_is_looked_through_however_large(ledger, monkeypatch, rows, size):
-    """A part at a time, by their number and by their size; each part moves on."""
+@pytest.mark.parametrize(
+    ("rows", "size", "span"),
+    [(1, 10**6, 4), (4, 10**6, 10**6), (100, 1, 10**6), (100, 300, 3), (3, 10**6, 2)],
+)
+async def test_every_payload_is_looked_through_however_large(ledger, monkeypatch, rows, size, span):
+    """A part at a time, by their number and size, also past many that are wiped already."""
     monkeypatch.setattr(erasure, "_LOOKED_AT", rows)
     monkeypatch.setattr(erasure, "_MOST_BYTES", size)
+    monkeypatch.setattr(erasure, "_SPAN", span)
     notes = [ANN if number % 3 == 0 else "x" * (number * 37 % 500) for number in range(11)]
     payloads = [json.dumps({"note": note}).encode() for note in notes]
     items = [
@@ -174,13 +180,37 @@ async def test_every_payload_is_looked_through_however_large(ledger, monkeypatch
         for number, payload in enumerate(payloads)
     ]
     await ledger.accept(*items)
+    wiped = slice(2, 9)  # with two that mention her
+    async with ledger.database.write() as connection:
+        of_those = submissions.c.contact_key.in_([each.contact_key for each in items[wiped]])
+        await connection.execute(update(submissions).where(of_those).values(payload=None))
     mentions = Mentions([ANN], [])
     person = Person(["nobody"], mentions.stand_in, mentions.removed_from)
     for dry_run in (True, False):
-        assert await erasure.erase(ledger.database, person, NOW, dry_run=dry_run) == 4
-    cleared = [b'{"note":"[erased]"}' if ANN in note else None for note in notes]
-    kept = [was if to is None else to for was, to in zip(payloads, cleared, strict=True)]
+        assert await erasure.erase(ledger.database, person, NOW, dry_run=dry_run) == 2
+    kept: list[bytes | None] = [b'{"note":"[erased]"}' if ANN in note else None for note in notes]
+    kept = [was if to is None else to for was, to in zip(payloads, kept, strict=True)]
+    kept[wiped] = [None] * 7
     assert await ledger.rows("payload") == kept
+
+
+async def test_every_word_of_cordial_s_is_looked_through(ledger, monkeypatch):
+    """A part at a time, also past many requests of which nothing was said."""
+    monkeypatch.setattr(erasure, "_SPAN", 2)
+    await ledger.accept(*(item(f"{number}", "1") for number in range(7)))
+    said = [f"bad: {ANN}", *[None] * 5, f"worse: {ANN}"]
+    claims = await ledger.claim(limit=7)
+    rows = zip(claims, said, strict=True)
+    tried = [(each, Attempt(NOW, 1.0, 422, "rejected", words)) for each, words in rows]
+    dead = SubmissionStatus.DEAD
+    await settle(ledger.database, [Settlement(each, dead, attempt=one) for each, one in tried], NOW)
+    mentions = Mentions([ANN], [])
+    await erasure.erase(
+        ledger.database, Person(["nobody"], mentions.stand_in, mentions.removed_from), NOW
+    )
+    async with ledger.database.read() as connection:
+        left = await connection.scalars(select(attempts.c.error).order_by(attempts.c.id))
+        assert left.all() == [erasure.ERASED_NOTE, *[None] * 5, erasure.ERASED_NOTE]
 
 
 async def test_a_number_that_many_gave_is_erased_however_many(ledger):
