@@ -235,7 +235,7 @@ class Sender:
             stale=_is_stale(claim),
             refusals=_refusals_of(claim, identity),
             opt_in_missing=claim.opt_in_missing,
-            texts_of_another=claim.texted_key not in (None, claim.phone_key),
+            texts_of_another=_has_texts_of_another(claim),
             jurisdictions=self._jurisdictions,
             account_attributes=await self._attributes(stored),
             limits=await self._accounts.limits(stored),
@@ -255,7 +255,7 @@ class Sender:
                 )
             except Rejected as error:
                 # Cordial refuses a whole contact for one part of it: send it without that part.
-                reduced = _reduced(body, error, stored.integration)
+                reduced = _reduced(body, error, stored.integration, claim)
                 if reduced is None or len(this.refused) == _MOST_REDUCED:
                     raise
                 this.refused.append(this.attempt(error.http_status, "rejected", error.message))
@@ -372,6 +372,10 @@ def _refusals_of(claim: Claim, identity: Identity) -> Refusals:
     return Refusals(claim.email_refused_at if identity.email else None, claim.sms_refused_at)
 
 
+def _has_texts_of_another(claim: Claim) -> bool:
+    return claim.texted_key not in (None, claim.phone_key)
+
+
 def _is_stale(claim: Claim) -> bool:
     """Whether later answers of the contact were delivered: older ones must not overwrite them.
 
@@ -387,14 +391,16 @@ def _is_stale(claim: Claim) -> bool:
     return claim.occurred_at < claim.delivered_occurred_at
 
 
-def _reduced(body: Mapping[str, JsonValue], error: Rejected, of: Integration) -> Reduced | None:
+def _reduced(
+    body: Mapping[str, JsonValue], error: Rejected, of: Integration, claim: Claim
+) -> Reduced | None:
     """Return what of a refused contact can be sent once more; None where it stays refused."""
     if error.http_status != 422:
         return None
     return without_refused(
         body,
         Refusal(error.fields, error.message),
-        Channels(of.cordial.email_channel, of.sms.channel),
+        Channels(of.cordial.email_channel, of.sms.channel, _has_texts_of_another(claim)),
         fields=of.cordial.on_rejected_field == "drop",
     )
 

@@ -36,6 +36,7 @@ from app.ledger.decisions import Decision, NewDecision
 from app.ledger.notices import announce_dead
 from app.ledger.refusals import merge, record
 from app.ledger.schema import (
+    DeadReason,
     GateState,
     SubmissionStatus,
     attempts,
@@ -773,8 +774,16 @@ def _newest_delivered(settlement: Settlement, contact: _Held) -> tuple[int | Non
 
 
 def _texted(settlement: Settlement, contact: _Held) -> str | None:
-    """Return the key of the phone number by which a contact is subscribed to texts, after this."""
-    asked = settlement.basis.sms_status if settlement.basis else None
-    if settlement.status is not SubmissionStatus.DELIVERED or asked is None:
-        return contact.texted_key
-    return settlement.phone_key if asked == Status.SUBSCRIBED else None
+    """Return the key of the phone number by which a contact is subscribed to texts, after this.
+
+    Cordial may have written a contact although its answer was lost, or was no answer to it.
+    """
+    asked, known = settlement.basis.sms_status if settlement.basis else None, contact.texted_key
+    if settlement.status is SubmissionStatus.DELIVERED and asked is not None:
+        return settlement.phone_key if asked == Status.SUBSCRIBED else None
+    if asked != Status.SUBSCRIBED or settlement.reason == DeadReason.REJECTED:
+        return known
+    return settlement.phone_key if known in (None, settlement.phone_key) else _ONE_OF_SEVERAL
+
+
+_ONE_OF_SEVERAL = "unsure"  # equals no number's key

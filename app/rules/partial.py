@@ -25,10 +25,14 @@ class Refusal(NamedTuple):
 
 
 class Channels(NamedTuple):
-    """The keys of an account's channels."""
+    """The keys of an account's channels.
+
+    `texts_of_another`: the contact was subscribed to texts by another number than the body has.
+    """
 
     email: str
     sms: str
+    texts_of_another: bool = False
 
 
 class Reduced(NamedTuple):
@@ -62,6 +66,10 @@ def without_refused(
             parts.setdefault(part, words or refusal.message)
     if not parts:  # no name, or none of ours: it may stand in the text alone
         parts = dict.fromkeys(_parts_in(refusal.message, body, channels), refusal.message)
+    status = _Part("status", channels.sms)
+    if channels.texts_of_another and status in parts and channels.email in _channels(body):
+        # Without its status the number would get the texts that the other one agreed to.
+        parts.setdefault(_Part("sms", channels.sms), parts[status])
     if any(part.kind == "address" for part in parts):
         return None
     if not fields and any(part.kind in ("field", "identifyBy") for part in parts):

@@ -557,6 +557,68 @@ async def test_another_phone_does_not_get_the_texts_that_one_agreed_to(
     assert (texts.address, texts.programs["main"].status) == (address, status)
 
 
+async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):
+    """It may have stopped texts itself; only the person's email and answers are sent."""
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE])
+    await line.start()
+    await line.settled(*await line.accept(said(line, HOUR, opt_in="yes", sms_opt_in="yes")))
+    words = {"channels.sms.programs.main.subscribeStatus": ["is unsubscribed"]}
+    refusal = {"status": 422, "body": {"error": True, "messages": {"validationErrors": words}}}
+    line.fail("answer", times=1, answer=refusal)
+    other = said(line, 0, opt_in="yes", sms_opt_in="yes", phone_number="+1 415 555 9999")
+    (sent,) = await line.settled(*await line.accept(other))
+    assert sent.status == "delivered"
+    texts = line.cordial.contact("ann@example.com").channels["sms"]
+    assert (texts.address, texts.programs["main"].status) == ("14155552671", "subscribed")
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault", "then", "address"),
+    [
+        (["first"], "reset_after_write", "other", "14155552671"),
+        (["first"], "reset_after_write", "first", "14155552671"),
+        (["first", "first"], "server_error", "first", "14155552671"),
+        (["first", "other"], "reset_after_write", "first", "14155559999"),
+        (["first", "other"], "server_error", "other", "14155552671"),
+    ],
+)
+async def test_a_phone_that_may_have_been_subscribed_counts_as_such(
+    line, asked, fault, then, address
+):
+    """Cordial may have written the contact whose answer was lost, and who was given up."""
+    numbers = {"first": "+1 415 555 2671", "other": "+1 415 555 9999"}
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE])
+    await line.start(delays=[])
+    *before, last = asked
+    for number in before:
+        yes = said(line, DAY, opt_in="yes", sms_opt_in="yes", phone_number=numbers[number])
+        await line.settled(*await line.accept(yes))
+    line.fail(fault)
+    yes = said(line, HOUR, opt_in="yes", sms_opt_in="yes", phone_number=numbers[last])
+    (lost,) = await line.settled(*await line.accept(yes))
+    assert (lost.status, lost.reason) == ("dead", "unavailable")
+    line.mend()
+    silent = said(line, 0, opt_in="yes", phone_number=numbers[then])
+    (sent,) = await line.settled(*await line.accept(silent))
+    assert sent.status == "delivered"
+    texts = line.cordial.contact("ann@example.com").channels["sms"]
+    assert (texts.address, texts.programs["main"].status) == (address, "subscribed")
+
+
+async def test_a_phone_that_cordial_refused_is_not_taken_for_subscribed(line):
+    """Another one without a yes is then sent."""
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE])
+    await line.start()
+    line.fail("answer", times=1, answer={"status": 400, "body": {"error": True}})
+    yes = said(line, HOUR, opt_in="yes", sms_opt_in="yes")
+    (refused,) = await line.settled(*await line.accept(yes))
+    assert refused.reason == "rejected"
+    silent = said(line, 0, opt_in="yes", phone_number="+1 415 555 9999")
+    await line.settled(*await line.accept(silent))
+    texts = line.cordial.contact("ann@example.com").channels["sms"]
+    assert texts.address == "14155559999"
+
+
 async def test_another_phone_is_sent_where_no_texts_go_to_the_one_before(line):
     """Nobody agreed to them, or they were ended; and the number itself changes nothing."""
     obeys = {"on_opt_out": "unsubscribe"}

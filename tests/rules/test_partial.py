@@ -53,6 +53,34 @@ def test_force_goes_with_the_last_status_that_it_could_force():
     assert "forceSubscribe" not in reduced(both, ["subscribeStatus"]).body
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["channels.sms.programs.main.subscribeStatus"], "no"),
+        (["subscribeStatus"], "no"),
+        ([], "the SMS number is unsubscribed"),
+    ],
+)
+def test_a_number_goes_with_its_status_where_another_one_gets_texts(names, message):
+    """Alone, it would get them in the place of the one that agreed to them."""
+    sent, channels = body("subscribed", "subscribed"), Channels("email", "sms", True)
+    refusal = Refusal(dict.fromkeys(names, "no"), message)
+    left = without_refused(sent, refusal, channels, fields=True)
+    assert list(left.body["channels"]) == ["email"]
+    assert {"sms_rejected", "status_rejected"} == {each.code for each in left.warnings}
+    alone = {**sent, "channels": {"sms": sent["channels"]["sms"]}}
+    left = without_refused(alone, refusal, channels, fields=True)
+    assert left.body["channels"] == {"sms": {"address": "15555550101"}}
+
+
+def test_a_number_stays_where_the_status_of_email_is_refused():
+    """Whoever gets texts by another number: this one's own status goes with it."""
+    sent, channels = body("subscribed", "subscribed"), Channels("email", "sms", True)
+    refusal = Refusal({"channels.email.subscribeStatus": "no"}, "no")
+    left = without_refused(sent, refusal, channels, fields=True)
+    assert left.body["channels"]["sms"] == sent["channels"]["sms"]
+
+
 @pytest.mark.parametrize("names", [["channels.email.address"], ["email"], ["first_name", "email"]])
 def test_without_an_address_there_is_nothing_to_send(names):
     assert reduced(body("subscribed", None), names) is None
