@@ -340,7 +340,8 @@ class Integration(_Strict):
     @cached_property
     def fields(self) -> FieldMapping:
         """The rules of the mapping that fill fields, ready to be applied."""
-        return FieldMapping(self.mapping, self.jebbit.opt_in_labels.labels)
+        labels = self.jebbit.opt_in_labels.labels
+        return FieldMapping(self.mapping, labels, filter(None, [self.policy.opt_in_field]))
 
     @cached_property
     def email_attribute(self) -> str | None:

@@ -1,7 +1,7 @@
 """The mapping: which Jebbit attribute becomes which Cordial field, as a customer writes it down."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple, Self
 
@@ -205,13 +205,17 @@ class FieldMapping:
     Built once per integration: unpacking the rules costs more than applying them.
     """
 
-    def __init__(self, rules: Sequence[Rule], labels: Labels) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], labels: Labels, kept_free: Iterable[str] = ()
+    ) -> None:
+        """Take the rules, the words for yes and no, and fields that no unmapped attribute fills."""
         self._labels = labels
         self._rules = [_unpacked(rule) for rule in rules if rule.channel is None]
         sources = {fold(rule.attribute) for rule in rules if rule.attribute}
         self._never_unmapped = sources | NEVER_UNMAPPED
         self._cut = {rule.field for rule in rules if rule.too_long == "cut"}
-        self._filled = {rule.field.partition(".")[0] for rule in rules} | RESERVED_FIELDS
+        filled = {rule.field.partition(".")[0] for rule in rules}
+        self._filled = filled | RESERVED_FIELDS | {*kept_free}
 
     @property
     def cuts(self) -> bool:

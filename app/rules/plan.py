@@ -31,6 +31,7 @@ from app.rules.policy import (
     read_countries,
     read_opt_in,
     read_region,
+    read_silence,
     refusals_of,
     refuse_opt_in,
     refuse_region,
@@ -199,10 +200,11 @@ def _answers(
     submission: Submission, source: JebbitSource, given: tuple[float, float]
 ) -> tuple[OptInReading, OptInReading]:
     names = source.attributes
-    return (
-        read_opt_in(submission, names.opt_in, source, given),
-        read_opt_in(submission, names.sms_opt_in, source, given),
-    )
+    if names.opt_in:
+        email = read_opt_in(submission, names.opt_in, source, given)
+    else:
+        email = read_silence(submission, source, given)
+    return email, read_opt_in(submission, names.sms_opt_in, source, given)
 
 
 def _sent_to(identity: Identity, statuses: Statuses, told: Circumstances) -> Identity:
@@ -243,15 +245,19 @@ def _unfit_keys(
     """Return, with a warning each, the secondary keys that may be somebody else's.
 
     Cordial must not look for a contact by them, as it would give that one this person's address:
-    by what may come from the page's URL, where anybody could write another's key, nor by a rule's
-    default, which many share.
+    by what may come from the page's URL, where anybody could write another's key, nor by what many
+    share: a rule's default, an answer, being on a list.
     """
     unfit = {}
     for key in integration.cordial.identify_by:
+        if key == integration.policy.opt_in_field:
+            unfit[key] = _answer_as_key(integration.jebbit.attributes.opt_in, key)
         for rule in (rule for rule, *_ in mapped.rules if rule.field == key):
             found = submission.find(rule.attribute) if rule.attribute else None
             if found and not is_believed(found, integration.jebbit):
                 unfit[key] = _doubted_key(rule)
+            elif rule.type == "list":
+                unfit[key] = _answer_as_key(rule.attribute, key)
             elif key in mapped.fields and (found is None or is_unfilled(found.value)):
                 unfit[key] = _shared_key(rule)
     return unfit
@@ -275,6 +281,16 @@ def _shared_key(rule: Rule) -> PlanWarning:
         field=rule.field,
         detail=f"{rule.field} has its rule's default, which others have too, so Cordial was not "
         "asked to look for the contact by it. Leave the default out.",
+    )
+
+
+def _answer_as_key(attribute: str | None, field: str) -> PlanWarning:
+    return PlanWarning(
+        code="identify_by_answer",
+        attribute=attribute,
+        field=field,
+        detail=f"{field} holds a yes or no, which others have too, so Cordial was not asked to "
+        "look for the contact by it. Take it out of cordial.identify_by.",
     )
 
 

@@ -305,6 +305,20 @@ def read_opt_in(
     return OptInReading(agreed, speaker.key, speaker.value, None, *given, bool(objection))
 
 
+def read_silence(
+    submission: Submission, source: JebbitSource, given: tuple[float, float]
+) -> OptInReading:
+    """Read the email opt-in where the configuration names none: null, if nothing opposes it.
+
+    `given` is as for `read_opt_in`.
+    """
+    opposed = _opposed(Answer.NULL, submission, "", source)
+    said, speaker = opposed or (Answer.NULL, None)
+    if speaker is None:
+        return OptInReading(said, None, None, None, *given)
+    return OptInReading(said, speaker.key, speaker.value, None, *given, alike=True)
+
+
 _MAY_SUBSCRIBE = (Answer.YES, Answer.NULL)
 
 
@@ -372,9 +386,12 @@ def _opts_out(found: Attribute, labels: Labels) -> bool:
 
 
 def _wants_out(text: str, said: Answer, labels: Labels) -> bool:
-    if said is Answer.NO:  # `unsubscribe` may be no of an opt-in, and here means it
-        return _OUT.search(letters_of(text)) is not None
-    label = fold_label(text)
+    label, letters = fold_label(text), letters_of(text)
+    # `unsubscribe` may be no of an opt-in, and here means it; so does a box's label that says so.
+    # In other single words it is part of an address or a name: what every mail has.
+    speaks = said is Answer.NO or " " in label
+    if _SAYS_OUT.search(letters) if speaks else _SAYS_OUT.fullmatch(letters):
+        return True
     return label == "x" or any(_begins_with(label, yes) for yes in (*_YES, *labels.yes))
 
 
@@ -388,6 +405,7 @@ def _begins_with(text: str, word: str) -> bool:
 
 
 _OUT = re.compile("opt(?:ed)?out|unsubscri")
+_SAYS_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri(?:bed?|bing)?(?:me|us)?")
 _OF_PHONE = re.compile("sms|(?<!con)text|phone|mobile|call(?!y)|push|whatsapp")
 _OF_EMAIL = re.compile("mail|newsletter")
 

@@ -250,6 +250,68 @@ def test_nobody_is_looked_for_by_a_constant(make_integration):
     assert "identifyBy" not in decided(integration, ANN).body
 
 
+def test_nobody_is_looked_for_by_an_answer(make_integration):
+    """Everybody who says the same shares it: in the opt-in's own field, or on a list."""
+    integration = make_integration(
+        cordial={"identify_by": ["answered", "weekly", "known", "loyalty_id"]},
+        policy={"opt_in_field": "answered"},
+        mapping=[
+            *MAPPING,
+            {"attribute": "news", "field": "weekly", "type": "list"},
+            {"attribute": "uid", "field": "loyalty_id"},
+        ],
+        unmapped="known",
+    )
+    given = {**ANN, "opt_in": "yes", "news": "yes", "known": True, "uid": "c-1"}
+    made = decided(integration, given, account_attributes={"known": "list"})
+    assert made.body["answered"] == "yes"
+    assert made.body["weekly"] is made.body["known"] is True
+    assert made.body["identifyBy"] == ["loyalty_id"]
+    told = [(each.code, each.attribute, each.field) for each in made.warnings]
+    assert told == [
+        ("identify_by_answer", "opt_in", "answered"),
+        ("identify_by_answer", "news", "weekly"),
+        ("identify_by_answer", "known", "known"),
+    ]
+
+
+@pytest.mark.parametrize("refused_at", [None, NOW + 1])
+def test_the_opt_in_field_is_filled_by_the_answer_alone(make_integration, refused_at):
+    """No attribute of its name flows into it: a yes from before a no would."""
+    integration = make_integration(policy={"opt_in_field": "opt_in"}, unmapped="known")
+    given, known = {**ANN, "opt_in": "TRUE", "x": "y"}, {"opt_in": "string", "x": "string"}
+    refusals = Refusals(email=refused_at)
+    made = decided(integration, given, refusals=refusals, account_attributes=known)
+    assert made.body["x"] == "y"
+    assert made.body.get("opt_in") == (None if refused_at else "yes")
+
+
+@table(
+    ("given", "answer"),
+    [
+        *(({key: "no"}, UNCLEAR) for key in ("opt_in", "emailOptIn", "subscribe")),
+        *(({key: "yes"}, UNCLEAR) for key in ("opt_out", "unsubscribe", "Email Opt-Out")),
+        ({"a": {"name": "opt_in", "value": "no"}}, UNCLEAR),
+        ({"a": {"opt_out": True}}, UNCLEAR),
+        ({"sms_ok": "no", "sms_opt_out": "yes"}, NULL),
+        ({"opt_in": "yes", "opt_out": "no", "outcome": "no"}, NULL),
+        ({}, NULL),
+    ],
+)
+def test_a_no_is_heard_where_no_opt_in_is_named(make_integration, given, answer):
+    """The customer says that nobody is asked; somebody was, and answered."""
+    names = {"opt_in": None, "sms_opt_in": "sms_ok"}
+    integration = make_integration(jebbit={"attributes": names})
+    said, _ = facts(Submission({**ANN, **given}), integration, NOW).answers
+    assert said.answer is answer
+    assert said.trusted
+    assert (said.given_from, said.given_until) == (NOW, NOW)
+    if answer is UNCLEAR:
+        assert said.alike
+        assert said.attribute
+        assert said.value in ("no", "yes", True)
+
+
 @pytest.mark.parametrize(("ahead", "occurred"), [(0, NOW), (1, NOW), (DAY, NOW), (DAY + 1, None)])
 def test_clocks_may_differ_by_a_day(make_integration, ahead, occurred):
     """A time within it is that of the receipt at the latest; one further ahead is none."""
@@ -399,7 +461,22 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         *(({key: "yes", "opt_in": "yes"}, UNCLEAR) for key in OUT),
         *(({key: said}, NULL) for key in OUT for said in ("no", False, None, "", "hm", 2, {})),
         *(({key: "no", "opt_in": "yes"}, YES) for key in OUT),
-        *(({"opt_out": said}, UNCLEAR) for said in ("opted out", "Unsubscribed")),
+        *(
+            ({"email_opt_out": said, "opt_in": own}, UNCLEAR)
+            for said in (
+                "opted out",
+                "Unsubscribed",
+                "Unsubscribe.",
+                "Please opt me out",
+                "opt_me_out",
+            )
+            for own in ("yes", None)
+        ),
+        ({"opt_out": "Unsubscribe me from news and/or offers"}, UNCLEAR),
+        *(
+            ({"unsubscribe": said, "opt_in": "yes"}, YES)
+            for said in ("x.example/unsubscribe", "unsubscribe@x.example", "unsubscribe.x.example")
+        ),
         *(
             ({"opt_out": said, "opt_in": own}, UNCLEAR)
             for said in ("Yes, unsubscribe me", "✓ unsubscribe", "YES! I do", "X", "Ja, abmelden")

@@ -12,6 +12,7 @@ from tests.rules.oracle.readings import (
     Place,
     Reading,
     answer_of,
+    certain,
     read_given,
     read_opt_in,
     read_place,
@@ -74,7 +75,7 @@ def _read(item: Item, source: Source, when: When, law: Law) -> tuple["Barred", S
         for (place, one), (email, two), (sms, three) in product(
             read_place(item, source, law),
             read_opt_in(item, source.opt_in, source),
-            read_opt_in(item, source.sms_opt_in, source),
+            read_opt_in(item, source.sms_opt_in, source) if source.sms_opt_in else certain("null"),
         )
     )
     joined_by = source.joined_by.items()

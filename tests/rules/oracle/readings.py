@@ -131,7 +131,10 @@ def read_answer(group: Group, labels: Mapping[str, Any]) -> Reading:
 
 
 def read_opt_in(item: Item, name: str | None, source: Source) -> Reading:
-    """Return what an opt-in's own keys say, and what those do to it that plainly mean it."""
+    """Return what an opt-in's own keys say, and what those do to it that plainly mean it.
+
+    Without a name it is silence, against which others may still speak.
+    """
     readings: dict[str, bool] = {}
     for answer, hard in read_answer(item.group(name, source.trusted), source.labels):
         for said, also_hard in _objected(answer, item.alike(name, source.trusted), source.labels):
@@ -150,6 +153,18 @@ def _says_out(letters: str) -> bool:
     return any(each in letters for each in ("optout", "optedout", "unsubscri"))
 
 
+def _wants_out(value: Any, said: str) -> bool:
+    """Whether a text speaks of leaving: `Unsubscribe me`, `opt me out`; no address or name."""
+    if not isinstance(value, str):
+        return False
+    word, pronouns = squash(value), ("", "me", "us")
+    if said == "no" or len(fold_word(value).split()) > 1:
+        return _says_out(word) or any(f"opt{each}out" in word for each in ("ing", "me", "us"))
+    leaving = [f"opt{each}out" for each in ("", "ed", "ing", "me", "us")]
+    leaving += [f"unsubscri{end}{whom}" for end in ("", "be", "bed", "bing") for whom in pronouns]
+    return word in leaving
+
+
 def _affirms(value: Any, labels: Mapping[str, Any]) -> bool:
     """Whether a text is a cross, or begins with a yes: `Yes, unsubscribe me`."""
     said = fold_word(value) if isinstance(value, str) else ""
@@ -159,13 +174,15 @@ def _affirms(value: Any, labels: Mapping[str, Any]) -> bool:
 
 def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple[str, ...]:
     """Return what is left of a yes, or of silence, where another name speaks against it."""
-    if answer not in ("yes", "null") or not name:
+    if answer not in ("yes", "null"):
         return (answer,)
-    beside = [answer_of(e, source.labels) for each in item.beside(name) for e in all_said(each)]
+    named = item.beside(name) if name else ()
+    beside = [answer_of(e, source.labels) for each in named for e in all_said(each)]
     if "no" in beside or (answer == "null" and {*beside} - {"null"}):
         return ("unclear",)
     own = {squash(each) for each in (source.opt_in, source.sms_opt_in) if each}
-    channel = "sms" if name == source.sms_opt_in and name != source.opt_in else "email"
+    of_sms = name and name == source.sms_opt_in and name != source.opt_in
+    channel = "sms" if of_sms else "email"
     for part in ("optin", "optout", "optedin", "optedout", "subscri"):
         for key, value in ((k, e) for k, each in item.said_under(part) for e in all_said(each)):
             letters, said = squash(key), answer_of(value, source.labels)
@@ -176,8 +193,7 @@ def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple
             ):
                 continue
             out = _says_out(letters)
-            word = squash(value) if isinstance(value, str) else ""
-            says_out = (said == "no" and _says_out(word)) or _affirms(value, source.labels)
+            says_out = _wants_out(value, said) or _affirms(value, source.labels)
             if (out and (said == "yes" or says_out)) or (
                 not out and said == "no" and answer == "null"
             ):
