@@ -402,6 +402,7 @@ def _reduced(
         Refusal(error.fields, error.message),
         Channels(of.cordial.email_channel, of.sms.channel, _has_texts_of_another(claim)),
         fields=of.cordial.on_rejected_field == "drop",
+        answer_field=of.policy.opt_in_field,
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from app.rules.mapping import RESERVED_FIELDS, PlanWarning
 from app.rules.policy import Status
+from app.rules.values import Answer
 
 Body = Mapping[str, JsonValue]
 
@@ -50,7 +51,12 @@ class _Part(NamedTuple):
 
 
 def without_refused(
-    body: Body, refusal: Refusal, channels: Channels, *, fields: bool
+    body: Body,
+    refusal: Refusal,
+    channels: Channels,
+    *,
+    fields: bool,
+    answer_field: str | None = None,
 ) -> Reduced | None:
     """Return what can be sent once more; None where nothing is left out or nothing would help.
 
@@ -59,6 +65,7 @@ def without_refused(
         refusal: what Cordial said.
         channels: the account's.
         fields: whether fields, and what contacts are found by, may be left out.
+        answer_field: the field that holds the answer to the opt-in, if there is one.
     """
     parts: dict[_Part, str] = {}
     for name, words in refusal.names.items():
@@ -74,7 +81,7 @@ def without_refused(
         return None
     if not fields and any(part.kind in ("field", "identifyBy") for part in parts):
         return None
-    if any(part.kind in ("sms", "status") and _asks_to_leave(body, part.key) for part in parts):
+    if any(_says_no(body, part, channels, answer_field) for part in parts):
         return None  # somebody's no must not be lost behind a success
     left = dict(body)
     for part in parts:
@@ -165,6 +172,18 @@ def _subscribed(body: Body) -> list[str]:
     return [
         name for name, channel in _channels(body).items() if Status.SUBSCRIBED in _statuses(channel)
     ]
+
+
+def _says_no(body: Body, part: _Part, channels: Channels, answer_field: str | None) -> bool:
+    """Whether a part holds somebody's no: a status, leaving a list, or the only word of it."""
+    if part.kind in ("sms", "status"):
+        return _asks_to_leave(body, part.key)
+    if part.kind != "field":
+        return False
+    if body[part.key] is False:
+        return True
+    told = channels.email in _channels(body) and _asks_to_leave(body, channels.email)
+    return part.key == answer_field and body[part.key] == Answer.NO and not told
 
 
 def _asks_to_leave(body: Body, channel: str) -> bool:

@@ -557,6 +557,21 @@ async def test_another_phone_does_not_get_the_texts_that_one_agreed_to(
     assert (texts.address, texts.programs["main"].status) == (address, status)
 
 
+async def test_a_no_that_cordial_has_no_field_for_waits_for_a_person(line):
+    """Delivered without it, nobody would see that it is still missing in Cordial."""
+    await line.create(policy={"opt_in": "everyone", "opt_in_field": "no_such_field"})
+    await line.start()
+    bob = said(line, 0, opt_in="yes", email="bob@example.com")
+    yes, no = await line.settled(*await line.accept(bob, said(line, 0, opt_in="no")))
+    assert (yes.status, yes.warnings[0]["code"]) == ("delivered", "field_rejected")
+    assert (no.status, no.reason) == ("dead", "rejected")
+    assert "no_such_field" in no.attempts[-1].error
+    line.cordial.sandbox.account.attributes["no_such_field"] = Attribute(type="string")
+    await replay(line.database, no.id, force=False, now=line.clock())
+    await line.settled(no.id)
+    assert line.cordial.contact("ann@example.com").attributes == {"no_such_field": "no"}
+
+
 async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):
     """It may have stopped texts itself; only the person's email and answers are sent."""
     await line.create(**TEXTS, mapping=[EMAIL, PHONE])

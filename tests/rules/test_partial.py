@@ -39,6 +39,39 @@ def test_a_no_is_not_left_out(sent, names, message):
     assert reduced(sent, names, message) is None
 
 
+@pytest.mark.parametrize(
+    ("email", "field", "value", "goes"),
+    [
+        (None, "answered", "no", False),
+        ("subscribed", "weekly_deals", False, False),
+        ("unsubscribed", "weekly_deals", False, False),
+        ("unsubscribed", "answered", "no", True),  # the status says it too
+        ("subscribed", "answered", "yes", True),
+        (None, "answered", "unclear", True),
+        ("subscribed", "first_name", "no", True),
+        ("subscribed", "weekly_deals", True, True),
+        ("subscribed", "score", 0, True),
+    ],
+)
+def test_a_no_in_a_field_is_not_left_out(email, field, value, goes):
+    """The answer to the opt-in, unless the status tells it, and leaving a list."""
+    sent = {**body(email, None), field: value}
+    refusal = Refusal({field: "no"}, "no")
+    left = without_refused(sent, refusal, CHANNELS, fields=True, answer_field="answered")
+    assert (left is not None) is goes
+    assert left is None or field not in left.body
+    named = without_refused(sent, Refusal({}, f"{field} is odd"), CHANNELS, fields=True)
+    assert (named is None) is (value is False)
+
+
+def test_of_a_phone_alone_a_no_in_a_field_is_not_left_out():
+    """There is no email whose status could tell it."""
+    channels = {"sms": {"address": "15555550101"}}
+    sent = {"channels": channels, "answered": "no"}
+    refusal = Refusal({"answered": "no"}, "no")
+    assert without_refused(sent, refusal, CHANNELS, fields=True, answer_field="answered") is None
+
+
 def test_a_field_goes_and_a_no_stays():
     left = reduced(body("unsubscribed", "unsubscribed"), ["first_name"])
     assert left is not None
