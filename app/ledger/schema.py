@@ -167,9 +167,7 @@ contacts = Table(
     Column("newest_content", String(32)),  # of its newest submission: the next one may repeat it
     Column("delivered_seq", BigInteger),  # the newest delivered submission
     Column("delivered_occurred_at", Double),  # when its latest delivered answers were given
-    Column(
-        "texted_key", String(32)
-    ),  # of the phone by which we last may have subscribed it to texts
+    Column("texted_key", String(32)),  # of the phone that we last subscribed, or may have, to texts
     Index(
         "contacts_due",
         "integration_id",
