@@ -26,7 +26,7 @@ from app.delivery import gate
 from app.delivery.accounts import Accounts
 from app.delivery.schedule import DELAYS, next_delay
 from app.jebbit.submission import Submission, read
-from app.ledger.claims import ACCESS_REFUSED, Attempt, Claim, Settlement
+from app.ledger.claims import ACCESS_REFUSED, ONE_OF_SEVERAL, Attempt, Claim, Settlement
 from app.ledger.integrations import Gate, StoredIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.vault import Pseudonyms
@@ -171,20 +171,22 @@ class Sender:
             )
         except _LookUpFailed as failure:
             said = facts(submission, stored.integration, claim.received_at).refusals
-            return self._wait_for_look_up(claim, failure.cause, self._refused(identity, said))
+            return self._wait_for_look_up(
+                claim, failure.cause, self._refused(identity, said, claim.texted_key)
+            )
         except (CordialError, BadAccountUrl) as error:
             if this.basis is None:  # it was not planned yet
                 this.said = facts(submission, stored.integration, claim.received_at).refusals
             outcome = self._judge(claim, error, this)
             kept = replace(
                 outcome.settlement,
-                refused=self._refused(identity, this.said),
+                refused=self._refused(identity, this.said, claim.texted_key),
                 basis=this.basis,
                 phone_key=phone_key,
             )
             http_status = getattr(error, "http_status", None)
             return replace(outcome, settlement=kept, http_status=http_status)
-        refused = self._refused(identity, this.said)
+        refused = self._refused(identity, this.said, claim.texted_key)
         if isinstance(sent, Skip):
             skipped = SubmissionStatus.SKIPPED
             return Outcome(
@@ -210,10 +212,19 @@ class Sender:
         )
         return Outcome(settlement, gate.succeeded)
 
-    def _refused(self, identity: Identity, said: Refusals) -> Mapping[str, float]:
-        return self._pseudonyms.refused(
+    def _refused(
+        self, identity: Identity, said: Refusals, texted_key: str | None = None
+    ) -> Mapping[str, float]:
+        """Return when somebody said no, by address key.
+
+        A no to texts without a number is one to the number that gets the contact's texts.
+        """
+        refused = self._pseudonyms.refused(
             identity.email, identity.phone, email_at=said.email, sms_at=said.sms
         )
+        if said.sms is None or identity.phone or texted_key in (None, ONE_OF_SEVERAL):
+            return refused
+        return {**refused, texted_key: said.sms}
 
     async def _plan_and_upsert(
         self,

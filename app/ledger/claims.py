@@ -58,6 +58,9 @@ LEASE_SECONDS = 60.0
 ACCESS_REFUSED = "access_refused"
 """The outcome of a request to which Cordial refused access: it spends no attempt."""
 
+ONE_OF_SEVERAL = "unsure"
+"""In place of the key of the number that gets a contact's texts, where that is not sure."""
+
 Token = tuple[str, int]
 """Identifies a claim: a process may claim again what it held before."""
 
@@ -783,7 +786,4 @@ def _texted(settlement: Settlement, contact: _Held) -> str | None:
         return settlement.phone_key if asked == Status.SUBSCRIBED else None
     if asked != Status.SUBSCRIBED or settlement.reason == DeadReason.REJECTED:
         return known
-    return settlement.phone_key if known in (None, settlement.phone_key) else _ONE_OF_SEVERAL
-
-
-_ONE_OF_SEVERAL = "unsure"  # equals no number's key
+    return settlement.phone_key if known in (None, settlement.phone_key) else ONE_OF_SEVERAL

@@ -189,8 +189,8 @@ async def _said(context: Context, identity: Identity) -> Refusals:
 
 
 async def _gets_texts_elsewhere(context: Context, integration_id: str, identity: Identity) -> bool:
-    """Whether the contact of this email was subscribed to texts by another phone number."""
-    if not identity.email or not identity.phone:
+    """Whether the contact of this email was subscribed to texts by a number other than this one."""
+    if not identity.email:
         return False
     contact_key, phone_key = context.pseudonyms.keys(identity.email, identity.phone)
     texted = await texted_key(context.database, integration_id, contact_key)

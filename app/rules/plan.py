@@ -139,7 +139,8 @@ def plan(
         identity: what `identify` makes of the same two, where the caller has asked already.
         opt_in_missing: the source used to send the opt-in attribute and does not any more, so a
             null says nothing; it counts unless `policy.opt_in_guard` is off.
-        texts_of_another: the contact was subscribed to texts by another phone number.
+        texts_of_another: the contact was subscribed to texts by another phone number than this
+            submission has, if it has one.
     """
     source, policy = integration.jebbit, integration.policy
     countries = read_countries(submission, source)
@@ -184,6 +185,9 @@ def plan(
     sent_to = _sent_to(identity, statuses, told)
     if sent_to != identity and not stale:
         warnings.append(_NOT_TEXTED)
+    ends_texts = sms_opt_in.is_refusal and held.on_opt_out == "unsubscribe"
+    if ends_texts and told.texts_of_another and not identity.phone:
+        warnings.append(_TEXTS_GO_ON)
     body = contact_body(integration, sent_to, statuses, fields, secondary)
     return Upsert(body, warnings, evidence)
 
@@ -378,6 +382,13 @@ _NOT_TEXTED = PlanWarning(
     field=None,
     detail="The contact was subscribed to texts by another phone number. This one has no yes to "
     "them and might get them in its place, so it was not sent.",
+)
+_TEXTS_GO_ON = PlanWarning(
+    code="texts_not_ended",
+    attribute=None,
+    field=None,
+    detail="The person says no to texts without a phone number, so Cordial could not be told of "
+    "which. The contact was subscribed to texts earlier: unsubscribe it in Cordial.",
 )
 _OPT_IN_MISSING = PlanWarning(
     code="opt_in_missing",

@@ -572,6 +572,26 @@ async def test_a_no_that_cordial_has_no_field_for_waits_for_a_person(line):
     assert line.cordial.contact("ann@example.com").attributes == {"no_such_field": "no"}
 
 
+@pytest.mark.parametrize(
+    ("on_opt_out", "texted", "told"),
+    [("unsubscribe", "yes", ["texts_not_ended"]), ("leave", "yes", []), ("unsubscribe", None, [])],
+)
+async def test_a_no_to_texts_without_a_number_is_heard(line, on_opt_out, texted, told):
+    """A person is told, as Cordial cannot be; and no older yes subscribes that number again."""
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy={"on_opt_out": on_opt_out})
+    await line.create(name="Autumn quiz", **TEXTS, mapping=[EMAIL, PHONE])
+    await line.start()
+    await line.settled(*await line.accept(said(line, DAY, opt_in="yes", sms_opt_in=texted)))
+    no = said(line, HOUR, opt_in="yes", sms_opt_in="no", phone_number=None)
+    (sent,) = await line.settled(*await line.accept(no))
+    assert [each["code"] for each in sent.warnings or ()] == told
+    older = said(line, 2 * HOUR, opt_in="yes", sms_opt_in="yes")
+    await line.settled(*await line.accept(older, to="autumn-quiz"))
+    texts = line.cordial.bodies()[-1]["channels"]["sms"]
+    assert texts["address"] == "14155552671"
+    assert ("programs" in texts) is (texted is None)
+
+
 async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):
     """It may have stopped texts itself; only the person's email and answers are sent."""
     await line.create(**TEXTS, mapping=[EMAIL, PHONE])
