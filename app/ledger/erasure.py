@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import (
     Column,
     ColumnElement,
+    Select,
     Table,
     case,
     delete,
@@ -171,8 +172,9 @@ async def _payloads_after(database: Database, seq: int) -> tuple[int, Sequence[A
     sizes = select(column.seq, func.length(column.payload)).where(kept)
     payloads = select(column.seq, column.id, column.contact_key, column.payload).where(kept)
     async with database.read() as connection:
-        newest = await connection.scalar(select(func.max(column.seq))) or 0
-        end = max(seq, min(seq + _SPAN, newest))
+        end = await connection.scalar(_end_of_span(column.seq, column.seq > seq))
+        if end is None:
+            return seq, ()
         within = sizes.where(column.seq.between(seq + 1, end))
         found = (await connection.execute(within.order_by(column.seq).limit(_LOOKED_AT))).all()
         last, size = seq, 0
@@ -185,6 +187,12 @@ async def _payloads_after(database: Database, seq: int) -> tuple[int, Sequence[A
             last = end if len(found) < _LOOKED_AT else last
         of_batch = payloads.where(column.seq.between(seq + 1, last)).order_by(column.seq)
         return last, (await connection.execute(of_batch)).all()
+
+
+def _end_of_span(key: ColumnElement[Any], left: ColumnElement[bool]) -> Select[tuple[Any]]:
+    """Find the key of the last of the next rows that are gone past at once; null: none is left."""
+    span = select(key).where(left).order_by(key).limit(_SPAN).subquery()
+    return select(func.max(span.c[0]))
 
 
 def _cleared(rows: Sequence[Any], person: Person) -> Mapping[int, bytes | None]:
@@ -242,9 +250,8 @@ async def _clear_words(
     [key] = table.primary_key.columns
     left: ColumnElement[bool] = true()
     while True:
-        span = select(key).where(left).order_by(key).limit(_SPAN).subquery()
         async with database.read() as connection:
-            last = await connection.scalar(select(func.max(span.c[0])))
+            last = await connection.scalar(_end_of_span(key, left))
             if last is None:
                 return
             wanted = select(key, column).where(left, key <= last, column.is_not(None))

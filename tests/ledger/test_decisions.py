@@ -11,10 +11,10 @@ from app.console import consent
 from app.console.times import Times
 from app.jebbit.submission import Submission
 from app.ledger import decisions, tallies
-from app.ledger.claims import Claim, Settlement, settle, texted_key
+from app.ledger.claims import ONE_OF_SEVERAL, Claim, Settlement, settle, texted_key
 from app.ledger.decisions import prune_decisions
 from app.ledger.erasure import Person, erase
-from app.ledger.schema import SubmissionStatus
+from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.schema import tallies as tallies_table
 from app.ledger.tallies import RefusedWebhook, Tally, hour_of
 from app.rules.decision import Basis, basis_of
@@ -91,17 +91,19 @@ async def test_an_erasure_removes_decisions(ledger: Ledger) -> None:
 async def test_the_phone_that_gets_texts_is_kept_until_they_are_ended_or_it_is_erased(
     ledger: Ledger,
 ) -> None:
-    """By what was delivered alone, and what asks for no status changes nothing."""
+    """By what was delivered, or may have been; what asks for no status changes nothing."""
     texts, ended = (
         basis(opt_in="Yes")._replace(sms_status=status) for status in ("subscribed", "unsubscribed")
     )
     silent, skipped = basis(opt_in="Yes"), SubmissionStatus.SKIPPED
-    numbers = iter("abcdefgh")
+    numbers = iter("abcdefghij")
 
-    async def after(status: SubmissionStatus, made: Basis, phone: str) -> str | None:
+    async def after(
+        status: SubmissionStatus, made: Basis, phone: str, reason: DeadReason | None = None
+    ) -> str | None:
         await ledger.accept(item("ann", next(numbers)))
         (ann,) = await ledger.claim()
-        made_of = Settlement(ann, status, basis=made, phone_key=phone)
+        made_of = Settlement(ann, status, reason=reason, basis=made, phone_key=phone)
         await settle(ledger.database, [made_of], NOW)
         kept = await texted_key(ledger.database, "spring-quiz", "ann")
         await ledger.accept(item("ann", next(numbers)))
@@ -110,9 +112,11 @@ async def test_the_phone_that_gets_texts_is_kept_until_they_are_ended_or_it_is_e
         await settle(ledger.database, [Settlement(claimed, skipped)], NOW)
         return kept
 
-    assert await after(skipped, texts, "one") is None
+    dead = SubmissionStatus.DEAD
+    assert await after(dead, texts, "one", DeadReason.REJECTED) is None
     assert await after(DELIVERED, texts, "one") == "one"
     assert await after(DELIVERED, silent, "two") == "one"
+    assert await after(dead, texts, "two", DeadReason.UNAVAILABLE) == ONE_OF_SEVERAL
     assert await after(DELIVERED, ended, "two") is None
     await ledger.accept(item("ann", "z", phone_key="one"))
     (ann,) = await ledger.claim()
