@@ -172,11 +172,9 @@ async def _payloads_after(database: Database, seq: int) -> tuple[int, Sequence[A
     sizes = select(column.seq, func.length(column.payload)).where(kept)
     payloads = select(column.seq, column.id, column.contact_key, column.payload).where(kept)
     async with database.read() as connection:
-        end = await connection.scalar(_end_of_span(column.seq, column.seq > seq))
+        end, found = await _next(connection, column.seq, column.seq > seq, sizes, _LOOKED_AT)
         if end is None:
             return seq, ()
-        within = sizes.where(column.seq.between(seq + 1, end))
-        found = (await connection.execute(within.order_by(column.seq).limit(_LOOKED_AT))).all()
         last, size = seq, 0
         for each, length in found:
             size += length
@@ -184,15 +182,29 @@ async def _payloads_after(database: Database, seq: int) -> tuple[int, Sequence[A
                 break
             last = each
         else:
-            last = end if len(found) < _LOOKED_AT else last
+            last = end
         of_batch = payloads.where(column.seq.between(seq + 1, last)).order_by(column.seq)
         return last, (await connection.execute(of_batch)).all()
 
 
-def _end_of_span(key: ColumnElement[Any], left: ColumnElement[bool]) -> Select[tuple[Any]]:
-    """Find the key of the last of the next rows that are gone past at once; null: none is left."""
+async def _next(
+    connection: AsyncConnection,
+    key: ColumnElement[Any],
+    left: ColumnElement[bool],
+    wanted: Select[Any],
+    most: int,
+) -> tuple[Any, Sequence[Any]]:
+    """Return at most so many of the wanted rows that are left, and the key up to which that is all.
+
+    It looks at a span of rows, whatever they hold; the key is None if none is left.
+    """
     span = select(key).where(left).order_by(key).limit(_SPAN).subquery()
-    return select(func.max(span.c[0]))
+    end = await connection.scalar(select(func.max(span.c[0])))
+    if end is None:
+        return None, ()
+    within = wanted.where(left, key <= end).order_by(key).limit(most)
+    found = (await connection.execute(within)).all()
+    return (found[-1][0] if len(found) == most else end), found
 
 
 def _cleared(rows: Sequence[Any], person: Person) -> Mapping[int, bytes | None]:
@@ -248,14 +260,13 @@ async def _clear_words(
 ) -> None:
     """Clear the texts of a column that mention the person."""
     [key] = table.primary_key.columns
+    wanted = select(key, column).where(column.is_not(None))
     left: ColumnElement[bool] = true()
     while True:
         async with database.read() as connection:
-            last = await connection.scalar(_end_of_span(key, left))
-            if last is None:
-                return
-            wanted = select(key, column).where(left, key <= last, column.is_not(None))
-            batch = (await connection.execute(wanted)).all()
+            last, batch = await _next(connection, key, left, wanted, _BATCH)
+        if last is None:
+            return
         left = key > last
         hit = [each for each, words in batch if person.stand_in(_as_text(words))]
         if hit:

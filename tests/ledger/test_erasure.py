@@ -194,9 +194,11 @@ async def test_every_payload_is_looked_through_however_large(ledger, monkeypatch
     assert await ledger.rows("payload") == kept
 
 
-async def test_every_word_of_cordial_s_is_looked_through(ledger, monkeypatch):
+@pytest.mark.parametrize(("rows", "span"), [(500, 2), (1, 10**6), (1, 3)])
+async def test_every_word_of_cordial_s_is_looked_through(ledger, monkeypatch, rows, span):
     """A part at a time, also past many requests of which nothing was said."""
-    monkeypatch.setattr(erasure, "_SPAN", 2)
+    monkeypatch.setattr(erasure, "_BATCH", rows)
+    monkeypatch.setattr(erasure, "_SPAN", span)
     await ledger.accept(*(item(f"{number}", "1") for number in range(7)))
     said = [f"bad: {ANN}", *[None] * 5, f"worse: {ANN}"]
     claims = await ledger.claim(limit=7)
