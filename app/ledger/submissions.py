@@ -125,23 +125,18 @@ async def payloads(
 
     Only payloads that are still kept and of usual size: the sum stays small enough to hold.
     """
-    found = await _newest_kept(database, integration_id, limit, _USUAL)
+    found = await newest_readable(database, integration_id, limit=limit)
     return [(each.received_at, each.payload) for each in found if each.payload is not None]
 
 
-async def newest_kept(
+def newest_kept(
     database: Database, integration_id: str, *, limit: int
 ) -> AsyncIterator[Sequence[Kept]]:
     """Yield an integration's newest submissions, tests left out, as far as they are kept.
 
     A hundred at a time: thousands may be asked for, each with a payload of up to 64 KB.
     """
-    async with database.read() as connection:
-        newest = await _newest(connection, integration_id, limit, submissions.c.test.is_(False))
-    for start in range(0, len(newest), _AT_ONCE):
-        async with database.read() as connection:
-            kept = await _kept(connection, newest[start : start + _AT_ONCE])
-        yield kept
+    return _newest_kept(database, integration_id, limit, submissions.c.test.is_(False))
 
 
 async def readable(database: Database, seqs: Sequence[int]) -> Set[int]:
@@ -153,18 +148,19 @@ async def readable(database: Database, seqs: Sequence[int]) -> Set[int]:
 
 async def newest_readable(database: Database, integration_id: str, *, limit: int) -> list[Kept]:
     """Return an integration's newest submissions that have a payload of usual size, tests too."""
-    return await _newest_kept(database, integration_id, limit, _USUAL)
+    found = _newest_kept(database, integration_id, limit, _USUAL)
+    return [each async for some in found for each in some]
 
 
 async def _newest_kept(
     database: Database, integration_id: str, limit: int, also: ColumnElement[bool]
-) -> list[Kept]:
+) -> AsyncIterator[Sequence[Kept]]:
     async with database.read() as connection:
         newest = await _newest(connection, integration_id, limit, also)
-        found: list[Kept] = []
-        for start in range(0, len(newest), _AT_ONCE):
-            found += await _kept(connection, newest[start : start + _AT_ONCE])
-    return found
+    for start in range(0, len(newest), _AT_ONCE):
+        async with database.read() as connection:
+            kept = await _kept(connection, newest[start : start + _AT_ONCE])
+        yield kept
 
 
 async def _newest(
