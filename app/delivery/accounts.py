@@ -127,7 +127,8 @@ class Accounts:
             observe=partial(self._metrics.cordial_request, integration_id),
         )
 
-    def _asking(self, stored: StoredIntegration) -> CordialClient:
+    def asking(self, stored: StoredIntegration) -> CordialClient:
+        """Return a client to ask an integration's account by; see `client_of`."""
         return self.client_of(stored.id, stored.integration)
 
     async def _told(self, stored: StoredIntegration) -> list[AccountAttribute]:
@@ -142,7 +143,7 @@ class Accounts:
         of = stored.id, stored.version
         asking = self._asked.get(of)
         if asking is None:
-            asking = asyncio.create_task(self._asking(stored).attributes())
+            asking = asyncio.create_task(self.asking(stored).attributes())
             asking.add_done_callback(lambda done: self._answered(of, done))
             self._asked[of] = asking
         return await asyncio.shield(asking)
@@ -192,7 +193,7 @@ class Accounts:
         known = self._described.get(_credentials(stored.integration))
         if known and not refresh and self._clock() < known.at + _KNOWN_FOR:
             return known, self._clock() - known.at
-        account, untold = await read_account(self._asking(stored))
+        account, untold = await read_account(self.asking(stored))
         return self.learn(stored.integration, account, untold), 0.0
 
     def told(self, stored: StoredIntegration) -> tuple[Described, float] | None:

@@ -93,7 +93,7 @@ async def look_at(
 ) -> Checked:
     """Check an integration and change nothing of it; see `cordial.preflight.check`."""
     try:
-        client = context.accounts.client_of(stored.id, stored.integration)
+        client = context.accounts.asking(stored)
     except BadAccountUrl as error:
         return _bad_account(error)
     findings = await _check(context, client, stored.integration, missing)

@@ -194,7 +194,7 @@ async def create_field(
         except ValueError as error:
             raise invalid_at("mapping", str(error)) from None
         try:
-            client = context.accounts.client_of(stored.id, stored.integration)
+            client = context.accounts.asking(stored)
         except BadAccountUrl as error:
             raise invalid_at("cordial.account_url", str(error)) from None
         report = await create(client, name.partition(".")[0], kind, index=index)

@@ -115,10 +115,7 @@ async def reach(context: Context, stored: StoredIntegration) -> Reached:
     """Ask an integration's account what its key may do, and which address it must allow."""
     accounts = context.accounts
     try:
-        url, client = (
-            httpx.URL(accounts.base(stored)),
-            accounts.client_of(stored.id, stored.integration),
-        )
+        url, client = httpx.URL(accounts.base(stored)), accounts.asking(stored)
     except BadAccountUrl as error:
         access = Access(["address"], [], str(error), Account(None, None))
         return Reached(access, stored.integration.cordial.account_url)
