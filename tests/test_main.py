@@ -248,7 +248,7 @@ def test_what_is_printed_of_a_server_can_be_opened(forked):
     except OSError:
         pytest.skip("this machine has no IPv6")
     serve = forked("serve", HOST="::1", RUN_WORKER="false")
-    wait_for(lambda: "startup complete" in serve.said(), 60, "it serves")
+    wait_for(lambda: "running on" in serve.said(), 60, "it serves")
     for name in ("Console", "Docs"):
         [printed] = re.findall(f"^{name}: (.+)$", serve.said(), re.MULTILINE)
         assert httpx.get(printed, verify=False, follow_redirects=True).is_success
