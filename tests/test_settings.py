@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -16,9 +16,9 @@ from app.delivery.schedule import DELAYS
 from app.mounted import BadSettings
 from app.rules.jurisdictions import EU_COUNTRIES, EXPRESS_CONSENT_COUNTRIES
 from app.settings import HandedOn, MissingSecret, Settings, load_secrets, misspelt, read_settings
+from tests.processes import forks
 
-ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / ".env.example"
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
 KEY = "a-key-of-the-tests-0123456789"
 TOKEN = "a-token-of-the-tests"
 POSTGRESQL = "postgresql://ledger/db"
@@ -424,24 +424,19 @@ def test_only_what_is_missing_is_made(tmp_path):
 
 def test_processes_that_start_at_once_make_one_secret(tmp_path):
     """serve and worker beside each other end up with the same key."""
-    code = (
-        "from app.settings import *; import sys; sys.stdin.readline();"
-        "print(*load_secrets(Settings(_env_file=None, data_dir=sys.argv[1])).secret_keys)"
-    )
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    started, made = forks.Barrier(3), forks.SimpleQueue()
+    racers = [forks.Process(target=_make_secrets, args=(tmp_path, started, made)) for _ in range(3)]
     for racer in racers:
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    assert len({racer.communicate(timeout=30)[0] for racer in racers}) == 1
+        racer.start()
+    assert len({made.get() for _ in racers}) == 1
+    for racer in racers:
+        racer.join()
+
+
+def _make_secrets(folder: Path, started: Any, made: Any) -> None:
+    settings = Settings(_env_file=None, data_dir=folder)
+    started.wait()
+    made.put(tuple(load_secrets(settings).secret_keys))
 
 
 def test_a_start_that_died_halfway_does_not_stop_the_next(tmp_path):
