@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import STARTING_SECONDS, UNTIL_TOLD, Program, catches, children_of, form_of
+from tests.thorough import thorough
 from tests.waiting import POLL, wait_for
 
 
@@ -32,7 +33,8 @@ def test_a_signal_during_the_start_ends_it_with_0(begin, tmp_path, command):
     moment it serves: the exit code is 0, nothing is told as an error, and nothing stays behind.
     """
     chance = random.Random(seed := random.randrange(1_000_000))
-    for moment in (0.0, chance.uniform(0, STARTING_SECONDS)):
+    for _ in range(10 if thorough() else 1):
+        moment = chance.choice((0.0, chance.uniform(0, STARTING_SECONDS)))
         number = chance.choice([signal.SIGTERM, signal.SIGINT])
         program = begin(command)
         program.until_handled()

@@ -350,7 +350,7 @@ def broken_by(shared: Any, mode: Any, call: Callable[[Any, int], None]) -> Any:
 
         @hypothesis.given(operation.as_strategy(generation_mode=mode), st.integers(0, 3))
         @hypothesis.settings(
-            max_examples=hypothesis.settings().max_examples // 33,  # of each operation
+            max_examples=hypothesis.settings().max_examples // 50,  # of each operation
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),
