@@ -165,6 +165,11 @@ _TITLES: Mapping[HTTPStatus, str] = {
 }
 
 
+_LATER = "Nothing is lost. Load this page again in a moment."
+# A connection that breaks during a commit leaves open whether the change was made.
+_NOT_DONE = "What you asked for may not be done. Go back, look, and do it again in a moment."
+
+
 class OtherOrigin(Exception):
     """Another site lets the browser ask for a change."""
 
@@ -201,7 +206,7 @@ def page_of(error: Exception, request: Request) -> Response:
         return _page(request, HTTPStatus.FORBIDDEN, text)
     if isinstance(error, UNAVAILABLE):
         log.warning("ledger_unavailable", error=place_of(error))
-        return _later(request, "Nothing is lost. This page tries again by itself; so may you.")
+        return _later(request, _LATER if request.method in ("GET", "HEAD") else _NOT_DONE)
     if isinstance(error, WrongSecretKey):
         log.error("secret_key_out_of_date")
         return _later(request, f"{WRONG_KEY}. Nothing is lost.")

@@ -1,6 +1,8 @@
 """Replaying and discarding from the list: counted, confirmed, done."""
 
 import re
+import sqlite3
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -101,3 +103,15 @@ def test_nothing_selected_changes_nothing(admin, verb):
     for wanted in ("", "x=y", "status=none"):
         answer = admin.post(f"/console/submissions/{verb}", data={"filter": wanted})
         assert answer.status_code == 422
+
+
+def test_a_change_that_a_locked_ledger_refuses_is_told_as_not_done(stage, admin, quiz):
+    """Whoever asked for a change is told that it may not be done; no page repeats it by itself."""
+    with closing(sqlite3.connect(stage.ledger, isolation_level=None)) as ledger:
+        ledger.execute("BEGIN IMMEDIATE")
+        answer = admin.post(f"/console/integrations/{quiz}/pause", timeout=60)
+        ledger.execute("ROLLBACK")
+    assert answer.status_code == 503, answer.text
+    assert "may not be done" in text_of(answer.text)
+    assert "Nothing is lost" not in answer.text
+    assert "by itself" not in answer.text
