@@ -196,7 +196,15 @@ class _Explaining:
         title = _TITLES[place]
         read = [*self._read(name)] if name else []
         if reading.alike:
-            read.append(Read(name, reading.attribute, reading.value, False, "its key is another"))
+            read.append(
+                Read(
+                    name or str(reading.attribute),
+                    reading.attribute,
+                    reading.value,
+                    False,
+                    "its key is another",
+                )
+            )
         said = f"{title}: {_answer_in_words(reading, name, read)}"
         result = reading.answer.value if reading.trusted else "not_believed"
         return Step(place, f"jebbit.attributes.{place}", read, result, said)
@@ -402,9 +410,15 @@ def _region_in_words(reading: RegionReading, read: Sequence[Read], region_name: 
 
 
 def _answer_in_words(reading: OptInReading, name: str | None, read: Sequence[Read]) -> str:
-    if name is None:
-        return "not asked, because the integration names no attribute for it."
     key = reading.attribute
+    if not name and reading.alike:
+        return (
+            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. The integration "
+            "names no attribute for it, so it may speak against it and never for it. Name the "
+            "attribute as Jebbit sends it."
+        )
+    if not name:
+        return "not asked, because the integration names no attribute for it."
     if not reading.trusted:
         return f"not believed, because {key} may come from the page's URL ({reading.doubt})."
     if reading.alike:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from app.jebbit.keys import is_alike, speaks_of_opting
 from app.jebbit.submission import Attribute, Submission, is_present, with_inner
 from app.rules.contact import Identity, Statuses, contact_body, identify, takes_sms
 from app.rules.integration import Integration, JebbitSource, Terms
@@ -181,7 +182,9 @@ def plan(
     if policy.opt_in_field and _is_told(opt_in, told):
         fields[policy.opt_in_field] = opt_in.answer.value
     evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
-    secondary = [key for key in integration.cordial.identify_by if key not in hidden]
+    # Nothing is mapped of a stale one, so there is nothing to look for the contact by.
+    keys = () if stale else integration.cordial.identify_by
+    secondary = [key for key in keys if key not in hidden]
     sent_to = _sent_to(identity, statuses, told)
     if sent_to != identity and not stale:
         warnings.append(_NOT_TEXTED)
@@ -252,19 +255,30 @@ def _unfit_keys(
     by what may come from the page's URL, where anybody could write another's key, nor by what many
     share: a rule's default, an answer, being on a list.
     """
-    unfit = {}
+    unfit, source = {}, integration.jebbit
     for key in integration.cordial.identify_by:
         if key == integration.policy.opt_in_field:
-            unfit[key] = _answer_as_key(integration.jebbit.attributes.opt_in, key)
-        for rule in (rule for rule, *_ in mapped.rules if rule.field == key):
+            unfit[key] = _answer_as_key(source.attributes.opt_in, key)
+        for rule in (rule for rule, *_ in mapped.rules if _fills(rule, key)):
             found = submission.find(rule.attribute) if rule.attribute else None
-            if found and not is_believed(found, integration.jebbit):
+            if found and not is_believed(found, source):
                 unfit[key] = _doubted_key(rule)
-            elif rule.type == "list":
+            elif rule.type == "list" or _is_answer(rule, source):
                 unfit[key] = _answer_as_key(rule.attribute, key)
-            elif key in mapped.fields and (found is None or is_unfilled(found.value)):
+            elif rule.field in mapped.fields and (found is None or is_unfilled(found.value)):
                 unfit[key] = _shared_key(rule)
     return unfit
+
+
+def _fills(rule: Rule, key: str) -> bool:
+    """Whether a rule fills a field, or a part of it (`home.city` of `home`)."""
+    return key in (rule.field, rule.field.partition(".")[0])
+
+
+def _is_answer(rule: Rule, source: JebbitSource) -> bool:
+    """Whether what a rule copies is somebody's answer to an opt-in or an opt-out."""
+    name = rule.attribute or ""
+    return speaks_of_opting(name) or any(is_alike(name, each) for each in source.opt_in_names)
 
 
 def _doubted_key(rule: Rule) -> PlanWarning:

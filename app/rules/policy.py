@@ -363,7 +363,7 @@ def _opposed(
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
     names = source.attributes
-    of_sms = name == names.sms_opt_in != names.opt_in
+    of_sms = bool(name) and name == names.sms_opt_in != names.opt_in
     own_channel, other_channel = (_OF_PHONE, _OF_EMAIL) if of_sms else (_OF_EMAIL, _OF_PHONE)
     ins, outs = list[Attribute](), list[Attribute]()
     for each in submission.find_opting(source.opt_in_names):

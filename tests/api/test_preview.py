@@ -51,6 +51,23 @@ def test_a_preview_follows_the_integration_as_it_is_now(shared, quiz):
     assert "subscribeStatus" not in after["request"]["body"]["channels"]["email"]
 
 
+def test_a_preview_shows_what_speaks_against_silence_where_no_opt_in_is_named(shared, quiz):
+    """By the key that it stands under, since there is no name for it."""
+    path = f"/integrations/{quiz}"
+    attributes = {"attributes": {"opt_in": None}}
+    assert shared.client.patch(path, json={"jebbit": attributes}).is_success
+    answer = shared.client.post(f"{path}/preview", json={**ANN, "email_opt_out": "yes"})
+    assert answer.status_code == 200, answer.text
+    [step] = [
+        each
+        for each in answer.json()["submissions"][0]["steps"]
+        if each["place"] == "jebbit.attributes.opt_in"
+    ]
+    assert step["result"] == "unclear"
+    assert step["read"][0]["key"] in step["sentence"]
+    assert "names no attribute for it" in step["sentence"]
+
+
 def test_a_preview_knows_what_the_contact_said_and_agreed_to_before(service, sandbox_server):
     """As delivery does: a no since, and texts to another phone number."""
     running = service()

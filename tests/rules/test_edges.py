@@ -275,6 +275,48 @@ def test_nobody_is_looked_for_by_an_answer(make_integration):
     ]
 
 
+def test_nobody_is_looked_for_by_a_copy_of_an_answer(make_integration):
+    """Nor where a rule writes it to another field, however the name is spelled."""
+    integration = make_integration(
+        cordial={"identify_by": ["consent", "left", "loyalty_id"]},
+        mapping=[
+            *MAPPING,
+            {"attribute": "Opt In", "field": "consent"},
+            {"attribute": "email_opt_out", "field": "left"},
+            {"attribute": "uid", "field": "loyalty_id"},
+        ],
+    )
+    made = decided(integration, {**ANN, "opt_in": "yes", "email_opt_out": "no", "uid": "c-1"})
+    assert made.body["identifyBy"] == ["loyalty_id"]
+    told = [(each.code, each.field) for each in made.warnings]
+    assert told == [("identify_by_answer", "consent"), ("identify_by_answer", "left")]
+
+
+def test_nobody_is_looked_for_by_a_place_of_which_a_part_stands_in_the_url(make_integration):
+    """It is as little to be believed as its part."""
+    integration = make_integration(
+        cordial={"identify_by": ["home"]},
+        mapping=[*MAPPING, {"attribute": "city", "field": "home.city", "type": "geo"}],
+    )
+    given = {**ANN, "city": "Rome"}
+    assert decided(integration, given).body["identifyBy"] == ["home"]
+    made = decided(integration, {**given, "page_url": "https://shop.example/?city=Rome"})
+    assert "identifyBy" not in made.body
+    assert [each.code for each in made.warnings] == ["identify_by_not_believed"]
+
+
+def test_an_older_no_looks_for_its_person_by_the_address_alone(make_integration):
+    """Nothing else is sent of it; the answer in its field is everybody's."""
+    integration = make_integration(
+        cordial={"identify_by": ["answered", "loyalty_id"]},
+        policy={"opt_in": "everyone", "on_opt_out": "unsubscribe", "opt_in_field": "answered"},
+        mapping=[*MAPPING, {"attribute": "uid", "field": "loyalty_id"}],
+    )
+    made = decided(integration, {**ANN, "opt_in": "no", "uid": "c-1"}, stale=True)
+    assert made.body["answered"] == "no"
+    assert "identifyBy" not in made.body
+
+
 @pytest.mark.parametrize("refused_at", [None, NOW + 1])
 def test_the_opt_in_field_is_filled_by_the_answer_alone(make_integration, refused_at):
     """No attribute of its name flows into it: a yes from before a no would."""
