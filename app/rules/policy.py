@@ -392,6 +392,8 @@ def _wants_out(text: str, said: Answer, labels: Labels) -> bool:
     speaks = said is Answer.NO or " " in label
     if _SAYS_OUT.search(letters) if speaks else _SAYS_OUT.fullmatch(letters):
         return True
+    if _LEAVES.search(label) if " " in label else label in _STOP_WORDS:
+        return True
     return label == "x" or any(_begins_with(label, yes) for yes in (*_YES, *labels.yes))
 
 
@@ -406,6 +408,11 @@ def _begins_with(text: str, word: str) -> bool:
 
 _OUT = re.compile("opt(?:ed)?out|unsubscri")
 _SAYS_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri(?:bed?|bing)?(?:me|us)?")
+# What senders of texts must take for an opt-out (CTIA's principles), and how a box may put it.
+_STOP_WORDS = frozenset(("stop", "stopall", "cancel", "end", "quit"))
+_LEAVES = re.compile(
+    r"\b(?:stop|cancel|remove|leave|never|do not|don['\u2019]?t|no more|no longer|me off|us off)\b"
+)
 _OF_PHONE = re.compile("sms|(?<!con)text|phone|mobile|call(?!y)|push|whatsapp")
 _OF_EMAIL = re.compile("mail|newsletter")
 

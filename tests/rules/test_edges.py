@@ -516,6 +516,25 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         ),
         ({"opt_out": "Unsubscribe me from news and/or offers"}, UNCLEAR),
         *(
+            ({"opt_out": said, "opt_in": own}, UNCLEAR)
+            for said in (
+                *("STOP", "Cancel", "I don't want emails", "I don\u2019t want emails"),
+                *("Do not email me", "Remove me, please", "No more emails", "Take me off the list"),
+                *(["Please stop"], {"value": "Never again"}),
+            )
+            for own in ("yes", None)
+        ),
+        *(
+            ({"opt_out": said, "opt_in": "yes"}, YES)
+            for said in (
+                "No, keep me",
+                "Keep me subscribed",
+                "nonstop offers",
+                "weekend",
+                "stop.co",
+            )
+        ),
+        *(
             ({"unsubscribe": said, "opt_in": "yes"}, YES)
             for said in ("x.example/unsubscribe", "unsubscribe@x.example", "unsubscribe.x.example")
         ),

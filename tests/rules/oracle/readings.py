@@ -158,11 +158,23 @@ def _wants_out(value: Any, said: str) -> bool:
     if not isinstance(value, str):
         return False
     word, pronouns = squash(value), ("", "me", "us")
+    if _tells_to_stop(fold_word(value).replace("\u2019", "'")):
+        return True
     if said == "no" or len(fold_word(value).split()) > 1:
         return _says_out(word) or any(f"opt{each}out" in word for each in ("ing", "me", "us"))
     leaving = [f"opt{each}out" for each in ("", "ed", "ing", "me", "us")]
     leaving += [f"unsubscri{end}{whom}" for end in ("", "be", "bed", "bing") for whom in pronouns]
     return word in leaving
+
+
+def _tells_to_stop(said: str) -> bool:
+    """Whether a text says it by itself (`STOP`), or in a sentence: `I don't want emails`."""
+    words = re.findall(r"[\w']+", said)
+    if len(said.split()) == 1:
+        return said in ("stop", "stopall", "cancel", "end", "quit")
+    pairs = {" ".join(words[place : place + 2]) for place in range(len(words))}
+    alone = {"stop", "cancel", "remove", "leave", "never", "don't", "dont"}
+    return bool(alone & {*words} or {"do not", "no more", "no longer", "me off", "us off"} & pairs)
 
 
 def _affirms(value: Any, labels: Mapping[str, Any]) -> bool:
