@@ -411,21 +411,16 @@ def _region_in_words(reading: RegionReading, read: Sequence[Read], region_name: 
 
 def _answer_in_words(reading: OptInReading, name: str | None, read: Sequence[Read]) -> str:
     key = reading.attribute
-    if not name and reading.alike:
-        return (
-            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. The integration "
-            "names no attribute for it, so it may speak against it and never for it. Name the "
-            "attribute as Jebbit sends it."
-        )
-    if not name:
+    if not name and not reading.alike:
         return "not asked, because the integration names no attribute for it."
     if not reading.trusted:
         return f"not believed, because {key} may come from the page's URL ({reading.doubt})."
     if reading.alike:
+        unnamed = "The integration names no attribute for it"
+        where = f"It does not stand where {name} should" if name else unnamed
         return (
-            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. It does not stand "
-            f"where {name} should, so it may speak against it and never for it. Name the attribute "
-            "as Jebbit sends it."
+            f"{_WORDS[reading.answer]}, because {key} is {shown(reading.value)}. {where}, so it "
+            "may speak against it and never for it. Name the attribute as Jebbit sends it."
         )
     first, *_ = read
     if first.key is None:

@@ -167,7 +167,7 @@ def plan(
     force_at = None if delivered_before else now
     answers = region, opt_in, sms_opt_in
     statuses = _statuses(integration, identity, held, answers, told, force_at, warnings)
-    mapped, hidden = None, dict[str, PlanWarning]()
+    mapped, secondary = None, list[str]()
     if stale:
         statuses = _only_no(statuses)
         warnings.append(_STALE_NO)
@@ -179,12 +179,10 @@ def plan(
         warnings += mapped.warnings
         hidden = _unfit_keys(integration, submission, mapped)
         warnings += hidden.values()
+        secondary = [key for key in integration.cordial.identify_by if key not in hidden]
     if policy.opt_in_field and _is_told(opt_in, told):
         fields[policy.opt_in_field] = opt_in.answer.value
     evidence = Evidence(region, opt_in, sms_opt_in, identity, told, statuses, mapped)
-    # Nothing is mapped of a stale one, so there is nothing to look for the contact by.
-    keys = () if stale else integration.cordial.identify_by
-    secondary = [key for key in keys if key not in hidden]
     sent_to = _sent_to(identity, statuses, told)
     if sent_to != identity and not stale:
         warnings.append(_NOT_TEXTED)
