@@ -34,7 +34,7 @@ from app.ledger import decisions, tallies
 from app.ledger.database import Database
 from app.ledger.decisions import Decision, NewDecision
 from app.ledger.notices import announce_dead
-from app.ledger.refusals import merge, record
+from app.ledger.refusals import merge, record, refused_at, texts_refused_at
 from app.ledger.schema import (
     DeadReason,
     GateState,
@@ -43,7 +43,6 @@ from app.ledger.schema import (
     contacts,
     integrations,
     ready_at,
-    refusals,
     sources,
     submissions,
 )
@@ -72,7 +71,7 @@ class Claim:
     `version` is that of the integration as it stands, `probe` whether this one is sent to see if
     Cordial is back, `troubled` whether the gate has failures on record, which a success clears.
     `email_refused_at` and `sms_refused_at` tell when somebody last said no to any integration, by
-    the keys of the contact and of the phone number.
+    the keys of the contact and of the phone number; to texts also without a number.
     `texted_key` is the key of the phone number by which the contact was subscribed to texts, if it
     was. `opt_in_missing`: the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
     """
@@ -329,11 +328,6 @@ _FIRST_PENDING = select(
 ).where(contacts.c.integration_id == _OF, among(contacts.c.contact_key, "keys"))
 
 
-def _refused_at(address_key: ColumnElement[Any]) -> ColumnElement[Any]:
-    of_address = refusals.c.address_key == address_key
-    return select(refusals.c.said_at).where(of_address).scalar_subquery()
-
-
 # A statement of its own: no planner can take it for a reason to read all submissions.
 _CLAIMED = select(
     submissions.c.seq,
@@ -347,8 +341,8 @@ _CLAIMED = select(
     submissions.c.traceparent,
     submissions.c.delivered_before,
     submissions.c.phone_key,
-    _refused_at(submissions.c.contact_key),
-    _refused_at(submissions.c.phone_key),
+    refused_at(submissions.c.contact_key),
+    texts_refused_at(submissions.c.contact_key, submissions.c.phone_key),
 ).where(among(submissions.c.seq, "seqs"))
 _IDLE = (
     update(contacts)
@@ -609,8 +603,8 @@ _DELIVERED_SINCE = (
 
 
 _STANDS = select(
-    _refused_at(submissions.c.contact_key),
-    _refused_at(submissions.c.phone_key),
+    refused_at(submissions.c.contact_key),
+    texts_refused_at(submissions.c.contact_key, submissions.c.phone_key),
     integrations.c.version,
     integrations.c.paused,
     submissions.c.status,

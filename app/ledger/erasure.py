@@ -35,6 +35,7 @@ from app.ledger.schema import (
     refusals,
     submissions,
 )
+from app.ledger.vault import texts_key
 
 ERASED = "erased"
 ERASED_NOTE = "Erased with a person's data."
@@ -101,7 +102,8 @@ async def _own(database: Database, person: Person, now: float, *, dry_run: bool)
         for start in range(0, len(seqs), _BATCH):
             await _wipe(connection, sorted(seqs)[start : start + _BATCH], now)
         await connection.execute(delete(contacts).where(contacts.c.contact_key.in_(keys)))
-        await connection.execute(delete(refusals).where(refusals.c.address_key.in_(keys)))
+        said = [*keys, *map(texts_key, keys)]
+        await connection.execute(delete(refusals).where(refusals.c.address_key.in_(said)))
         await connection.execute(delete(decisions).where(parted_from(keys)))
     return seqs
 

@@ -61,6 +61,15 @@ def _derive(secret_key: str) -> bytes:
     return base64.urlsafe_b64encode(derived.derive(secret_key.encode()))
 
 
+OF_TEXTS = "texts"
+"""How the key begins of a no to texts that came without a number; a digest has no such letters."""
+
+
+def texts_key(contact_key: str) -> str:
+    """Return the key under which the contact of an email address says no to texts altogether."""
+    return OF_TEXTS + contact_key[len(OF_TEXTS) :]
+
+
 class Pseudonyms:
     """Keyed digests: equal inputs give equal digests, which reveal nothing of the input.
 
@@ -97,13 +106,16 @@ class Pseudonyms:
     ) -> dict[str, float]:
         """Return when somebody said no to email and to SMS (unix seconds), by address key.
 
-        A no to a channel of which there is no address is left out.
+        A no to texts without a number is one to the texts of the email address. A no to a channel
+        of somebody who has no address for it is left out.
         """
         said = {}
         if email and email_at is not None:
             said[self.email(email)] = email_at
         if phone and sms_at is not None:
             said[self.phone(phone)] = sms_at
+        elif email and sms_at is not None:
+            said[texts_key(self.email(email))] = sms_at
         return said
 
     def content(self, content: bytes) -> str:

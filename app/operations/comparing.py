@@ -11,10 +11,12 @@ from app.jebbit.submission import Submission, read
 from app.ledger import refusals, sources
 from app.ledger import submissions as ledger
 from app.ledger.integrations import StoredIntegration
+from app.ledger.refusals import Addresses
 from app.ledger.submissions import Kept
 from app.operations.context import Context
 from app.operations.describing import described_within
 from app.operations.integrations import patched
+from app.operations.people import address_keys
 from app.rules.contact import identify
 from app.rules.integration import Integration
 from app.rules.mapping import RESERVED_FIELDS
@@ -126,7 +128,8 @@ async def compare_rules(
     async for some in ledger.newest_kept(context.database, stored.id, limit=last):
         looked_at += len(some)
         known = [found async for each in in_turns(some) if (found := rules.read(each))]
-        said = await refusals.find(context.database, {key for each in known for key in each.keys})
+        people = {keys for each in known for keys in (each.before, each.after)}
+        said = await refusals.find(context.database, people)
         async for each in in_turns(known):
             was, is_ = rules.planned(each, said, context.clock())
             tally.add(each.kept.id, was, is_, stored.integration, after)
@@ -149,13 +152,8 @@ class _Readable(NamedTuple):
 
     kept: Kept
     submission: Submission
-    before: "_Keys"
-    after: "_Keys"
-
-    @property
-    def keys(self) -> set[str]:
-        """All of them."""
-        return {key for key in (*self.before, *self.after) if key}
+    before: Addresses
+    after: Addresses
 
 
 class _Rules:
@@ -185,12 +183,16 @@ class _Rules:
         found = read(kept.payload) if kept.payload is not None else None
         if found is None:
             return None
-        keys = _keys(self._context, found, self._before)
-        others = keys if self._same_people else _keys(self._context, found, self._after)
+        keys = address_keys(self._context, identify(found, self._before))
+        others = keys
+        if not self._same_people:
+            others = address_keys(self._context, identify(found, self._after))
         return _Readable(kept, found, keys, others)
 
-    def planned(self, each: _Readable, said: Mapping[str, float], now: float) -> tuple[Plan, Plan]:
-        """Plan a submission by both, given when people said no, by address key."""
+    def planned(
+        self, each: _Readable, said: Mapping[Addresses, Refusals], now: float
+    ) -> tuple[Plan, Plan]:
+        """Plan a submission by both, given when people said no."""
         return (
             self._planned(each, self._before, each.before, said, now),
             self._planned(each, self._after, each.after, said, now),
@@ -200,18 +202,17 @@ class _Rules:
         self,
         each: _Readable,
         integration: Integration,
-        keys: "_Keys",
-        said: Mapping[str, float],
+        addresses: Addresses,
+        said: Mapping[Addresses, Refusals],
         now: float,
     ) -> Plan:
-        email_key, phone_key = keys
         return plan(
             each.submission,
             integration,
             received_at=each.kept.received_at,
             now=now,
             delivered_before=each.kept.delivered_before,
-            refusals=Refusals(said.get(email_key or ""), said.get(phone_key or "")),
+            refusals=said[addresses],
             jurisdictions=self._context.jurisdictions,
             account_attributes=self._attributes,
             opt_in_missing=self._opt_in_missing,
@@ -253,18 +254,6 @@ class _Tally:
             FieldChange(name, self._added[name], self._changed[name], self._removed[name])
             for name in sorted({*self._added, *self._changed, *self._removed})
         ]
-
-
-_Keys = tuple[str | None, str | None]
-"""Of an email address and of a phone number."""
-
-
-def _keys(context: Context, submission: Submission, integration: Integration) -> _Keys:
-    identity = identify(submission, integration)
-    return (
-        context.pseudonyms.email(identity.email) if identity.email else None,
-        context.pseudonyms.phone(identity.phone) if identity.phone else None,
-    )
 
 
 def outcome_of(made: Plan, integration: Integration) -> Outcome:

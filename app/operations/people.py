@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.ledger.changes import phone_countries
+from app.ledger.refusals import Addresses
 from app.operations.context import Context
-from app.rules.contact import normalize_email, normalize_phone
+from app.rules.contact import Identity, normalize_email, normalize_phone
 
 
 class NoAddress(Exception):
@@ -49,6 +50,14 @@ async def by_phone(context: Context, phone: str) -> Person:
         NoAddress: it is none.
     """
     return await _known(context, None, phone)
+
+
+def address_keys(context: Context, identity: Identity) -> Addresses:
+    """Return the keys of a submission's addresses."""
+    return (
+        context.pseudonyms.email(identity.email) if identity.email else None,
+        context.pseudonyms.phone(identity.phone) if identity.phone else None,
+    )
 
 
 async def _known(context: Context, email: str | None, phone: str | None) -> Person:

@@ -17,6 +17,7 @@ from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations.context import Context
 from app.operations.integrations import patched
+from app.operations.people import address_keys
 from app.rules.contact import Identity, identify
 from app.rules.explanation import Step, explain_plan, without_answers
 from app.rules.integration import Integration
@@ -182,10 +183,8 @@ async def _explain(
 
 async def _said(context: Context, identity: Identity) -> Refusals:
     """Return when somebody with these addresses last said no."""
-    email_key = context.pseudonyms.email(identity.email) if identity.email else ""
-    phone_key = context.pseudonyms.phone(identity.phone) if identity.phone else ""
-    said = await refusals.find(context.database, list(filter(None, (email_key, phone_key))))
-    return Refusals(said.get(email_key), said.get(phone_key))
+    addresses = address_keys(context, identity)
+    return (await refusals.find(context.database, [addresses]))[addresses]
 
 
 async def _gets_texts_elsewhere(context: Context, integration_id: str, identity: Identity) -> bool:

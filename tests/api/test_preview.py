@@ -69,7 +69,7 @@ def test_a_preview_shows_what_speaks_against_silence_where_no_opt_in_is_named(sh
 
 
 def test_a_preview_knows_what_the_contact_said_and_agreed_to_before(service, sandbox_server):
-    """As delivery does: a no since, and texts to another phone number."""
+    """As delivery does: a no since, texts to another phone number, a no to texts without one."""
     running = service()
     running.create_integration(
         cordial={"sms": {"program": "main"}},
@@ -93,6 +93,14 @@ def test_a_preview_knows_what_the_contact_said_and_agreed_to_before(service, san
     [sent] = running.post(later).json()["submissions"]
     assert running.wait(sent)["status"] == "delivered"
     assert sandbox_server.bodies()[-1] == body
+    bob = {"email": "bob@example.com", "country_code": "US"}
+    [sent] = running.post({**bob, "sms_opt_in": "no"}).json()["submissions"]
+    running.wait(sent)
+    older = {"experience_date": "2026-01-02 03:04:05 UTC", "phone": "415 555 2672"}
+    older |= {**bob, "sms_opt_in": "yes"}
+    shown = running.client.post("/integrations/spring-quiz/preview", json=older).json()
+    body = shown["submissions"][0]["request"]["body"]
+    assert body["channels"]["sms"] == {"address": "14155552672"}
 
 
 def test_a_preview_tells_what_it_could_not_find_out(service, sandbox_server):

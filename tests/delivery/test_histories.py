@@ -87,7 +87,14 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Unsubscribe, st.sampled_from(("email", "sms"))),
 )
 # A no first, so that what comes later has something to respect.
-no = st.builds(Answer, st.just("no"), st.just("no"), st.sampled_from((0, 2, 25)), which)
+no = st.builds(
+    Answer,
+    st.just("no"),
+    st.just("no"),
+    st.sampled_from((0, 2, 25)),
+    which,
+    st.sampled_from(("both", "email")),
+)
 histories = st.lists(events, min_size=3, max_size=8) | st.builds(
     lambda first, rest: [first, *rest], no, st.lists(answers | events, min_size=2, max_size=6)
 )
@@ -110,6 +117,8 @@ class Given:
     at: float
     id: str
     through: int
+    by: str
+    no_texts: bool  # a no to texts that came without a number
     delivered: bool = False
 
 
@@ -133,8 +142,9 @@ class Person:
         subscribed = [channel for channel, status in asked.items() if status == SUB]
         source = next((e for e in self.given if e.number == body.get("quiz_outcome")), None)
         if body.get("opt_in_status") == "yes":
-            refused = self.refused("email")
             assert source, "an answer without its submission"
+            # Of who is known by phone alone, nobody knows what they said of email elsewhere.
+            refused = self.refused("email") if source.by != "phone" else None
             assert refused is None or source.at > refused, "a yes before a no is told"
         if not subscribed:
             assert "forceSubscribe" not in body
@@ -142,7 +152,7 @@ class Person:
         assert source, "only a no is sent without the rest"
         self.tried["subscribed"] += 1
         for channel in subscribed:
-            refused = self.refused(channel)
+            refused = self.refused(channel, source.by)
             answer = source.answers.get(channel)
             assert answer == "yes" or (answer is None and channel == "email"), channel
             assert refused is None or (answer == "yes" and source.at > refused), channel
@@ -152,11 +162,18 @@ class Person:
             assert source.at >= now - DAY, "forced by an old yes"
             assert not source.delivered, "forced by a replay"
 
-    def refused(self, channel: str) -> float | None:
-        """Return when the newest no of a channel was given."""
-        return max(
-            (each.at for each in self.given if each.answers.get(channel) == "no"), default=None
+    def refused(self, channel: str, by: str = "both") -> float | None:
+        """Return when the newest no of a channel was given, as known by these addresses.
+
+        A no to texts without a number is known by the email address alone.
+        """
+        of_texts = channel == "sms" and by != "phone"
+        noes = (
+            each.at
+            for each in self.given
+            if each.answers.get(channel) == "no" or (of_texts and each.no_texts)
         )
+        return max(noes, default=None)
 
     def newest(self, channel: str) -> str | None:
         """Return the newest answer of a channel; of two at one time it is the no."""
@@ -239,10 +256,16 @@ class Stage:
         unknown = {"both": None, "email": "sms", "phone": "email"}[answer.by]
         by_channel = {name: said for name, said in by_channel.items() if name != unknown}
         for channel, said in by_channel.items():
-            if said == "yes" and at <= (person.refused(channel) or 0):
+            if said == "yes" and at <= (person.refused(channel, answer.by) or 0):
                 person.tried["yes before a no"] += 1
+                if at > (person.refused(channel, "phone") or 0):
+                    person.tried["yes before a no without a number"] += 1
         (new,) = await self.line.accept(attributes, to=INTEGRATIONS[answer.through])
-        person.given.append(Given(attributes["outcome"] or "", by_channel, at, new, answer.through))
+        no_texts = answer.by == "email" and answer.sms == "no"
+        given = Given(
+            attributes["outcome"] or "", by_channel, at, new, answer.through, answer.by, no_texts
+        )
+        person.given.append(given)
 
     async def unsubscribe(self, person: Person, channel: str) -> None:
         status = {"subscribeStatus": "unsubscribed"}
@@ -325,7 +348,12 @@ OBEYS = {
 LEAVES = {"opt_in": "opted_in_or_null", "resubscribe": "explicit_opt_in"}
 
 
-REACHED = {"subscribed": 5, "forced": 3, "yes before a no": 5}
+REACHED = {
+    "subscribed": 5,
+    "forced": 3,
+    "yes before a no": 5,
+    "yes before a no without a number": 2,
+}
 ROUNDS = 8  # at most, until all is reached
 
 

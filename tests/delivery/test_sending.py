@@ -577,7 +577,8 @@ async def test_a_no_that_cordial_has_no_field_for_waits_for_a_person(line):
     [("unsubscribe", "yes", ["texts_not_ended"]), ("leave", "yes", []), ("unsubscribe", None, [])],
 )
 async def test_a_no_to_texts_without_a_number_is_heard(line, on_opt_out, texted, told):
-    """A person is told, as Cordial cannot be; and no older yes subscribes that number again."""
+    """No older yes subscribes a number, whether it had texts or not. Where it had, a person is
+    told, as Cordial cannot be."""
     await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy={"on_opt_out": on_opt_out})
     await line.create(name="Autumn quiz", **TEXTS, mapping=[EMAIL, PHONE])
     await line.start()
@@ -588,8 +589,11 @@ async def test_a_no_to_texts_without_a_number_is_heard(line, on_opt_out, texted,
     older = said(line, 2 * HOUR, opt_in="yes", sms_opt_in="yes")
     await line.settled(*await line.accept(older, to="autumn-quiz"))
     texts = line.cordial.bodies()[-1]["channels"]["sms"]
-    assert texts["address"] == "14155552671"
-    assert ("programs" in texts) is (texted is None)
+    assert texts == {"address": "14155552671"}
+    later = said(line, HOUR / 2, opt_in="yes", sms_opt_in="yes")
+    await line.settled(*await line.accept(later, to="autumn-quiz"))
+    texts = line.cordial.bodies()[-1]["channels"]["sms"]
+    assert texts["programs"]["main"]["subscribeStatus"] == "subscribed"
 
 
 async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):

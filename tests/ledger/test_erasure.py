@@ -11,12 +11,14 @@ import asyncpg
 import pytest
 from sqlalchemy import event, select, update
 
-from app.ledger import erasure
+from app.ledger import erasure, refusals
 from app.ledger.accepting import NewSubmission
 from app.ledger.claims import Attempt, Settlement, settle
 from app.ledger.erasure import Person
 from app.ledger.schema import SubmissionStatus, attempts, submissions
+from app.ledger.vault import Pseudonyms
 from app.rules.mentions import Mentions
+from app.rules.policy import NO_REFUSALS, Refusals
 from tests.ledger.conftest import NOW, item
 
 ANN, PHONE = "ann.quiz@example.com", "+1 617 555 0123"
@@ -208,6 +210,19 @@ async def test_every_word_of_cordial_s_is_looked_through(ledger, monkeypatch, ro
     async with ledger.database.read() as connection:
         left = await connection.scalars(select(attempts.c.error).order_by(attempts.c.id))
         assert left.all() == [erasure.ERASED_NOTE, *[None] * 5, erasure.ERASED_NOTE]
+
+
+async def test_no_no_is_left_of_an_email_address(ledger):
+    """Nor one to texts that came without a number."""
+    pseudonyms = Pseudonyms(b"k" * 32)
+    ann, bob = pseudonyms.email(ANN), pseudonyms.email("bob@example.com")
+    for email in (ANN, "bob@example.com"):
+        said = pseudonyms.refused(email, None, email_at=NOW, sms_at=NOW)
+        await ledger.accept(item(pseudonyms.email(email), "x", refused=said))
+    await erasure.erase(ledger.database, Person([ann], lambda _: False, lambda text: text), NOW)
+    people = (ann, None), (bob, None)
+    left = await refusals.find(ledger.database, people)
+    assert left == dict(zip(people, [NO_REFUSALS, Refusals(NOW, NOW)], strict=True))
 
 
 async def test_a_number_that_many_gave_is_erased_however_many(ledger):

@@ -4,7 +4,7 @@ import hmac
 
 import pytest
 
-from app.ledger.vault import Pseudonyms, Vault, WrongSecretKey
+from app.ledger.vault import Pseudonyms, Vault, WrongSecretKey, texts_key
 
 OLD, NEW = "the-old-key-of-at-least-32-characters", "the-new-key-of-at-least-32-characters"
 
@@ -150,7 +150,8 @@ EMAIL, PHONE = "ann@example.com", "+12225555151"
         (EMAIL, PHONE, None, 2.0, {"phone": 2.0}),
         (EMAIL, PHONE, 0.0, 0.0, {"email": 0.0, "phone": 0.0}),
         (EMAIL, PHONE, None, None, {}),
-        (EMAIL, None, 1.0, 2.0, {"email": 1.0}),
+        (EMAIL, None, 1.0, 2.0, {"email": 1.0, "texts": 2.0}),
+        (EMAIL, None, None, 0.0, {"texts": 0.0}),
         (None, PHONE, 1.0, 2.0, {"phone": 2.0}),
         (None, None, 1.0, 2.0, {}),
     ],
@@ -158,8 +159,10 @@ EMAIL, PHONE = "ann@example.com", "+12225555151"
 def test_a_no_is_remembered_for_each_address_that_it_is_about(
     email, phone, email_at, sms_at, known
 ):
-    """Also one of the year 1970; a no to SMS of whom no number is known is about nobody."""
+    """Also one of the year 1970; a no to texts without a number is about the email address's."""
     mine = Pseudonyms(b"k" * 32)
-    keys = {"email": mine.email(EMAIL), "phone": mine.phone(PHONE)}
+    email_key, phone_key = mine.email(EMAIL), mine.phone(PHONE)
+    keys = {"email": email_key, "phone": phone_key, "texts": texts_key(email_key)}
+    assert len({*keys.values()}) == 3
     said = mine.refused(email, phone, email_at=email_at, sms_at=sms_at)
     assert said == {keys[kind]: at for kind, at in known.items()}
