@@ -17,7 +17,9 @@ _CHARACTERS_EACH: Final = 64
 _ASSIGNS: Final = re.compile(r"[=%\\\uff1d\ufe66]|&(?:#|equals)")
 
 # Keys that speak of opting in or out, whatever an integration calls its own: `email_opt_out`.
-_OPTING: Final = re.compile("opt(?:ed)?(?:in|out)|subscri")
+_OPTING: Final = re.compile(
+    "opt(?:ed|ing|me|us)?(?:in|out)|subscri|do(?:no|n)t(?:e?mail|contact|call|text|send)"
+)
 
 # Keys under which the page's address or its parameters stand, in Jebbit's form or one like it.
 _PAGE: Final = re.compile("url|uri|href|link|page|param|query|referr?er|location")

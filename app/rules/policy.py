@@ -16,7 +16,7 @@ from app.jebbit.submission import Attribute, Submission, is_present, with_inner
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
 from app.rules.mapping import ListsNeed
-from app.rules.values import Answer, Labels, agree, answer
+from app.rules.values import Answer, Labels, agree, answer, is_date
 
 
 class Region(StrEnum):
@@ -370,12 +370,21 @@ def _opposed(
         letters = letters_of(each.key)
         if own_channel.search(letters) or not other_channel.search(letters):
             (outs if _OUT.search(letters) else ins).append(each)
-    if agreed is Answer.NULL and (no := _no_within(ins, labels)):
-        return Answer.UNCLEAR, no
+    if agreed is Answer.NULL:
+        for each in with_inner(ins):
+            if _declines(each.value, labels):
+                return Answer.UNCLEAR, each
     for each in with_inner(outs):
-        if _opts_out(each, labels):
+        if _opts_out(each, labels) or (agreed is Answer.NULL and is_date(each.value)):
             return Answer.UNCLEAR, each
     return None
+
+
+def _declines(value: JsonValue, labels: Labels) -> bool:
+    """Whether a value under another opt-in's name is a no, or a text that begins as one."""
+    if answer(value, labels) is Answer.NO:
+        return True
+    return isinstance(value, str) and _DECLINES.match(fold_label(value)) is not None
 
 
 def _opts_out(found: Attribute, labels: Labels) -> bool:
@@ -406,12 +415,18 @@ def _begins_with(text: str, word: str) -> bool:
     return rest != text and not rest[:1].isalnum()
 
 
-_OUT = re.compile("opt(?:ed)?out|unsubscri")
+_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri|do(?:no|n)t(?:e?mail|contact|call|text|send)")
 _SAYS_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri(?:bed?|bing)?(?:me|us)?")
 # What senders of texts must take for an opt-out (CTIA's principles), and how a box may put it.
 _STOP_WORDS = frozenset(("stop", "stopall", "cancel", "end", "quit"))
 _LEAVES = re.compile(
     r"\b(?:stop|cancel|remove|leave|never|do not|don['\u2019]?t|no more|no longer|me off|us off)\b"
+)
+# How a text begins that is no consent: `No thanks`, `I don't want emails`, `Please stop`.
+_DECLINES = re.compile(
+    r"(?:(?:please|i|i'd|we|would|rather|prefer)[ ,]+)*"
+    r"(?:no|not|nope|decline|stop|cancel|remove|unsubscribe|opt(?:ing)?[ -](?:me |us )?out"
+    r"|(?:do not|don't|dont)(?! (?:miss|mind|forget)))(?![^\W_])"
 )
 _OF_PHONE = re.compile("sms|(?<!con)text|phone|mobile|call(?!y)|push|whatsapp")
 _OF_EMAIL = re.compile("mail|newsletter")

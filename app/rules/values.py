@@ -241,6 +241,15 @@ def parse_date(value: JsonValue) -> datetime:
     return _read_date(text)
 
 
+def is_date(value: JsonValue) -> bool:
+    """Whether a value is a date in a form that `parse_date` reads."""
+    try:
+        parse_date(value)
+    except NotConvertible:
+        return False
+    return True
+
+
 def lasts(value: JsonValue) -> float:
     """Return for how long after `parse_date` a date still means the same, in seconds.
 

@@ -549,7 +549,32 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         *(({key: True}, NULL) for key in ("sms_opt_out", "textOptOut", "push-opt-out", "sms_ok")),
         *(({key: "no"}, UNCLEAR) for key in ("email_opt_in", "subscribe", "opt_in_2", "optInto")),
         ({"email_opt_in": "No thanks"}, UNCLEAR),
-        *(({"email_opt_in": said}, NULL) for said in ("yes", "hm", None, "")),
+        *(
+            ({key: said}, UNCLEAR)
+            for key in ("email_opt_in", "subscribe", "opting_in")
+            for said in (
+                *("No, thank you", "Not now", "Nope", "I don\u2019t want emails", "Please stop"),
+                *("Do not email me", "Unsubscribe me", "Opt me out", ["I'd rather not"]),
+            )
+        ),
+        *(({"email_opt_in": said}, NULL) for said in ("yes", "hm", None, "", "Don't miss out")),
+        ({"email_opt_in": "Keep me posted, no spam"}, NULL),
+        *(({"email_opt_in": said}, NULL) for said in ("November", "Nothing but news", "Stopover")),
+        ({"email_opt_in": "Not now", "opt_in": "yes"}, YES),
+        *(
+            ({key: "yes", "opt_in": own}, UNCLEAR)
+            for key in ("opt_me_out", "Opting out", "do_not_email", "Don't contact me", "dontMail")
+            for own in ("yes", None)
+        ),
+        *(({key: "no"}, NULL) for key in ("opt_me_out", "do_not_email")),
+        *(({key: "yes"}, NULL) for key in ("do_not_call", "dont_text_me", "do_not_bend")),
+        *(
+            ({key: when}, UNCLEAR)
+            for key in ("unsubscribed_at", "opt_out_date")
+            for when in ("2026-03-04 10:00:00 UTC", "2026-03-04", 1_772_600_000)
+        ),
+        ({"unsubscribed_at": "2026-03-04", "opt_in": "yes"}, YES),
+        ({"subscribed_at": "2026-03-04"}, NULL),
         ({"email_opt_in": "no", "opt_in": "yes"}, YES),
         ({"email_opt_in": "no", "opt_in": "no"}, NO),
         ({"opt_out": True, "opt_in": "hm"}, UNCLEAR),

@@ -149,8 +149,37 @@ _CHANNELS = {
 }  # what a key says that is about another channel
 
 
+_DO_NOT = [
+    f"{dont}{it}"
+    for dont in ("donot", "dont")
+    for it in "mail email contact call text send".split()
+]
+_NAMED = [f"opt{of}{way}" for of in ("", "ed", "ing", "me", "us") for way in ("in", "out")]
+
+
 def _says_out(letters: str) -> bool:
     return any(each in letters for each in ("optout", "optedout", "unsubscri"))
+
+
+def _is_of_out(letters: str) -> bool:
+    """Whether a name is that of an opt-out."""
+    outs = [each for each in _NAMED if each.endswith("out")]
+    return any(each in letters for each in (*outs, "unsubscri", *_DO_NOT))
+
+
+def _declines(value: Any) -> bool:
+    """Whether a text begins as a refusal: `No thanks`, `I don't want emails`, `Please stop`."""
+    if not isinstance(value, str):
+        return False
+    words = re.findall(r"[^\W_]+(?:'[^\W_]+)?", fold_word(value))
+    while words and words[0] in ("please", "i", "i'd", "we", "would", "rather", "prefer"):
+        del words[0]
+    first, second, third = [*words, "", "", ""][:3]
+    if (first in ("don't", "dont")) or (first, second) == ("do", "not"):
+        return (third if first == "do" else second) not in ("miss", "mind", "forget")
+    if first in ("opt", "opting"):
+        return second == "out" or (second in ("me", "us") and third == "out")
+    return first in "no not nope decline stop cancel remove unsubscribe".split()
 
 
 def _wants_out(value: Any, said: str) -> bool:
@@ -195,7 +224,7 @@ def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple
     own = {squash(each) for each in (source.opt_in, source.sms_opt_in) if each}
     of_sms = name and name == source.sms_opt_in and name != source.opt_in
     channel = "sms" if of_sms else "email"
-    for part in ("optin", "optout", "optedin", "optedout", "subscri"):
+    for part in (*_NAMED, "subscri", *_DO_NOT):
         for key, value in ((k, e) for k, each in item.said_under(part) for e in all_said(each)):
             letters, said = squash(key), answer_of(value, source.labels)
             other = "email" if channel == "sms" else "sms"  # of whose table are the own words
@@ -204,11 +233,11 @@ def _left_of(answer: str, item: Item, name: str | None, source: Source) -> tuple
                 elsewhere and not any(each in letters for each in _CHANNELS[other])
             ):
                 continue
-            out = _says_out(letters)
+            out = _is_of_out(letters)
             says_out = _wants_out(value, said) or _affirms(value, source.labels)
-            if (out and (said == "yes" or says_out)) or (
-                not out and said == "no" and answer == "null"
-            ):
+            if out and (said == "yes" or says_out):
+                return ("unclear",)
+            if answer == "null" and (time_of(value) if out else said == "no" or _declines(value)):
                 return ("unclear",)
     return (answer,)
 
