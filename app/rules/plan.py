@@ -275,8 +275,10 @@ def _fills(rule: Rule, key: str) -> bool:
 
 def _is_answer(rule: Rule, source: JebbitSource) -> bool:
     """Whether what a rule copies is somebody's answer to an opt-in or an opt-out."""
-    name = rule.attribute or ""
-    return speaks_of_opting(name) or any(is_alike(name, each) for each in source.opt_in_names)
+    name = rule.attribute
+    return name is not None and (
+        speaks_of_opting(name) or any(is_alike(name, each) for each in source.opt_in_names)
+    )
 
 
 def _doubted_key(rule: Rule) -> PlanWarning:

@@ -312,7 +312,7 @@ def read_silence(
 
     `given` is as for `read_opt_in`.
     """
-    opposed = _opposed(Answer.NULL, submission, "", source)
+    opposed = _opposed(Answer.NULL, submission, None, source)
     said, speaker = opposed or (Answer.NULL, None)
     if speaker is None:
         return OptInReading(said, None, None, None, *given)
@@ -350,7 +350,7 @@ def _no_within(found: Iterable[Attribute], labels: Labels) -> Attribute | None:
 
 
 def _opposed(
-    agreed: Answer, submission: Submission, name: str, source: JebbitSource
+    agreed: Answer, submission: Submission, name: str | None, source: JebbitSource
 ) -> tuple[Answer, Attribute] | None:
     """Return what speaks against an answer where nobody agreed on it: `email_opt_out`.
 
@@ -358,7 +358,7 @@ def _opposed(
     silence, and an opt-out leaves no yes.
     """
     labels = source.opt_in_labels.labels
-    for each in with_inner(submission.find_beside(name)):
+    for each in with_inner(submission.find_beside(name) if name else ()):
         said = answer(each.value, labels)
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
@@ -420,7 +420,7 @@ _SAYS_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri(?:bed?|bing)?(?:me|us)
 # What senders of texts must take for an opt-out (CTIA's principles), and how a box may put it.
 _STOP_WORDS = frozenset(("stop", "stopall", "cancel", "end", "quit"))
 _LEAVES = re.compile(
-    r"\b(?:stop|cancel|remove|leave|never|do not|don['\u2019]?t|no more|no longer|me off|us off)\b"
+    r"\b(?:stop|cancel|remove|leave|never|do not|don'?t|no more|no longer|me off|us off)\b"
 )
 # How a text begins that is no consent: `No thanks`, `I don't want emails`, `Please stop`.
 _DECLINES = re.compile(

@@ -278,29 +278,39 @@ def test_nobody_is_looked_for_by_an_answer(make_integration):
 def test_nobody_is_looked_for_by_a_copy_of_an_answer(make_integration):
     """Nor where a rule writes it to another field, however the name is spelled."""
     integration = make_integration(
-        cordial={"identify_by": ["consent", "left", "loyalty_id"]},
+        cordial={"identify_by": ["mails", "texts", "left", "loyalty_id"]},
+        jebbit={"attributes": {"opt_in": "news please", "sms_opt_in": "sms_ok"}},
         mapping=[
             *MAPPING,
-            {"attribute": "Opt In", "field": "consent"},
+            {"attribute": "News Please", "field": "mails"},
+            {"attribute": "smsOk", "field": "texts"},
             {"attribute": "email_opt_out", "field": "left"},
             {"attribute": "uid", "field": "loyalty_id"},
         ],
     )
-    made = decided(integration, {**ANN, "opt_in": "yes", "email_opt_out": "no", "uid": "c-1"})
+    answers = {"news please": "yes", "smsOk": "yes", "email_opt_out": "no"}
+    made = decided(integration, {**ANN, **answers, "uid": "c-1"})
     assert made.body["identifyBy"] == ["loyalty_id"]
     told = [(each.code, each.field) for each in made.warnings]
-    assert told == [("identify_by_answer", "consent"), ("identify_by_answer", "left")]
+    assert told == [("identify_by_answer", each) for each in ("mails", "texts", "left")]
+    assert all(each.detail.startswith(f"{each.field} holds a yes or no") for each in made.warnings)
 
 
-def test_nobody_is_looked_for_by_a_place_of_which_a_part_stands_in_the_url(make_integration):
+@pytest.mark.parametrize("part", ["city", "loc.lat"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_nobody_is_looked_for_by_a_place_of_which_a_part_stands_in_the_url(
+    make_integration, part, whole
+):
     """It is as little to be believed as its part."""
+    field = f"home.{part}"
+    key = "home" if whole else field
     integration = make_integration(
-        cordial={"identify_by": ["home"]},
-        mapping=[*MAPPING, {"attribute": "city", "field": "home.city", "type": "geo"}],
+        cordial={"identify_by": [key]},
+        mapping=[*MAPPING, {"attribute": "where", "field": field, "type": "geo"}],
     )
-    given = {**ANN, "city": "Rome"}
-    assert decided(integration, given).body["identifyBy"] == ["home"]
-    made = decided(integration, {**given, "page_url": "https://shop.example/?city=Rome"})
+    given = {**ANN, "where": "41.9"}
+    assert decided(integration, given).body["identifyBy"] == [key]
+    made = decided(integration, {**given, "page_url": "https://shop.example/?where=41.9"})
     assert "identifyBy" not in made.body
     assert [each.code for each in made.warnings] == ["identify_by_not_believed"]
 
@@ -352,6 +362,17 @@ def test_a_no_is_heard_where_no_opt_in_is_named(make_integration, given, answer)
         assert said.alike
         assert said.attribute
         assert said.value in ("no", "yes", True)
+
+
+@pytest.mark.parametrize("email", [None, ""])
+@pytest.mark.parametrize("sms", [None, ""])
+def test_what_is_said_where_no_opt_in_is_named_is_of_email(make_integration, email, sms):
+    """A blank name is none, and no name of the other channel."""
+    integration = make_integration(jebbit={"attributes": {"opt_in": email, "sms_opt_in": sms}})
+    for key, answer in (("email_opt_out", UNCLEAR), ("sms_opt_out", NULL)):
+        said, of_texts = facts(Submission({**ANN, key: "yes"}), integration, NOW).answers
+        assert said.answer is answer
+        assert of_texts.answer is NULL
 
 
 @pytest.mark.parametrize(("ahead", "occurred"), [(0, NOW), (1, NOW), (DAY, NOW), (DAY + 1, None)])
@@ -491,7 +512,7 @@ def test_of_several_objections_the_first_is_told(make_integration):
 
 BOTH = {
     "attributes": {"sms_opt_in": "sms_ok"},
-    "opt_in_labels": {"true": ["ja"], "false": ["no thanks"]},
+    "opt_in_labels": {"true": ["ja"], "false": ["no thanks", "unsubscribe-from-news"]},
 }
 OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubscribed_from_mail")
 
@@ -511,6 +532,8 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
                 "Unsubscribe.",
                 "Please opt me out",
                 "opt_me_out",
+                "I opt-out",
+                "My unsubscription, please",
             )
             for own in ("yes", None)
         ),
@@ -518,7 +541,8 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         *(
             ({"opt_out": said, "opt_in": own}, UNCLEAR)
             for said in (
-                *("STOP", "Cancel", "I don't want emails", "I don\u2019t want emails"),
+                *("STOP", "StopAll", "Cancel", "END", "Quit", "Unsubscribe-from-news"),
+                *("I don't want emails", "I don\u2019t want emails", "I dont want emails"),
                 *("Do not email me", "Remove me, please", "No more emails", "Take me off the list"),
                 *(["Please stop"], {"value": "Never again"}),
             )
@@ -788,6 +812,28 @@ def test_a_phone_that_gets_no_texts_is_told(make_integration):
         made = decided(integration, {**fixed, "opt_in": "yes", "sms": said})
         assert codes(made) == []
         assert made.evidence.statuses.force is True
+
+
+@pytest.mark.parametrize(
+    ("said", "on_opt_out", "by_another", "told"),
+    [
+        ({"sms": "no"}, "unsubscribe", True, True),
+        ({"sms": "yes"}, "unsubscribe", True, False),
+        ({}, "unsubscribe", True, False),
+        ({"sms": "no"}, "leave", True, False),
+        ({"sms": "no"}, "unsubscribe", False, False),
+        ({"sms": "no", **PHONE}, "unsubscribe", True, False),  # Cordial is told
+    ],
+)
+def test_a_no_to_texts_that_cordial_cannot_be_told_is_told_to_a_person(
+    make_integration, said, on_opt_out, by_another, told
+):
+    """It comes without a number, and the contact gets texts by one."""
+    policy = {**OF_BOTH["policy"], "on_opt_out": on_opt_out}
+    integration = make_integration(**{**OF_BOTH, "policy": policy})
+    given = {**ANN, "opt_in": "yes", **said}
+    made = decided(integration, given, texts_of_another=by_another)
+    assert ("texts_not_ended" in codes(made)) is told
 
 
 def test_without_a_program_nothing_is_asked_of_sms(make_integration):
