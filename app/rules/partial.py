@@ -178,12 +178,9 @@ def _says_no(body: Body, part: _Part, channels: Channels, answer_field: str | No
     """Whether a part holds somebody's no: a status, leaving a list, or the only word of it."""
     if part.kind in ("sms", "status"):
         return _asks_to_leave(body, part.key)
-    if part.kind != "field":
-        return False
-    if body[part.key] is False:
-        return True
+    said = body.get(part.key)  # Cordial may name `identifyBy` where it was not sent
     told = channels.email in _channels(body) and _asks_to_leave(body, channels.email)
-    return part.key == answer_field and body[part.key] == Answer.NO and not told
+    return said is False or (part.key == answer_field and said == Answer.NO and not told)
 
 
 def _asks_to_leave(body: Body, channel: str) -> bool:

@@ -119,7 +119,7 @@ def test_without_an_address_there_is_nothing_to_send(names):
     assert reduced(body("subscribed", None), names) is None
 
 
-@pytest.mark.parametrize("names", [["last_name"], [], ["channels"]])
+@pytest.mark.parametrize("names", [["last_name"], [], ["channels"], ["identifyBy"]])
 def test_what_was_not_sent_cannot_be_left_out(names):
     assert reduced(body("subscribed", None), names) is None
 
