@@ -242,7 +242,7 @@ class Sender:
             identity=identity,
             received_at=claim.received_at,
             now=self._clock(),
-            delivered_before=claim.delivered_before,
+            delivered_before=claim.delivered_before or _tells_nothing_later(claim),
             stale=_is_stale(claim),
             refusals=_refusals_of(claim, identity),
             opt_in_missing=claim.opt_in_missing,
@@ -400,6 +400,16 @@ def _is_stale(claim: Claim) -> bool:
     if claim.occurred_at is None or claim.delivered_occurred_at is None:
         return False
     return claim.occurred_at < claim.delivered_occurred_at
+
+
+def _tells_nothing_later(claim: Claim) -> bool:
+    """Whether answers of the same time were delivered: its yes may be the one they held.
+
+    Jebbit may send a session more than once. Who has unsubscribed since is not brought back by it.
+    """
+    if claim.occurred_at is None or claim.delivered_occurred_at is None:
+        return False
+    return claim.occurred_at <= claim.delivered_occurred_at
 
 
 def _reduced(

@@ -130,7 +130,8 @@ def plan(
         integration: the integration as it is now.
         received_at: when the webhook came in, in unix seconds.
         now: when the contact is sent, in unix seconds.
-        delivered_before: this submission was delivered once; it is a replay.
+        delivered_before: this submission was delivered once, or answers of its time: its yes
+            forces nothing again.
         stale: newer answers of this contact were delivered already.
         refusals: when the person last said no, to any integration.
         jurisdictions: whose people the rules of the EU, and of express consent, protect.

@@ -1,6 +1,7 @@
 """What each answer of Cordial leads to: the table of the design, row by row."""
 
 import socket
+from datetime import UTC, datetime
 
 import pytest
 from starlette.applications import Starlette
@@ -391,6 +392,25 @@ async def test_older_answers_do_not_go_over_newer_ones(line):
     (forced,) = await line.settled(*older)
     assert forced.status == "delivered"
     assert [each["quiz_outcome"] for each in line.cordial.bodies()] == ["New", "Undated", "Old"]
+
+
+async def test_the_yes_of_one_session_brings_somebody_back_once(line):
+    """Jebbit sends a session again with more answers; who left in between stays away."""
+    await line.create(policy={"resubscribe": "explicit_opt_in"})
+    await line.start()
+    contacts, now = line.cordial.sandbox.contacts, datetime.now(UTC)
+
+    async def status_after(ago, **answers):
+        await line.settled(*await line.accept(said(line, ago, opt_in="yes", **answers)))
+        contact = line.cordial.contact("ann@example.com")
+        status = contact.channels["email"].status
+        contacts.unsubscribe(contact, "email", now)
+        return status
+
+    assert await status_after(HOUR) == "subscribed"
+    assert await status_after(HOUR, outcome="Bold") == "unsubscribed"
+    assert line.cordial.contact("ann@example.com").attributes == {"quiz_outcome": "Bold"}
+    assert await status_after(0) == "subscribed", "a yes of later"
 
 
 async def test_a_changed_mapping_holds_for_what_waits(line):
