@@ -157,7 +157,9 @@ def plan(
         or (None if identity.known else _refuse_identity(identity))
         or refuse_region(policy, region.region)
         or refuse_opt_in(held.opt_in, opt_in.answer)
-        or (SkipReason.STALE if stale and refusals_of(opt_in, sms_opt_in) == NO_REFUSALS else None)
+        or (
+            SkipReason.STALE if stale and not (opt_in.is_refusal or sms_opt_in.is_refusal) else None
+        )
     )
     if refused:
         evidence = Evidence(region, opt_in, sms_opt_in, identity, told)

@@ -94,7 +94,8 @@ class OptInReading(NamedTuple):
     An answer under a key of the page's URL is no answer (`null`), and `doubt` says which reading
     found the key there: whatever the box itself said is hidden behind it, so no status may follow
     from it either. `alike` says that it was read under a key that is no spelling of the configured
-    name but plainly means it: such a key can speak against a status, never for one. The person
+    name but plainly means it: such a key can speak against a status, never for one. `opted_out`
+    says that such a key, or an opt-out's, holds a believed no beside another answer. The person
     answered between `given_from` and `given_until` (unix seconds), which differ only where the
     submission leaves that in doubt.
     """
@@ -106,6 +107,7 @@ class OptInReading(NamedTuple):
     given_from: float = 0.0
     given_until: float = 0.0
     alike: bool = False
+    opted_out: bool = False
 
     @property
     def trusted(self) -> bool:
@@ -135,8 +137,8 @@ NO_REFUSALS: Final = Refusals()
 def refusals_of(email: OptInReading, sms: OptInReading) -> Refusals:
     """Return when the person says no, by what is read of one submission."""
     return Refusals(
-        email=email.given_until if email.is_refusal else None,
-        sms=sms.given_until if sms.is_refusal else None,
+        email=email.given_until if email.is_refusal or email.opted_out else None,
+        sms=sms.given_until if sms.is_refusal or sms.opted_out else None,
     )
 
 
@@ -288,8 +290,9 @@ def read_opt_in(
     found = submission.find_all(name)
     for each in found:
         if not is_believed(each, source):
-            doubt = each.doubt
-            return OptInReading(Answer.NULL, each.key, each.value, doubt, *given)
+            opted_out = _opted_out(submission, name, source)
+            hidden = each.key, each.value, each.doubt
+            return OptInReading(Answer.NULL, *hidden, *given, opted_out=opted_out)
     labels = source.opt_in_labels.labels
     answers = [answer(each.value, labels) for each in found]
     agreed = agree(answers)
@@ -302,7 +305,9 @@ def read_opt_in(
         objection = _objection(agreed, alike, source) if alike else None
         objection = objection or _opposed(agreed, submission, name, source)
     agreed, speaker = objection or (agreed, speaker)
-    return OptInReading(agreed, speaker.key, speaker.value, None, *given, bool(objection))
+    opted_out = agreed is Answer.UNCLEAR and _opted_out(submission, name, source)
+    said = speaker.key, speaker.value, None
+    return OptInReading(agreed, *said, *given, bool(objection), opted_out)
 
 
 def read_silence(
@@ -316,7 +321,8 @@ def read_silence(
     said, speaker = opposed or (Answer.NULL, None)
     if speaker is None:
         return OptInReading(said, None, None, None, *given)
-    return OptInReading(said, speaker.key, speaker.value, None, *given, alike=True)
+    opted_out = _opted_out(submission, None, source)
+    return OptInReading(said, speaker.key, speaker.value, None, *given, True, opted_out)
 
 
 _MAY_SUBSCRIBE = (Answer.YES, Answer.NULL)
@@ -362,14 +368,7 @@ def _opposed(
         said = answer(each.value, labels)
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
-    names = source.attributes
-    of_sms = bool(name) and name == names.sms_opt_in != names.opt_in
-    own_channel, other_channel = (_OF_PHONE, _OF_EMAIL) if of_sms else (_OF_EMAIL, _OF_PHONE)
-    ins, outs = list[Attribute](), list[Attribute]()
-    for each in submission.find_opting(source.opt_in_names):
-        letters = letters_of(each.key)
-        if own_channel.search(letters) or not other_channel.search(letters):
-            (outs if _OUT.search(letters) else ins).append(each)
+    ins, outs = _opting(submission, name, source)
     if agreed is Answer.NULL:
         for each in with_inner(ins):
             if _declines(each.value, labels):
@@ -378,6 +377,35 @@ def _opposed(
         if _opts_out(each, labels) or (agreed is Answer.NULL and is_date(each.value)):
             return Answer.UNCLEAR, each
     return None
+
+
+def _opting(
+    submission: Submission, name: str | None, source: JebbitSource
+) -> tuple[Sequence[Attribute], Sequence[Attribute]]:
+    """Return the opt-ins and the opt-outs of a channel under names that nobody agreed on."""
+    names = source.attributes
+    of_sms = bool(name) and name == names.sms_opt_in != names.opt_in
+    own_channel, other_channel = (_OF_PHONE, _OF_EMAIL) if of_sms else (_OF_EMAIL, _OF_PHONE)
+    ins, outs = list[Attribute](), list[Attribute]()
+    for each in submission.find_opting(source.opt_in_names):
+        letters = letters_of(each.key)
+        if own_channel.search(letters) or not other_channel.search(letters):
+            (outs if _OUT.search(letters) else ins).append(each)
+    return ins, outs
+
+
+def _opted_out(submission: Submission, name: str | None, source: JebbitSource) -> bool:
+    """Whether a believed no stands where nobody agreed on it: it leaves no older yes either.
+
+    Under an opt-out's name, or under or beside a name that plainly means the opt-in. One that may
+    only mean it does not count.
+    """
+    labels = source.opt_in_labels.labels
+    meant = [*submission.find_alike(name), *submission.find_beside(name)] if name else []
+    _, outs = _opting(submission, name, source)
+    noes = [each for each in with_inner(meant) if answer(each.value, labels) is Answer.NO]
+    noes += [each for each in with_inner(outs) if _opts_out(each, labels) or is_date(each.value)]
+    return any(is_believed(each, source) for each in noes)
 
 
 def _declines(value: JsonValue, labels: Labels) -> bool:

@@ -413,6 +413,35 @@ async def test_the_yes_of_one_session_brings_somebody_back_once(line):
     assert await status_after(0) == "subscribed", "a yes of later"
 
 
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"email_opt_out": "yes"}, None),
+        ({"opt_in": "yes", "email_opt_out": "yes"}, None),
+        ({"opt_in": "yes", "optIn": "no"}, None),
+        ({"opt_in": "maybe", "unsubscribe": "STOP"}, None),
+        ({"form": {"name": "opt_in", "value": "no"}}, None),
+        ({"page_url": "https://x.example/?opt_in=1", "opt_in": "1", "email_opt_out": "yes"}, None),
+        (
+            {"page_url": "https://x.example/?email_opt_out=yes", "email_opt_out": "yes"},
+            "subscribed",
+        ),
+        ({"subscription_box": "no"}, "subscribed"),
+        ({"sms_opt_out": "yes"}, "subscribed"),
+    ],
+)
+async def test_an_opt_out_under_any_name_leaves_no_older_yes(line, given, status):
+    """It unsubscribes nobody, but what was said before it does not subscribe them afterwards."""
+    await line.create(policy={"opt_in": "opted_in_only"})
+    await line.start()
+    await line.settled(*await line.accept(said(line, HOUR, **given)))
+    await line.settled(*await line.accept(said(line, DAY, opt_in="yes")))
+    channel = line.cordial.bodies()[-1]["channels"]["email"]
+    assert channel.get("subscribeStatus") == status
+    await line.settled(*await line.accept(said(line, 0, opt_in="yes", outcome="Bold")))
+    assert line.cordial.bodies()[-1]["channels"]["email"]["subscribeStatus"] == "subscribed"
+
+
 async def test_a_changed_mapping_holds_for_what_waits(line):
     """Decided from the integration as it is at the time of sending."""
     await line.create(state="paused")

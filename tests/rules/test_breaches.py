@@ -386,7 +386,7 @@ CHANGED: dict[str, Changed] = {
     "hidden answers keep their status": Changed(
         grid.urls,
         POLICY,
-        "return OptInReading(Answer.NULL, each.key, each.value, doubt, *given)",
+        "return OptInReading(Answer.NULL, *hidden, *given, opted_out=opted_out)",
         "pass",
     ),
     "a hidden answer does not keep from a list": Changed(
@@ -444,7 +444,7 @@ CHANGED: dict[str, Changed] = {
         grid.alike, POLICY, "_declines(each.value, labels)", "False"
     ),
     "a name beside a no is overlooked": Changed(
-        grid.alike, POLICY, "in with_inner(submission.find_beside(name)):", "in ():"
+        grid.alike, POLICY, "in with_inner(submission.find_beside(name) if name else ()):", "in ():"
     ),
     "texts that are JSON are not read": Changed(
         grid.alike, "app.jebbit.nested", "level = unpacked(value) if", "level = None if"

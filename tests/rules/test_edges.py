@@ -518,6 +518,33 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
 
 
 @table(
+    ("given", "refusals"),
+    [
+        ({"opt_out": "yes"}, Refusals(NOW, NOW)),
+        ({"email_opt_out": "yes"}, Refusals(NOW, None)),
+        ({"sms_opt_out": "yes", "sms_ok": "yes"}, Refusals(None, NOW)),
+        ({"smsOk": "no", "sms_ok": "yes"}, Refusals(None, NOW)),
+        ({"unsubscribed_at": "2026-03-04"}, Refusals(NOW, NOW)),
+        ({"opt_out": "no", "smsOk": "yes", "email_opt_in": "no", "sms_ok": None}, Refusals()),
+        ({"opt_out": "yes", "url_params": "opt_out=yes"}, Refusals()),
+    ],
+)
+def test_an_opt_out_under_any_name_counts_as_the_newest_no(make_integration, given, refusals):
+    """Of its channel, or of both; not if it may come from the page's URL."""
+    integration = make_integration(jebbit=BOTH)
+    assert facts(Submission({**ANN, **given}), integration, NOW).refusals == refusals
+
+
+def test_an_older_opt_out_under_any_name_is_not_sent(make_integration):
+    """It is no no that could unsubscribe; what it leaves of older answers the ledger knows."""
+    made = decided(make_integration(), {**ANN, "opt_in": "yes", "opt_out": "yes"}, stale=True)
+    assert made.reason is SkipReason.OPT_IN_UNCLEAR
+    everyone = make_integration(policy={"opt_in": "everyone", "opt_in_field": "answered"})
+    made = decided(everyone, {**ANN, "opt_in": "yes", "opt_out": "yes"}, stale=True)
+    assert made.reason is SkipReason.STALE
+
+
+@table(
     ("given", "answer"),
     [
         *(({key: True}, UNCLEAR) for key in (*OUT, "opt_out_1")),
