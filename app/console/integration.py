@@ -349,11 +349,16 @@ async def _view(visit: Visit, integration_id: str, found: Checked | None = None)
 
 def _state(stored: StoredIntegration) -> StateView:
     gate = stored.gate
+    coming = (
+        "Webhooks are accepted and wait"
+        if stored.integration.jebbit.webhook_secrets
+        else "Webhooks are refused until there is a secret"
+    )
     if stored.setup is not None:
-        remedy = "Webhooks are accepted and wait; nothing is sent before the last step."
+        remedy = f"{coming}; nothing is sent before the last step."
         return StateView("Being set up", "fair", None, None, remedy)
     if stored.state == "paused":
-        remedy = "Webhooks are accepted and wait. Resume it to send them."
+        remedy = f"{coming}. Resume it to let it send."
         return StateView("Paused", "warn", stored.state_reason, None, remedy)
     text, tone, remedy = _GATES[gate.state]
     cause = None if gate.state is GateState.OPEN else gate.reason

@@ -103,6 +103,7 @@ def test_from_nothing_to_the_first_delivered_contact(begun):
     taken = fill_in(admin, "jebbit", secret=SECRET)
     assert taken.headers["location"] == f"{HERE}/sample?done=secret"
     assert "Nothing came so far" in page(admin, f"{HERE}/sample")
+    assert "Webhooks are accepted and wait" in page(admin, "/console/integrations/spring-quiz")
     stage.post({**ANN, "outcome": "Calm"}, secret=SECRET, headers={"x-jebbit-test": "true"})
     assert "A sample came" in page(admin, f"{HERE}/sample")
     form = mapping_form(admin)
@@ -143,6 +144,24 @@ def test_what_cannot_be_is_told_beside_its_field(fresh):
         assert said in unescape(text_of(refused.text)), changes
         assert "sandbox-key" not in refused.text
     assert stage.ops.get("/integrations").json() == []
+
+
+def test_a_key_that_was_typed_beside_a_mistake_is_asked_for_again(begun):
+    """No page holds one, so whoever saves again without it must not take it for stored."""
+    stage, admin = begun
+    again = "Paste the key again"
+    for path, mistake in (
+        (NEW, {"name": "!!!"}),
+        (NEW, {}),  # the name is taken
+        (f"{HERE}/account", {"account_url": "https://example.com"}),
+        (f"{HERE}/account", {"version": "1", "name": "Mine"}),  # somebody else changed it
+    ):
+        version = {"version": version_on(admin, "account")}
+        refused = admin.post(path, data=typed(stage) | version | mistake)
+        assert refused.status_code in (409, 412, 422)
+        assert again in text_of(refused.text), (path, mistake)
+        kept = admin.post(path, data=typed(stage, api_key="") | version | mistake)
+        assert again not in text_of(kept.text)
 
 
 def test_an_address_is_taken_as_a_browser_shows_it(fresh):
@@ -288,6 +307,9 @@ def test_the_service_registers_itself_and_asks_for_a_test(tmp_path):
             assert said in text_of(refused.text)
             assert CLIENT_ID in refused.text
             assert CLIENT_SECRET not in refused.text
+            assert 'value="yes" checked' in refused.text
+            assert ('value="eu" required checked' in refused.text) == ("region" in more)
+            assert ("biz" in more.get("business_id", "")) == ('value="biz' in refused.text)
         right = {"client_secret": CLIENT_SECRET, "region": "eu"}
         made = admin.post(f"{HERE}/jebbit", data=client | right)
         assert made.headers["location"] == f"{HERE}/sample?done=registered", text_of(made.text)
@@ -732,6 +754,25 @@ def test_each_finding_leads_to_the_step_that_mends_it(sampled):
     assert "Open Mapping" in text_of(refused.text)
     assert admin.post(f"{HERE}/check", data={"do": "create"}).is_redirect
     assert "Nothing keeps it from going live" in page(admin, f"{HERE}/check")
+
+
+def test_whoever_waits_without_a_secret_is_told_that_nothing_can_come(begun):
+    """Every webhook is refused: no step waits for one, neither before nor after it is live."""
+    _, admin = begun
+    said = page(admin, f"{HERE}/sample")
+    assert "No secret is stored yet, so every webhook is refused" in said
+    assert "Waiting for a webhook" not in said
+    assert "refused until there is a secret" in page(admin, "/console/integrations/spring-quiz")
+    assert answer(admin, **WHOM).is_redirect
+    lacks = "No webhook secret is stored, so every webhook is refused"
+    assert f'href="{HERE}/jebbit">Store the secret' in admin.get(f"{HERE}/live").text
+    assert admin.post(f"{HERE}/live").is_redirect
+    said = page(admin, f"{HERE}/live")
+    assert lacks in said
+    assert "Waiting for the first submission" not in said
+    assert 'href="/console/integrations/spring-quiz#secrets"' in admin.get(f"{HERE}/live").text
+    admin.post("/console/integrations/spring-quiz/secrets", data={"secret": SECRET})
+    assert lacks not in page(admin, f"{HERE}/live")
 
 
 def test_it_is_resumed_from_the_list_by_another_admin(sampled):

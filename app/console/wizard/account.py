@@ -85,11 +85,12 @@ async def create(request: Request) -> Response:
     try:
         stored = await setting_up.begin(visit.context, visit.who, _given(form))
     except Invalid as error:
-        view = AccountView(first_wizard(visit), _typed(form), wrong=_wrong(error, form))
+        wrong = _key_again(_wrong(error, form), form)
+        view = AccountView(first_wizard(visit), _typed(form), wrong=wrong)
         return page(visit, "account", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     except NameTaken as error:
         status, text = told(error) or (HTTPStatus.CONFLICT, "")
-        wrong = {"name": f"{text} Choose another name."}
+        wrong = _key_again({"name": f"{text} Choose another name."}, form)
         known = await integrations.get(visit.context, str(error))
         taken = visit.link(f"/integrations/new/{known.id}") if known.setup else None
         view = AccountView(first_wizard(visit), _typed(form), wrong=wrong, taken=taken)
@@ -121,10 +122,12 @@ async def change(request: Request) -> Response:
             visit.context, visit.who, stored.id, _given(form), version_in(form)
         )
     except VersionChanged:
-        view = replace(await _again(visit, stored, form), problem=MEANWHILE)
+        wrong = _key_again({}, form)
+        view = replace(await _again(visit, stored, form), problem=MEANWHILE, wrong=wrong)
         return page(visit, "account", view, status=HTTPStatus.PRECONDITION_FAILED)
     except Invalid as error:
-        view = replace(await _again(visit, stored, form), wrong=_wrong(error, form))
+        wrong = _key_again(_wrong(error, form), form)
+        view = replace(await _again(visit, stored, form), wrong=wrong)
         return page(visit, "account", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     return await _shown(visit, changed, go_on=True)
 
@@ -183,6 +186,12 @@ def _wrong(error: Invalid, form: Form) -> Mapping[str, str]:
     }
     blank = {name: text for name, text in _BLANK.items() if name in told and not form.text(name)}
     return told | blank
+
+
+def _key_again(wrong: Mapping[str, str], form: Form) -> Mapping[str, str]:
+    """Return what is wrong, and that a key is to be given again: no page holds one."""
+    given = {"api_key": "Paste the key again: no page shows one."} if form.text("api_key") else {}
+    return given | dict(wrong)
 
 
 _BLANK: Final = {

@@ -1,7 +1,7 @@
 """The second step: Jebbit posts here, and signs with a secret that is known here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
@@ -62,7 +62,7 @@ class JebbitView:
     registration: Registration | None
     problem: str | None = None
     refused: str | None = None
-    client_id: str = ""
+    typed: Mapping[str, str] = field(default_factory=dict)
 
 
 @router.get("/integrations/new/{integration_id}/jebbit")
@@ -86,10 +86,12 @@ async def take(request: Request) -> Response:
     try:
         await setting_up.use_secret(visit.context, visit.who, stored.id, secret, version_in(form))
     except VersionChanged:
-        view = await _view(visit, stored, problem=MEANWHILE)
+        problem = f"{MEANWHILE} Paste it again for that: no page shows a secret."
+        view = await _view(visit, stored, problem=problem)
         return page(visit, "jebbit", view, status=HTTPStatus.PRECONDITION_FAILED)
     except Invalid as error:
-        return await _refuse(visit, stored, error.places[0].detail)
+        detail = error.places[0].detail
+        return await _refuse(visit, stored, f"{detail[:1].upper()}{detail[1:]}")
     return to(visit, stored, "sample", "secret")
 
 
@@ -128,7 +130,8 @@ async def _refuse(visit: Visit, stored: StoredIntegration, problem: str) -> Resp
 
 
 async def _refused(visit: Visit, stored: StoredIntegration, form: Form, text: str) -> Response:
-    view = await _view(visit, stored, refused=text, client_id=form.text("client_id"))
+    typed = {name: form.text(name) for name in ("client_id", "business_id", "region", "remember")}
+    view = await _view(visit, stored, refused=text, typed=typed)
     return page(visit, "jebbit", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -137,7 +140,7 @@ async def _view(
     stored: StoredIntegration,
     problem: str | None = None,
     refused: str | None = None,
-    client_id: str = "",
+    typed: Mapping[str, str] | None = None,
 ) -> JebbitView:
     return JebbitView(
         await wizard_of(visit, stored, "jebbit"),
@@ -148,7 +151,7 @@ async def _view(
         await registering.find(visit.context, stored.id),
         problem,
         refused,
-        client_id,
+        typed or {},
     )
 
 

@@ -28,7 +28,8 @@ _READ: Final = 30  # the newest, tests among them
 class LiveView:
     """The step: what waits, or what came since it sends.
 
-    `blocked` is why Cordial refuses access, `errors` kept it from sending.
+    `blocked` is why Cordial refuses access, `errors` kept it from sending. `secret_link` leads to
+    where a webhook secret is given.
     """
 
     wizard: Wizard
@@ -39,7 +40,8 @@ class LiveView:
     rows: Sequence[Row]
     delivered: int
     integration: str
-    webhook_url: str
+    lacks_secret: bool
+    secret_link: str
     errors: Sequence[tuple[str, str, str]] = ()
 
 
@@ -88,6 +90,9 @@ async def _view(
         await rows_of(visit, real),
         counted.statuses.get(SubmissionStatus.DELIVERED, 0),
         visit.link(f"/integrations/{stored.id}"),
-        f"{visit.outside_url}/webhooks/jebbit/{stored.id}",
+        not stored.integration.jebbit.webhook_secrets,
+        visit.link(f"/integrations/new/{stored.id}/jebbit")
+        if stored.setup
+        else f"{visit.link(f'/integrations/{stored.id}')}#secrets",
         errors,
     )

@@ -133,7 +133,7 @@ async def _done(visit: Visit, stored: StoredIntegration) -> Mapping[StepName, bo
     sample = live or await sampling.sample_of(visit.context, stored) is not None
     return {
         "account": True,
-        "jebbit": live or bool(stored.integration.jebbit.webhook_secrets),
+        "jebbit": bool(stored.integration.jebbit.webhook_secrets),
         "sample": sample,
         "mapping": stored.setup is None or stored.setup.mapped,
         "whom": stored.setup is None or stored.setup.whom,
