@@ -82,7 +82,7 @@ async def trial_of(
     except UnknownSubmission:
         return TrialView(problem="There is no such submission of this integration.")
     if tried is None:
-        return TrialView(problem="This one cannot be read any more. Choose another.")
+        return TrialView(problem="This one cannot be read, or was wiped. Choose another.")
     return _view(tried, None, visit.link(f"/submissions/{sample}"))
 
 

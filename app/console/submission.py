@@ -18,7 +18,7 @@ from app.console.state import Visit, visit_of
 from app.console.submissions import Row, Tone, rows_of, tone_of, wait_in_words
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.replays import NotDiscardable, NotReplayable
-from app.ledger.schema import GateState, SubmissionStatus
+from app.ledger.schema import DeadReason, GateState, SubmissionStatus
 from app.ledger.submissions import StoredSubmission
 from app.operations import discarding, integrations, looking, replaying, submissions
 
@@ -78,6 +78,7 @@ class SubmissionView:
     others: Sequence[Row]
     can_replay: bool
     can_discard: bool
+    is_unreadable: bool
     problem: str | None
     can_force: bool
 
@@ -162,13 +163,14 @@ async def _view(
         decision=decision_of(explained.explanation) if explained.explanation else None,
         decided=[decided_then(each) for each in explained.decisions],
         versions=visit.link(f"/integrations/{source.id}/changes") if source else None,
-        undecided=_undecided(source),
+        undecided=_undecided(stored, source),
         payload=await _payload(visit, stored, source),
         others=await rows_of(visit, await looking.others_of_contact(context, stored)),
         can_replay=visit.who.sees_people
         and stored.status not in _UNSENDABLE
         and stored.payload is not None,
         can_discard=visit.who.sees_people and stored.status in _OPEN,
+        is_unreadable=_is_unreadable(stored),
         problem=problem,
         can_force=can_force,
     )
@@ -212,10 +214,19 @@ _GATES = {
 }
 
 
-def _undecided(source: StoredIntegration | None) -> str:
+def _is_unreadable(stored: StoredSubmission) -> bool:
+    return stored.reason == DeadReason.UNREADABLE
+
+
+def _undecided(stored: StoredSubmission, source: StoredIntegration | None) -> str:
+    """Say why nothing is decided; a viewer's has no payload, whether it was wiped or not."""
+    if _is_unreadable(stored):
+        return "It cannot be read, so there is nothing to decide on."
     if source is None:
         return "Its integration is gone, so nothing can be decided now."
-    return "Its payload was wiped, or cannot be read, so nothing can be decided now."
+    if stored.payload is not None:
+        return "What Jebbit sent cannot be read, so nothing can be decided now."
+    return "Its payload was wiped, so nothing can be decided now."
 
 
 async def _payload(

@@ -111,7 +111,7 @@ def test_the_persons_other_submissions_are_listed(stage, admin):
     assert rows(admin.get(f"/console/submissions/{first}").text) == [second]
     assert (
         "None in this integration."
-        in admin.get(f"/console/submissions/{one(stage, 'reason=unreadable')}").text
+        in admin.get(f"/console/submissions/{one(stage, 'reason=opted_out')}").text
     )
 
 
@@ -168,11 +168,24 @@ def test_an_erased_one_and_one_whose_integration_is_gone_have_a_page(stage, admi
     stage.ops.post("/erasures", json={"email": "dot@example.com"})
     page = admin.get(f"/console/submissions/{erased}").text
     assert "It was wiped" in page
+    assert "Its payload was wiped, so nothing can be decided now." in page
     assert "dot@" not in page
     stage.ops.delete(f"/integrations/{quiz}?force=true")
     said = text_of(admin.get(f"/console/submissions/{gone}").text)
     assert "integration deleted" in said
     assert "Its integration is gone, so nothing can be decided now." in said
+
+
+def test_an_unreadable_one_is_not_told_to_be_wiped(stage, admin, viewer):
+    """It is shown further down, nobody knows whose it is, and no replay makes it readable."""
+    made = one(stage, "reason=unreadable")
+    page = admin.get(f"/console/submissions/{made}").text
+    for said in (page, viewer.get(f"/console/submissions/{made}").text):
+        assert "It cannot be read, so there is nothing to decide on." in text_of(said)
+        assert "Not known: it cannot be read, so it names nobody." in text_of(said)
+        assert "wiped" not in said
+    assert "As received" in page
+    assert '<button class="primary">Replay' not in page
 
 
 @pytest.mark.parametrize("name", ["nobody", "0" * 32, "%00", "é", "x" * 300])
