@@ -86,7 +86,8 @@ class Rows:
     """The mapping while it is written, beside what the account has.
 
     `untold` says why the account does not tell; `problem` what is wrong with the mapping as a
-    whole. `wrong` counts the rows that must be mended.
+    whole. `wrong` counts the rows that must be mended. `is_refused`: it is no mapping, and was not
+    tried.
     """
 
     rows: Sequence[Row]
@@ -94,6 +95,7 @@ class Rows:
     untold: str | None = None
     problem: str | None = None
     constants: Sequence[Rule] = field(default=())
+    is_refused: bool = False
 
     @property
     def wrong(self) -> int:
@@ -238,11 +240,14 @@ def _refused(made: Rows, error: Invalid) -> Rows:
         number = place.removeprefix(_PLACE).partition(".")[0]
         if place.startswith(_PLACE) and number.isdigit() and int(number) < len(going):
             row = going[int(number)]
-            told[id(row)] = _sentence(detail, row.field)
+            told[id(row)] = _sentence(detail, row.field) if row.attribute else _UNNAMED
         else:
             rest.append(_sentence(detail))
     rows = [replace(row, problem=told.get(id(row))) for row in made.rows]
-    return replace(made, rows=rows, problem=" ".join(rest) or None)
+    return replace(made, rows=rows, problem=" ".join(rest) or None, is_refused=True)
+
+
+_UNNAMED: Final = "Name the Jebbit attribute that goes here, or empty the field."
 
 
 def _sentence(text: str, name: str = "") -> str:

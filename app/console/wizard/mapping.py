@@ -32,6 +32,8 @@ from app.rules.values import FieldType
 router = APIRouter(include_in_schema=False, route_class=StepPage)
 
 _MOST_ROWS: Final = 1_000
+_SPARE_ROWS: Final = 1
+_SPARE_ROWS_UNSUGGESTED: Final = 4  # without a sample every rule is written by hand
 _DIGITS: Final = 4  # of the number of a row
 _IN_WORDS: Final = {
     "string": "text",
@@ -76,6 +78,7 @@ class MappingView:
     going: Sequence[RowView]
     others: Sequence[RowView]
     total: int
+    spare: int
     fields: Sequence[tuple[str, str]]
     types: Sequence[tuple[str, str]]
     has_sample: bool
@@ -84,6 +87,7 @@ class MappingView:
     wrong: int
     creates: bool
     index: bool
+    is_refused: bool = False
     can_go_on: bool = False
     read: int | None = None
     misfits: Sequence[Misfit] = ()
@@ -234,6 +238,7 @@ async def _view(
         [each for each in lines if each.field],
         [each for each in lines if not each.field],
         len(lines),
+        _SPARE_ROWS if sample else _SPARE_ROWS_UNSUGGESTED,
         [(each.key, each.type) for each in found.fields],
         list(_IN_WORDS.items()),
         sample is not None,
@@ -242,6 +247,7 @@ async def _view(
         found.wrong,
         any(row.mend and row.mend.kind == "create" for row in found.rows),
         form is not None and form.one("index") == "yes",
+        is_refused=found.is_refused,
         constants=[(rule.field, str(rule.default)) for rule in found.constants],
     )
 
