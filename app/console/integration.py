@@ -15,6 +15,7 @@ from app.console.forms import Form, read_form
 from app.console.rendering import render
 from app.console.session import AdminPage, Page
 from app.console.state import Visit, visit_of
+from app.console.words import without_calls
 from app.jebbit.credentials import ApiCredentials
 from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration
@@ -185,7 +186,7 @@ async def resume(request: Request, integration_id: str) -> Response:
     except CheckFailed as error:
         view = await _view(visit, integration_id)
         findings = [
-            FindingView("error", each.place, _anchor(each.place), each.detail, "")
+            FindingView("error", each.place, _anchor(each.place), without_calls(each.detail), "")
             for each in error.places
         ]
         text = "It was not resumed: the check finds errors."
@@ -383,7 +384,13 @@ _GATES: Mapping[GateState, tuple[str, Tone, str]] = {
 
 def _findings(found: Checked) -> list[FindingView]:
     return [
-        FindingView(each.level, each.place, _anchor(each.place), each.problem, each.remedy)
+        FindingView(
+            each.level,
+            each.place,
+            _anchor(each.place),
+            each.problem,
+            without_calls(each.remedy),
+        )
         for each in found.findings
     ]
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 
 from app.console.forms import Form
+from app.console.words import without_calls
 from app.ledger.integrations import VersionChanged
 from app.operations.checking import CheckFailed
 from app.operations.comparing import Comparison
@@ -51,5 +52,6 @@ async def refusal_of(
         return Refusal(HTTPStatus.PRECONDITION_FAILED, CHANGED_MEANWHILE)
     except CheckFailed as error:
         problem = f"It was not {what}: it sends now, and the check finds errors."
-        return Refusal(HTTPStatus.CONFLICT, problem, error.places, can_insist=True)
+        places = [each._replace(detail=without_calls(each.detail)) for each in error.places]
+        return Refusal(HTTPStatus.CONFLICT, problem, places, can_insist=True)
     return None

@@ -1,5 +1,6 @@
 """Statuses and reasons in plain words: what happened, and what a person does about it."""
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -112,6 +113,16 @@ REASONS: Final[Mapping[str, Said]] = {
         "To send it, create an integration of that name, then replay.",
     ),
 }
+
+
+_CALLS: Final = re.compile(
+    r" \((?:GET|POST|PATCH|DELETE) /[^)]*\)|, check with create_missing=true"
+)
+
+
+def without_calls(text: str) -> str:
+    """Return what to do without the calls that do it: a page has buttons for it."""
+    return _CALLS.sub("", text)
 
 
 def brief(status: SubmissionStatus, reason: str | None) -> str:

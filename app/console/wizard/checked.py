@@ -10,15 +10,16 @@ from app.console.decision import DecisionView, decision_of
 from app.console.forms import read_form
 from app.console.state import Visit, visit_of
 from app.console.wizard.steps import (
-    TITLES,
     StepName,
     StepPage,
     Wizard,
+    named,
     page,
     stored_of,
     to,
     wizard_of,
 )
+from app.console.words import without_calls
 from app.ledger.integrations import StoredIntegration
 from app.operations import checking, drafting, sampling, setting_up
 
@@ -112,12 +113,12 @@ async def _view(visit: Visit, stored: StoredIntegration) -> CheckView:
 def _remedy(remedy: str) -> str:
     """Return what to do, as it is done here and not by a call."""
     lacks = "create_missing" in remedy
-    return "Create it below, or mend the name." if lacks else remedy
+    return "Create it below, or mend the name." if lacks else without_calls(remedy)
 
 
 def _mended_at(visit: Visit, stored: StoredIntegration, place: str) -> tuple[str, str]:
     step = step_of(place)
-    return TITLES[step], visit.link(f"/integrations/new/{stored.id}/{step}")
+    return named(step), visit.link(f"/integrations/new/{stored.id}/{step}")
 
 
 def step_of(place: str) -> StepName:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from app.console.state import Visit, visit_of
 from app.console.submissions import Row, rows_of
 from app.console.wizard.checked import step_of
-from app.console.wizard.steps import TITLES, LivePage, Wizard, page, stored_of, to, wizard_of
+from app.console.wizard.steps import LivePage, Wizard, named, page, stored_of, to, wizard_of
+from app.console.words import without_calls
 from app.ledger.integrations import NotAnswered, StoredIntegration
 from app.ledger.schema import SubmissionStatus
 from app.operations import looking, resuming, submissions
@@ -60,7 +61,11 @@ async def go(request: Request) -> Response:
         resumed = await resuming.resume(visit.context, visit.who, stored.id, force=False)
     except CheckFailed as error:
         errors = [
-            (each.detail, TITLES[step], visit.link(f"/integrations/new/{stored.id}/{step}"))
+            (
+                without_calls(each.detail),
+                named(step),
+                visit.link(f"/integrations/new/{stored.id}/{step}"),
+            )
             for each in error.places
             for step in (step_of(each.place),)
         ]

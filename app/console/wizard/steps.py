@@ -30,6 +30,11 @@ TITLES: Final[Mapping[StepName, str]] = {
 NAMES: Final[Sequence[StepName]] = tuple(TITLES)
 
 
+def named(step: StepName) -> str:
+    """Return a step as links name it: `step 5: Whom`."""
+    return f"step {NAMES.index(step) + 1}: {TITLES[step]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A step in the row of all; without a link it cannot be opened yet."""

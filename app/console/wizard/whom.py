@@ -131,11 +131,20 @@ async def take(request: Request) -> Response:
             view = await _view(visit, stored, values, problem=MEANWHILE)
             return page(visit, "whom", view, status=HTTPStatus.PRECONDITION_FAILED)
         except Invalid as error:
-            text = " ".join(f"{each.detail[:1].upper()}{each.detail[1:]}." for each in error.places)
-            view = await _view(visit, stored, values, problem=text)
+            refused, problem = _told(error)
+            view = await _view(visit, stored, values, wrong=refused, problem=problem)
             return page(visit, "whom", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
     view = await _view(visit, stored, values, wrong=wrong)
     return page(visit, "whom", view, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _told(error: Invalid) -> tuple[Mapping[str, str], str]:
+    """Return what is wrong by the name of its input, and what is said above all."""
+    here = [each.detail for each in error.places if each.place == "policy.opt_in_field"]
+    rest = [each.detail for each in error.places if each.place != "policy.opt_in_field"]
+    said = " ".join(f"{each[:1].upper()}{each[1:]}." for each in rest)
+    wrong = {"answer_field": f"It cannot be this one: {' '.join(here)}."} if here else {}
+    return wrong, said or "Nothing is saved: one answer is wrong, and marked below."
 
 
 _NAMES: Final = (
@@ -326,7 +335,7 @@ def _groups(
                 ),
                 Question(
                     "region",
-                    "Where does somebody count as from, whose country Jebbit does not tell?",
+                    "Where does somebody count as from if Jebbit does not tell their country?",
                     [Option(value, text) for value, text in _REGION],
                 ),
             ],
@@ -351,7 +360,7 @@ def _group(
     yes = (
         "Yes: who said yes. Who was not asked stays as they are"
         if eu
-        else "Yes: who said yes, and who was not asked as far as they are sent"
+        else "Yes: who said yes, and who was not asked or did not answer, if they are sent"
     )
 
     def sent(rule: OptInRule) -> str:
