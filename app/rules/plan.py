@@ -340,7 +340,8 @@ def _lists(opt_in: OptInReading, told: Circumstances, source: JebbitSource) -> M
         if need is None:
             return True
         believable = found is None or is_believed(found, source)
-        asked = refused_at is None or opt_in.answer is Answer.YES or found is not None
+        itself = found is not None and not is_unfilled(found.value)
+        asked = refused_at is None or opt_in.answer is Answer.YES or itself
         spoken = is_later and asked
         return believable and not silenced and spoken and may_join(need, opt_in)
 

@@ -806,6 +806,8 @@ def test_of_older_answers_only_the_no_is_sent(make_integration, said, statuses):
         ({"news": "yes"}, NOW - 1, {"weekly"}),
         ({"news": "yes"}, NOW, set()),
         ({"news": "{{news}}"}, NOW - 1, set()),
+        ({"news": "null"}, NOW - 1, set()),
+        ({"news": "null"}, None, {"weekly", "silently"}),
         ({"opt_in": "yes", "news": "yes", "experience_date": NOW - 50}, NOW - 1, set()),
     ],
 )
