@@ -95,9 +95,9 @@ class OptInReading(NamedTuple):
     found the key there: whatever the box itself said is hidden behind it, so no status may follow
     from it either. `alike` says that it was read under a key that is no spelling of the configured
     name but plainly means it: such a key can speak against a status, never for one. `opted_out`
-    says that such a key, or an opt-out's, holds a believed no beside another answer. The person
-    answered between `given_from` and `given_until` (unix seconds), which differ only where the
-    submission leaves that in doubt.
+    says that a believed no is in it all the same: under such a key or an opt-out's, or in words
+    that are no label of a box. The person answered between `given_from` and `given_until` (unix
+    seconds), which differ only where the submission leaves that in doubt.
     """
 
     answer: Answer
@@ -395,21 +395,22 @@ def _opting(
 
 
 def _opted_out(submission: Submission, name: str | None, source: JebbitSource) -> bool:
-    """Whether a believed no stands where nobody agreed on it: it leaves no older yes either.
+    """Whether a believed no is in an answer that is none as a whole: it leaves no older yes either.
 
-    Under an opt-out's name, or under or beside a name that plainly means the opt-in. One that may
-    only mean it does not count.
+    Under the opt-in's own name in other words, under or beside one that plainly means it, or under
+    an opt-out's. A name that may only mean it does not count.
     """
     labels = source.opt_in_labels.labels
-    meant = [*submission.find_alike(name), *submission.find_beside(name)] if name else []
+    looks = submission.find_all, submission.find_alike, submission.find_beside
+    meant = [each for look in looks for each in look(name)] if name else []
     _, outs = _opting(submission, name, source)
-    noes = [each for each in with_inner(meant) if answer(each.value, labels) is Answer.NO]
+    noes = [each for each in with_inner(meant) if _declines(each.value, labels)]
     noes += [each for each in with_inner(outs) if _opts_out(each, labels) or is_date(each.value)]
     return any(is_believed(each, source) for each in noes)
 
 
 def _declines(value: JsonValue, labels: Labels) -> bool:
-    """Whether a value under another opt-in's name is a no, or a text that begins as one."""
+    """Whether a value under an opt-in's name is a no, or a text that begins as one."""
     if answer(value, labels) is Answer.NO:
         return True
     return isinstance(value, str) and _DECLINES.match(fold_label(value)) is not None

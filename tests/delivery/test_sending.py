@@ -426,12 +426,15 @@ async def test_the_yes_of_one_session_brings_somebody_back_once(line):
             {"page_url": "https://x.example/?email_opt_out=yes", "email_opt_out": "yes"},
             "subscribed",
         ),
+        ({"opt_in": "No, thanks"}, None),
+        ({"opt_in": "maybe"}, "subscribed"),
         ({"subscription_box": "no"}, "subscribed"),
         ({"sms_opt_out": "yes"}, "subscribed"),
     ],
 )
 async def test_an_opt_out_under_any_name_leaves_no_older_yes(line, given, status):
-    """It unsubscribes nobody, but what was said before it does not subscribe them afterwards."""
+    """Nor one in other words. It unsubscribes nobody, but what was said before it does not
+    subscribe them afterwards."""
     await line.create(policy={"opt_in": "opted_in_only"})
     await line.start()
     await line.settled(*await line.accept(said(line, HOUR, **given)))

@@ -441,7 +441,7 @@ CHANGED: dict[str, Changed] = {
         "return False",
     ),
     "a no under another name is silence": Changed(
-        grid.alike, POLICY, "_declines(each.value, labels)", "False"
+        grid.alike, POLICY, "if _declines(each.value, labels):", "if False:"
     ),
     "a name beside a no is overlooked": Changed(
         grid.alike, POLICY, "in with_inner(submission.find_beside(name) if name else ()):", "in ():"

@@ -527,6 +527,12 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         ({"unsubscribed_at": "2026-03-04"}, Refusals(NOW, NOW)),
         ({"opt_out": "no", "smsOk": "yes", "email_opt_in": "no", "sms_ok": None}, Refusals()),
         ({"opt_out": "yes", "url_params": "opt_out=yes"}, Refusals()),
+        *(
+            ({"opt_in": said}, Refusals(NOW, None))
+            for said in ("No, thank you", "I don't want emails", ["Not now"], {"value": "no"})
+        ),
+        ({"optIn": "Not now", "sms_ok": "Stop it"}, Refusals(NOW, NOW)),
+        ({"opt_in": "Maybe", "sms_ok": "Notify me"}, Refusals()),
     ],
 )
 def test_an_opt_out_under_any_name_counts_as_the_newest_no(make_integration, given, refusals):
