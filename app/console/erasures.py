@@ -1,6 +1,6 @@
 """Erasing a person: counted first, then confirmed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -15,7 +15,7 @@ from app.console.state import Visit, visit_of
 from app.console.times import counted
 from app.ledger.audit import AuditEntry
 from app.operations import erasing
-from app.operations.people import NoAddress
+from app.operations.people import NoAddress, by_email, by_phone
 
 router = APIRouter(include_in_schema=False, route_class=AdminPage)
 
@@ -24,18 +24,24 @@ _LONGEST = 320
 
 @dataclass(frozen=True, slots=True)
 class ErasuresView:
-    """The form, what was counted for it, and the last erasures."""
+    """The form, what was counted for it, and the last erasures.
+
+    `wrong` says what is no address, by the name of its input.
+    """
 
     email: str
     phone: str
     number: int | None
     problem: str | None
+    wrong: Mapping[str, str]
     done: Sequence[AuditEntry]
 
     @property
     def label(self) -> str:
         """The button that erases."""
-        return f"Erase {counted(self.number or 0, 'submission')} for good"
+        if not self.number:
+            return "Erase whatever else is kept"
+        return f"Erase {counted(self.number, 'submission')} for good"
 
 
 @router.get("/erasures")
@@ -65,10 +71,32 @@ async def count_or_erase(request: Request) -> Response:
         )
     except NoAddress as error:
         status, problem = told(error) or (HTTPStatus.UNPROCESSABLE_ENTITY, "")
+        if wrong := await _wrong(visit, email, phone):
+            return await _page(visit, email, phone, wrong=wrong, status=status)
         return await _page(visit, email, phone, problem=problem, status=status)
     if sure:
         return RedirectResponse(visit.link("/erasures", f"done={number}"), HTTPStatus.SEE_OTHER)
     return await _page(visit, email, phone, number=number)
+
+
+async def _wrong(visit: Visit, email: str | None, phone: str | None) -> Mapping[str, str]:
+    """Return which of what was given is no address, by the name of its input."""
+    wrong = {}
+    for name, given, find, said in (
+        ("email", email, by_email, "This is no email address."),
+        (
+            "phone",
+            phone,
+            by_phone,
+            "This is no phone number. Try it with its country code (+1...).",
+        ),
+    ):
+        if given is not None:
+            try:
+                await find(visit.context, given)
+            except NoAddress:
+                wrong[name] = said
+    return wrong
 
 
 def _given(form: Form, name: str) -> str | None:
@@ -82,11 +110,12 @@ async def _page(
     *,
     number: int | None = None,
     problem: str | None = None,
+    wrong: Mapping[str, str] | None = None,
     notice: str | None = None,
     status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
     done = await erasing.newest(visit.context)
-    view = ErasuresView(email or "", phone or "", number, problem, done)
+    view = ErasuresView(email or "", phone or "", number, problem, wrong or {}, done)
     return render(
         visit,
         "erasures.html",
