@@ -43,8 +43,8 @@ PAIRS: Final = (
         "Send",
         (
             ("opted_in_only", "who said yes"),
-            ("opted_in_or_null", "who said yes, or did not answer"),
-            ("everyone", "everyone, whatever they answered"),
+            ("opted_in_or_null", "who said yes, or nothing"),
+            ("everyone", "everyone, also who said no"),
         ),
     ),
     Pair("auto_subscribe", "Subscribe", (("yes", "whose answer allows it"), ("no", "nobody"))),

@@ -54,7 +54,7 @@ async def test_a_change_is_seen_while_it_is_made_confirmed_saved_and_brought_bac
     save = page.get_by_role("button", name="Save these rules")
     assert not await save.count()
 
-    await send(page).select_option("who said yes, or did not answer")
+    await send(page).select_option("who said yes, or nothing")
     await page.get_by_text("Sent, email subscribed", exact=True).wait_for()
     await page.get_by_text("By the rules that hold: not sent: did not opt in.").wait_for()
     await page.get_by_text("2 people would be newly subscribed.").wait_for()
@@ -163,7 +163,7 @@ async def test_it_works_without_javascript(stage, open_page, quiz):
     """Preview, compare and save are buttons."""
     page = await open_page(java_script_enabled=False)
     await opened(stage, page, quiz)
-    await send(page).select_option("who said yes, or did not answer")
+    await send(page).select_option("who said yes, or nothing")
     await page.get_by_role("button", name="Preview", exact=True).last.click()
     await page.get_by_text("By the rules that hold: not sent: did not opt in.").wait_for()
     await page.get_by_text("It is changed, and not compared yet.").wait_for()
@@ -180,7 +180,7 @@ async def test_without_a_connection_it_says_so_and_goes_on_by_itself(stage, page
     await page.clock.install()
     await opened(stage, page, quiz)
     await page.context.set_offline(True)
-    await send(page).select_option("who said yes, or did not answer")
+    await send(page).select_option("who said yes, or nothing")
     await page.clock.fast_forward(1_000)
     await page.get_by_text("Not connected; what is shown may be old.").wait_for()
     save = page.locator("button[value=save]:enabled")
