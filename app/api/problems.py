@@ -20,7 +20,8 @@ from app.telemetry.logs import place_of
 log = structlog.get_logger("api")
 
 RETRY_AFTER_SECONDS = 5
-_LEDGER_UNAVAILABLE = "The ledger cannot be used now; nothing was stored. Try again."
+# A connection that breaks during a commit leaves open whether it was made.
+_LEDGER_UNAVAILABLE = "The ledger cannot be used now; what was sent may not be stored. Try again."
 
 
 class Place(BaseModel):

@@ -506,7 +506,7 @@ def test_a_thousand_items_are_taken_and_one_more_is_not(shared, quiz):
 
 # --- 503 ----------------------------------------------------------------------------------------
 
-UNSTORED = "The ledger cannot be used now; nothing was stored. Try again."
+UNSTORED = "The ledger cannot be used now; what was sent may not be stored. Try again."
 
 
 @contextmanager
