@@ -224,7 +224,7 @@ def _show_comparison(integration_id: str, found: Comparison) -> None:
         said = ", ".join(f"{word} {number}" for word, number in counts.items() if number)
         typer.echo(f"  field {field.field}: {said}")
     if not found.changes and not found.fields:
-        typer.echo("  nothing changes")
+        typer.echo("  nothing changes" if found.compared else "  nothing came in to compare with")
 
 
 def _outcome(outcome: Outcome) -> str:

@@ -192,6 +192,13 @@ def test_a_script_refuses_a_change_that_would_subscribe_people(running, exported
     assert running.client.get("/integrations/spring-quiz").json()["name"] == "Other"
 
 
+def test_a_dry_run_says_if_there_is_nothing_to_compare_with(running, exported):
+    """A change of which nothing is known does not look like one that changes nothing."""
+    running.create_integration(policy={"opt_in": "opted_in_only"})
+    shown = exported("opted_in_only", "opted_in_or_null", "--dry-run")
+    assert "  nothing came in to compare with\n" in shown.out
+
+
 def test_a_dry_run_compares_with_what_came_in(running, exported):
     running.create_integration(policy={"opt_in": "opted_in_only"})
     running.post([{"email": "ann@example.com", "country_code": "US", "outcome": "Bold"}])
