@@ -18,7 +18,7 @@ from app.console.session import Page
 from app.console.state import Visit, visit_of
 from app.console.times import counted
 from app.ledger.database import UNAVAILABLE
-from app.ledger.integrations import UnknownIntegration
+from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.listing import Wait
 from app.ledger.schema import SubmissionStatus
 from app.ledger.submissions import StoredSubmission
@@ -102,7 +102,10 @@ async def show_list(request: Request) -> Response:
     try:
         filters = Filters.read(request.query_params)
         view = await _list(visit, filters, _cursor(request))
-    except (UnreadableAddress, NoAddress, Invalid, UnknownIntegration) as error:
+    except NoAddress:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        view = _failed(visit, filters, _NO_ADDRESS.format((filters.contact or "")[:60]))
+    except (UnreadableAddress, Invalid, UnknownIntegration) as error:
         status, problem = told(error) or (HTTPStatus.UNPROCESSABLE_ENTITY, "")
         view = _failed(visit, filters, problem)
     except UNAVAILABLE:
@@ -118,6 +121,13 @@ async def show_list(request: Request) -> Response:
         refreshes=True,
         status=status,
     )
+
+
+_NO_ADDRESS: Final = (
+    "“{}” is neither an email address nor a phone number, which is best given with its country "
+    "code (+1...). A submission is found by its whole id, of which lists show the end, and an "
+    "integration by its name."
+)
 
 
 @router.get("/submissions.csv")
@@ -144,12 +154,21 @@ async def find(request: Request) -> Response:
     typed = request.query_params.get("q", "").strip()[:320]
     if len(typed) == 32 and set(typed) <= set("0123456789abcdef"):
         return RedirectResponse(visit.link(f"/submissions/{typed}"), status_code=303)
-    known = {each.id: each for each in await integrations.list_integrations(visit.context)}
-    for each in known.values():
-        if typed.casefold() in (each.id, each.integration.name.casefold()):
-            return RedirectResponse(visit.link(f"/integrations/{each.id}"), status_code=303)
+    if found := _called(typed, await integrations.list_integrations(visit.context)):
+        return RedirectResponse(visit.link(f"/integrations/{found.id}"), status_code=303)
     query = urlencode({"contact": typed}) if typed else ""
     return RedirectResponse(visit.link("/submissions", query), status_code=303)
+
+
+def _called(typed: str, known: Sequence[StoredIntegration]) -> StoredIntegration | None:
+    """Return the integration of this name or id, else the only one that has it in its name."""
+    text = typed.casefold()
+    named = [(each, each.integration.name.casefold()) for each in known]
+    if whole := [each for each, name in named if text in (each.id, name)]:
+        return whole[0]
+    is_name = "@" not in text and any(map(str.isalpha, text))
+    parts = [each for each, name in named if is_name and text in name]
+    return parts[0] if len(parts) == 1 else None
 
 
 async def _list(visit: Visit, filters: Filters, before: int | None) -> ListView:

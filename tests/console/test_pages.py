@@ -150,16 +150,22 @@ def test_a_long_list_has_pages(stage, admin):
 
 
 def test_find_leads_to_what_was_typed(stage, admin):
-    """An id, an integration by its name, else whoever has the address."""
+    """An id, an integration by its name or a part of it, else whoever has the address."""
     (one, *_) = rows(admin.get("/console/submissions").text)
     for typed, leads_to in (
         (one, f"/console/submissions/{one}"),
         ("Spring Quiz", "/console/integrations/spring-quiz"),
+        ("spring", "/console/integrations/spring-quiz"),
+        ("r", "/console/submissions?contact=r"),  # several have it
+        ("5", "/console/submissions?contact=5"),
         ("ann@example.com", "/console/submissions?contact=ann%40example.com"),
         ("  ", "/console/submissions"),
     ):
         answer = admin.get("/console/find", params={"q": typed})
         assert answer.headers["location"] == leads_to
+    told = text_of(admin.get("/console/submissions", params={"contact": one[-8:]}).text)
+    assert f"“{one[-8:]}” is neither an email address nor a phone number" in told
+    assert "A submission is found by its whole id, of which lists show the end" in told
 
 
 def test_times_are_in_the_readers_zone_and_in_utc(admin):
