@@ -6,7 +6,7 @@ for everything that still waits.
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -26,7 +26,14 @@ from app.delivery import gate
 from app.delivery.accounts import Accounts
 from app.delivery.schedule import DELAYS, next_delay
 from app.jebbit.submission import Submission, read
-from app.ledger.claims import ACCESS_REFUSED, ONE_OF_SEVERAL, Attempt, Claim, Settlement
+from app.ledger.claims import (
+    ACCESS_REFUSED,
+    ONE_OF_SEVERAL,
+    Attempt,
+    Claim,
+    Settlement,
+    has_texts_of_another,
+)
 from app.ledger.integrations import Gate, StoredIntegration
 from app.ledger.schema import DeadReason, SubmissionStatus
 from app.ledger.vault import Pseudonyms
@@ -172,7 +179,7 @@ class Sender:
         except _LookUpFailed as failure:
             said = facts(submission, stored.integration, claim.received_at).refusals
             return self._wait_for_look_up(
-                claim, failure.cause, self._refused(identity, said, claim.texted_key)
+                claim, failure.cause, self._refused(identity, said, _texted(claim))
             )
         except (CordialError, BadAccountUrl) as error:
             if this.basis is None:  # it was not planned yet
@@ -180,13 +187,13 @@ class Sender:
             outcome = self._judge(claim, error, this)
             kept = replace(
                 outcome.settlement,
-                refused=self._refused(identity, this.said, claim.texted_key),
+                refused=self._refused(identity, this.said, _texted(claim)),
                 basis=this.basis,
                 phone_key=phone_key,
             )
             http_status = getattr(error, "http_status", None)
             return replace(outcome, settlement=kept, http_status=http_status)
-        refused = self._refused(identity, this.said, claim.texted_key)
+        refused = self._refused(identity, this.said, _texted(claim))
         if isinstance(sent, Skip):
             skipped = SubmissionStatus.SKIPPED
             return Outcome(
@@ -213,18 +220,18 @@ class Sender:
         return Outcome(settlement, gate.succeeded)
 
     def _refused(
-        self, identity: Identity, said: Refusals, texted_key: str | None = None
+        self, identity: Identity, said: Refusals, texted_keys: Collection[str] = ()
     ) -> Mapping[str, float]:
         """Return when somebody said no, by address key.
 
-        A no to texts without a number is one to the number that gets the contact's texts.
+        A no to texts without a number is one to the numbers that get the contact's texts.
         """
         refused = self._pseudonyms.refused(
             identity.email, identity.phone, email_at=said.email, sms_at=said.sms
         )
-        if said.sms is None or identity.phone or texted_key in (None, ONE_OF_SEVERAL):
+        if said.sms is None or identity.phone:
             return refused
-        return {**refused, texted_key: said.sms}
+        return {**refused, **dict.fromkeys(texted_keys, said.sms)}
 
     async def _plan_and_upsert(
         self,
@@ -383,8 +390,13 @@ def _refusals_of(claim: Claim, identity: Identity) -> Refusals:
     return Refusals(claim.email_refused_at if identity.email else None, claim.sms_refused_at)
 
 
+def _texted(claim: Claim) -> Collection[str]:
+    """Return the keys of the numbers that get the contact's texts, where they are known."""
+    return {*filter(None, (claim.texted_key, *claim.texted_elsewhere))} - {ONE_OF_SEVERAL}
+
+
 def _has_texts_of_another(claim: Claim) -> bool:
-    return claim.texted_key not in (None, claim.phone_key)
+    return has_texts_of_another(claim.phone_key, claim.texted_key, claim.texted_elsewhere)
 
 
 def _is_stale(claim: Claim) -> bool:

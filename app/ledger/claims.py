@@ -9,7 +9,7 @@ import random
 import secrets
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -73,7 +73,8 @@ class Claim:
     `email_refused_at` and `sms_refused_at` tell when somebody last said no to any integration, by
     the keys of the contact and of the phone number; to texts also without a number.
     `texted_key` is the key of the phone number by which the contact was subscribed to texts, if it
-    was. `opt_in_missing`: the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
+    was; `texted_elsewhere` are those by which other integrations subscribed it. `opt_in_missing`:
+    the source stopped sending the opt-in, see `drift.opt_in_is_missing`.
     """
 
     lease: str
@@ -97,6 +98,7 @@ class Claim:
     delivered_before: bool = False
     phone_key: str | None = None
     texted_key: str | None = None
+    texted_elsewhere: Collection[str] = ()
     email_refused_at: float | None = None
     sms_refused_at: float | None = None
     opt_in_missing: bool = False
@@ -171,7 +173,7 @@ async def claim(
     most: int | None = None,
     lease_seconds: float = LEASE_SECONDS,
     holder: str = "",
-) -> list[Claim]:
+) -> Sequence[Claim]:
     """Take up to `limit` contacts that are due and lease the first pending submission of each.
 
     Integrations take turns, so the backlog of one does not hold up another. A closed or blocked
@@ -187,7 +189,7 @@ async def claim(
         holder: who holds them, see `holders`.
     """
 
-    async def take(transaction: Transaction) -> list[Claim]:
+    async def take(transaction: Transaction) -> Sequence[Claim]:
         due = [_Due(*row) for row in await transaction.rows(_DUE_INTEGRATIONS, now=now)]
         random.shuffle(due)  # if there is room for one only, all get a turn in the long run
         shares = share_out([each.id for each in due], limit, flying or {}, most or limit)
@@ -195,9 +197,37 @@ async def claim(
         for each in sorted(due, key=lambda each: each.id):  # all replicas lock in this order
             if share := shares[each.id]:
                 claims += await _claim_of(transaction, each, now, share, lease_seconds, holder)
-        return claims
+        return await _with_texted(transaction, claims)
 
     return await database.transact(take)
+
+
+_INTEGRATIONS = select(integrations.c.id)
+_TEXTED = select(contacts.c.contact_key, contacts.c.integration_id, contacts.c.texted_key).where(
+    among(contacts.c.integration_id, "of"),
+    among(contacts.c.contact_key, "keys"),
+    contacts.c.texted_key.is_not(None),
+)
+
+
+async def _with_texted(transaction: Transaction, claims: Sequence[Claim]) -> Sequence[Claim]:
+    """Add which numbers get texts by other integrations: several may feed one account."""
+    ids = [row[0] for row in await transaction.rows(_INTEGRATIONS)] if claims else []
+    if len(ids) < 2:
+        return claims
+    keys = list({each.contact_key for each in claims})
+    texted = await transaction.rows(_TEXTED, of=ids, keys=keys)
+    if not texted:
+        return claims
+    return [replace(each, texted_elsewhere=_elsewhere(each, texted)) for each in claims]
+
+
+def _elsewhere(claim: Claim, texted: Sequence[Sequence[str]]) -> Collection[str]:
+    return {
+        key
+        for contact, of, key in texted
+        if contact == claim.contact_key and of != claim.integration_id
+    }
 
 
 def share_out(
@@ -522,6 +552,31 @@ async def texted_key(
     async with database.read() as connection:
         key: str | None = await connection.scalar(select(contacts.c.texted_key).where(*of))
         return key
+
+
+async def texted_elsewhere(
+    database: Database, integration_id: str, contact_key: str
+) -> Collection[str]:
+    """Return the keys of the phone numbers by which others subscribed a contact to texts."""
+    texted = select(contacts.c.texted_key).where(
+        contacts.c.integration_id.in_(_INTEGRATIONS.where(integrations.c.id != integration_id)),
+        contacts.c.contact_key == contact_key,
+        contacts.c.texted_key.is_not(None),
+    )
+    async with database.read() as connection:
+        return set(await connection.scalars(texted))
+
+
+def has_texts_of_another(
+    phone_key: str | None, texted_key: str | None, elsewhere: Collection[str]
+) -> bool:
+    """Whether a number would get texts that a contact agreed to by another, and not by this one.
+
+    By this integration, or by others for the same account: accounts cannot be told apart.
+    """
+    if texted_key not in (None, phone_key):
+        return True
+    return texted_key is None and bool(elsewhere) and phone_key not in elsewhere
 
 
 _EXTEND = update(contacts).where(_CONTACT).values(due_at=bindparam("until"))

@@ -10,7 +10,7 @@ from app.cordial.account import BadAccountUrl
 from app.cordial.errors import CordialError
 from app.jebbit.submission import Submission, parse, read
 from app.ledger import refusals, sources
-from app.ledger.claims import texted_key
+from app.ledger.claims import has_texts_of_another, texted_elsewhere, texted_key
 from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration, UnknownIntegration
 from app.ledger.schema import SubmissionStatus
@@ -191,9 +191,11 @@ async def _gets_texts_elsewhere(context: Context, integration_id: str, identity:
     """Whether the contact of this email was subscribed to texts by a number other than this one."""
     if not identity.email:
         return False
-    contact_key, phone_key = context.pseudonyms.keys(identity.email, identity.phone)
+    contact_key = context.pseudonyms.email(identity.email)
+    _, phone_key = context.pseudonyms.keys(None, identity.phone)
     texted = await texted_key(context.database, integration_id, contact_key)
-    return texted not in (None, phone_key)
+    elsewhere = await texted_elsewhere(context.database, integration_id, contact_key)
+    return has_texts_of_another(phone_key, texted, elsewhere)
 
 
 def _not_named(submission: Submission, integration: Integration) -> Iterator[str]:

@@ -648,6 +648,32 @@ async def test_a_no_to_texts_without_a_number_is_heard(line, on_opt_out, texted,
     assert texts["programs"]["main"]["subscribeStatus"] == "subscribed"
 
 
+async def test_texts_that_another_integration_began_are_no_other_phone_s(line):
+    """Several may feed one account: the number goes with a yes of its own, and a no is heard."""
+    ends = {"on_opt_out": "unsubscribe"}
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE], policy=ends)
+    await line.create(name="Autumn quiz", **TEXTS, mapping=[EMAIL, PHONE], policy=ends)
+    await line.start()
+    await line.settled(*await line.accept(said(line, DAY, opt_in="yes", sms_opt_in="yes")))
+
+    async def sent(ago, **answers):
+        answers = said(line, ago, opt_in="yes", **answers)
+        (sent,) = await line.settled(*await line.accept(answers, to="autumn-quiz"))
+        texts = line.cordial.contact("ann@example.com").channels["sms"]
+        return texts.address, [each["code"] for each in sent.warnings or ()]
+
+    assert await sent(9, phone_number="+1 415 555 9999") == ("14155552671", ["phone_not_texted"])
+    assert await sent(8) == ("14155552671", [])
+    no = await sent(7, phone_number=None, sms_opt_in="no")
+    assert no == ("14155552671", ["texts_not_ended"])
+    older = said(line, HOUR, email=None, sms_opt_in="yes")
+    await line.settled(*await line.accept(older, to="autumn-quiz"))
+    assert line.cordial.bodies()[-1]["channels"]["sms"] == {"address": "14155552671"}
+    other = {"phone_number": "+1 415 555 9999"}
+    assert await sent(6, **other, sms_opt_in="yes") == ("14155559999", [])
+    assert await sent(5, **other) == ("14155559999", [])
+
+
 async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):
     """It may have stopped texts itself; only the person's email and answers are sent."""
     await line.create(**TEXTS, mapping=[EMAIL, PHONE])

@@ -11,7 +11,14 @@ from app.console import consent
 from app.console.times import Times
 from app.jebbit.submission import Submission
 from app.ledger import decisions, tallies
-from app.ledger.claims import ONE_OF_SEVERAL, Claim, Settlement, settle, texted_key
+from app.ledger.claims import (
+    ONE_OF_SEVERAL,
+    Claim,
+    Settlement,
+    settle,
+    texted_elsewhere,
+    texted_key,
+)
 from app.ledger.decisions import prune_decisions
 from app.ledger.erasure import Person, erase
 from app.ledger.schema import DeadReason, SubmissionStatus
@@ -123,6 +130,15 @@ async def test_the_phone_that_gets_texts_is_kept_until_they_are_ended_or_it_is_e
     of_one = Settlement(ann, DELIVERED, basis=texts, phone_key="one")
     await settle(ledger.database, [of_one], NOW)
     assert await texted_key(ledger.database, "spring-quiz", "ann") == "one"
+    await ledger.create("Autumn quiz")
+    assert await texted_elsewhere(ledger.database, "spring-quiz", "ann") == set()
+    assert await texted_elsewhere(ledger.database, "autumn-quiz", "ann") == {"one"}
+    for of in ("spring-quiz", "autumn-quiz"):
+        await ledger.accept(item("ann", of), item("bob", of), integration_id=of)
+    known = {
+        (each.contact_key, each.texted_key, *each.texted_elsewhere) for each in await ledger.claim()
+    }
+    assert known == {("ann", "one"), ("ann", None, "one"), ("bob", None)}
     person = Person(["one"], lambda _: False, lambda document: document)
     await erase(ledger.database, person, NOW)
     assert await texted_key(ledger.database, "spring-quiz", "ann") is None
