@@ -200,13 +200,13 @@ def test_migrate_can_be_run_again(tmp_path, monkeypatch, logging_restored):
 # --- The whole way ------------------------------------------------------------------------------
 
 
-def test_the_commands_work_together(tmp_path, launch):
+def test_the_commands_work_together(tmp_path, launch, forked):
     """sandbox, serve, send and worker: a sample sent on the command line ends up in Cordial."""
     port = free_port()
     cordial = f"127.0.0.1:{port}"
-    sandbox = launch("sandbox", "--port", str(port), PORT=str(port))
+    sandbox = forked("sandbox", "--port", str(port), PORT=str(port))
     serve = launch("serve", RUN_WORKER="false", CORDIAL_EXTRA_HOSTS=cordial)
-    worker = launch("worker", CORDIAL_EXTRA_HOSTS=cordial)
+    worker = forked("worker", CORDIAL_EXTRA_HOSTS=cordial)
     sandbox.until_ready("/_sandbox/journal")
     serve.until_ready()
     assert f"http://{cordial} (account URL), API key {API_KEY}" in sandbox.said()
