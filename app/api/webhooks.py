@@ -403,7 +403,7 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
         return NewSubmission(item.payload, readable=False)
     read = facts(item.submission, integration, received_at)
     identity, session, occurred_at = read.identity, read.session, read.occurred_at
-    pseudonyms = state.pseudonyms
+    attributes, pseudonyms = item.submission.attributes, state.pseudonyms
     contact_key, phone_key = pseudonyms.keys(identity.email, identity.phone)
     content = to_json(item.submission.in_order)
     session_key = pseudonyms.session(session, content, occurred_at) if session else None
@@ -421,7 +421,7 @@ def _new(state: State, integration: Integration, item: Item, received_at: float)
             email_at=read.refusals.email,
             sms_at=read.refusals.sms,
         ),
-        kinds=tuple([(key, kind_of(value)) for key, value in item.submission.attributes.items()]),
+        kinds=tuple(zip(attributes, map(kind_of, attributes.values()), strict=True)),
         asked=read.asked,
         phone=read.identity.phone_usable,
         words=words_of(read.answers),

@@ -96,9 +96,9 @@ def missing_of(keys: Iterable[str], integration: Integration) -> Mapping[str, st
 
 def kind_of(value: JsonValue) -> Kind:
     """Say what a value is, in words that a marketer knows."""
+    if isinstance(value, str):  # most are
+        return "text" if value.strip() else "blank"
     match value:
-        case str():  # most are
-            return "text" if value.strip() else "blank"
         case None:
             return "blank"
         case bool():
