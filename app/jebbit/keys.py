@@ -42,6 +42,7 @@ class Keys:
     _alike: dict[str, Sequence[str]] = field(default_factory=dict, compare=False)
     _like: dict[Sequence[str], Sequence[str]] = field(default_factory=dict, compare=False)
     _opting: dict[Sequence[str], Sequence[str]] = field(default_factory=dict, compare=False)
+    _matching: dict[re.Pattern[str], Sequence[str]] = field(default_factory=dict, compare=False)
 
     def find(self, name: str) -> Sequence[str]:
         """Return the keys that are spellings of a name, in the order they were sent.
@@ -76,6 +77,15 @@ class Keys:
                 if any(is_alike(key, name) for name in names)
             ]
         return like
+
+    def matching(self, letters: re.Pattern[str]) -> Sequence[str]:
+        """Return the keys in whose letters a pattern is found; the same patterns each time."""
+        matching = self._matching.get(letters)
+        if matching is None:
+            matching = self._matching[letters] = [
+                key for key in self.in_order if letters.search(letters_of(key))
+            ]
+        return matching
 
     def opting(self, known: Sequence[str]) -> Sequence[str]:
         """Return the keys that speak of opting in or out and are none of, or like, those known."""

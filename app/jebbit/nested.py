@@ -1,5 +1,6 @@
 """What stands within the values of a submission: in objects, in lists, in texts that are JSON."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from pydantic import JsonValue
@@ -97,6 +98,12 @@ class Nested:
     def beside(self, letters: str) -> Iterator[Named]:
         """Yield what stands beside a text of these letters: `["opt_in", "no"]`."""
         return _others(self._beside.get(letters, ()) if letters else ())
+
+    def matching(self, pattern: re.Pattern[str]) -> Iterator[Named]:
+        """Yield what stands under keys in whose letters a pattern is found."""
+        for letters, found in self._under.items():
+            if pattern.search(letters):
+                yield from found
 
     def of_opting(self, known: Sequence[str]) -> Iterator[Named]:
         """Yield what stands under and beside names that speak of opting and are like none known."""

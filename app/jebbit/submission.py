@@ -5,6 +5,7 @@ guide), deliveries a flat session object (a partner's page). Whether either come
 array is not said, so all four are read.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -125,6 +126,13 @@ class Submission:
             return self._under(keys) if keys else ()
         inner = (found for name in names for found in self._nested.under(letters_of(name)))
         return [*self._under(keys), *self._within(inner)]
+
+    def find_matching(self, letters: re.Pattern[str]) -> Sequence[Attribute]:
+        """Return what stands under keys, at any depth, in whose letters a pattern is found."""
+        keys = self._keys.matching(letters)
+        if not self._nests:
+            return self._under(keys) if keys else ()
+        return [*self._under(keys), *self._within(self._nested.matching(letters))]
 
     def find_beside(self, name: str) -> Sequence[Attribute]:
         """Return what stands beside this name: `{"name": "opt_in", "value": "no"}`."""

@@ -184,16 +184,18 @@ def _hints_at_strict(
     """Whether a key that was not agreed on names a country where silence is no consent.
 
     It decides nothing and leaves doubt: `countryCode`, or where nothing else named one `country`,
-    `ip_country`, or a place's `country`.
+    `ip_country`, `country_of_residence`, or a place's `country`.
     """
     names = [name] if name else []
     others = [*submission.find_alike(name)] if name else []
     if not named:
         names += _OF_COUNTRIES
         others += submission.find_like_any(_OF_COUNTRIES)
-    beside = with_inner(found for each in names for found in submission.find_beside(each))
-    # Of what stands beside a name much is no country: an id, a label.
-    of_beside = {country_of(each.value) for each in beside} - {None}
+    beside = [found for each in names for found in submission.find_beside(each)]
+    if not named:
+        beside += submission.find_matching(_NAMES_A_COUNTRY)
+    # Of what stands there much is no country: an id, a label.
+    of_beside = {country_of(each.value) for each in with_inner(beside)} - {None}
     return any(map(jurisdictions.ask_for_a_yes, of_beside)) or any(
         is_present(each.value) and jurisdictions.ask_for_a_yes(country_of(each.value))
         for each in others
@@ -204,6 +206,10 @@ _OF_COUNTRIES = (
     *("country", "country_code", "country_name", "ip_country", "geo_country", "user_country"),
     *("shipping_country", "billing_country"),
 )
+
+
+# `country_of_residence`, `home_country`; not `country_music`.
+_NAMES_A_COUNTRY = re.compile(r"country(?:code|name|iso\d*|of.*|region|residence)?$")
 
 
 def country_of(value: JsonValue) -> str | None:

@@ -501,6 +501,31 @@ def test_a_key_that_only_seems_to_hold_the_country_leaves_doubt(
         assert not region_of({"country_code": "US", **given}, integration).doubtful, given
 
 
+@table(
+    ("given", "doubtful"),
+    [
+        *(
+            ({key: country}, doubtful)
+            for key in (
+                "country_of_residence",
+                "Home Country",
+                "deliveryCountryCode",
+                "Your country",
+            )
+            for country, doubtful in (("Germany", True), ("CA", True), ("US", False), ("hm", False))
+        ),
+        ({"answers": {"country_of_residence": "France"}}, True),
+        ({"home_country": ["US", "DE"]}, True),
+        ({"home_country": "Germany", "country_code": "US"}, False),
+        ({"country_music": "no", "likes_country_music": "Germany", "countryside": "FR"}, False),
+    ],
+)
+def test_any_key_that_names_a_country_leaves_doubt(make_integration, given, doubtful):
+    """Where nothing that was agreed on names one; what is no country leaves none."""
+    made = region_of(given, make_integration(jebbit={"region": "us"}))
+    assert (made.region, made.doubtful) == (Region.NON_EU, doubtful)
+
+
 # --- What was answered, and in which campaign
 
 
