@@ -97,6 +97,8 @@ async def replay(request: Request, submission_id: str) -> Response:
     try:
         await replaying.replay(visit.context, visit.who, submission_id, force=force)
     except NotReplayable as error:
+        if not force and await _is_pending(visit, submission_id):
+            return _back(visit, submission_id, "replayed")  # a second click
         problem = str(error).replace("Add force=true to do that.", "").strip()
         return await _page(visit, submission_id, problem=problem, can_force=problem != str(error))
     return _back(visit, submission_id, "replayed")
@@ -111,6 +113,11 @@ async def discard(request: Request, submission_id: str) -> Response:
     except NotDiscardable as error:
         return await _page(visit, submission_id, problem=str(error))
     return _back(visit, submission_id, "discarded")
+
+
+async def _is_pending(visit: Visit, submission_id: str) -> bool:
+    found = await submissions.get(visit.context, visit.who, submission_id)
+    return found.stored.status is SubmissionStatus.PENDING
 
 
 _DONE = {"replayed": "It is back in line.", "discarded": "It was discarded."}

@@ -133,6 +133,14 @@ def test_a_dead_one_is_replayed_from_its_page(stage, admin, quiz):  # noqa: F811
     assert stage.settled(made)["status"] == "delivered"
 
 
+def test_a_second_click_is_no_mistake(stage, admin):
+    """What is back in line already is told as done."""
+    waiting = one(stage, "status=pending&integration=paused")
+    for _ in range(2):
+        again = admin.post(f"/console/submissions/{waiting}/replay")
+        assert again.headers["location"].endswith("?done=replayed")
+
+
 def test_older_answers_go_over_newer_ones_only_if_a_person_insists(stage, admin, quiz):  # noqa: F811
     """The page says why not, and offers to do it all the same."""
     older = stage.dead(person("abe"), quiz)
