@@ -23,6 +23,7 @@ Document = Mapping[str, Any]
 
 SPARE_ROWS: Final = 3
 MOST_ROWS: Final = 1_000
+_SENT_ROWS: Final = MOST_ROWS + SPARE_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,15 @@ class RulesForm:
 
     @classmethod
     def of(cls, document: Document, version: int) -> Self:
-        """Return the form of a configuration, with some blank rows."""
+        """Return the form of a configuration, with some blank rows.
+
+        Raises:
+            Invalid: it has more rules than the form can send.
+        """
+        _refuse_many(len(document["mapping"]))
         rows = [RowForm.of(rule, number) for number, rule in enumerate(document["mapping"])]
         values = {place: _shown(setting, document) for place, setting in SETTINGS.items()}
-        return cls(version, [*rows, *[_NEW_ROW] * SPARE_ROWS], values)
+        return cls(version, rows, values).with_spare_rows()
 
     @classmethod
     def read(cls, form: Form) -> Self:
@@ -116,8 +122,7 @@ class RulesForm:
             Invalid: it has more rows than can be read; those beyond would get lost.
         """
         number = _number(form.one("rows") or "", 0)
-        if number > MOST_ROWS:
-            raise invalid_at("mapping", f"The editor holds {MOST_ROWS:,} rules; use the API.")
+        _refuse_many(number)
         rows = [RowForm.read(form, each) for each in range(number)]
         values = {
             place: _normal(setting, form.one(place) or "") for place, setting in SETTINGS.items()
@@ -136,11 +141,12 @@ class RulesForm:
         return replace(self, rows=[*self.rows[:free], row, *self.rows[free + 1 :]])
 
     def with_spare_rows(self) -> Self:
-        """Return it with some blank rows at the end."""
+        """Return it with some blank rows at the end, as far as it can send them."""
         blank = 0
         while blank < len(self.rows) and self.rows[-1 - blank].is_blank:
             blank += 1
-        return replace(self, rows=[*self.rows, *[_NEW_ROW] * (SPARE_ROWS - blank)])
+        spare = min(SPARE_ROWS - blank, _SENT_ROWS - len(self.rows))
+        return replace(self, rows=[*self.rows, *[_NEW_ROW] * spare])
 
     def with_text(self, name: str, text: str) -> Self:
         """Return it with another text in one input of a row; unknown names change nothing."""
@@ -177,9 +183,27 @@ class RulesForm:
                     row = filled[int(number)]
                     input_id = input_of(".".join(["mapping", str(row), *rest]))
                     return input_id, wrong._replace(place=" ".join([f"Rule {row + 1}", *rest]))
-            return input_of(wrong.place), wrong
+            place = _meant_place(wrong)
+            return input_of(place), wrong._replace(place=place)
 
         return [here(each) for each in found]
+
+
+def _refuse_many(number: int) -> None:
+    if number > _SENT_ROWS:
+        raise invalid_at("mapping", f"The editor holds {MOST_ROWS:,} rules; use the API.")
+
+
+def _meant_place(wrong: WrongPlace) -> str:
+    """Return the setting that is wrong: where only a whole part is told, the last that is named."""
+    if wrong.place in SETTINGS:
+        return wrong.place
+    within = f"{wrong.place}." if wrong.place else ""
+    named = [f"{within}{each}" for each in _NAME.findall(wrong.detail)]
+    return next((each for each in reversed(named) if each in SETTINGS), wrong.place)
+
+
+_NAME: Final = re.compile(r"[\w.]*\w")
 
 
 def input_of(place: str) -> str:

@@ -185,6 +185,16 @@ def test_wrong_rules_are_told_and_what_was_typed_stays(stage, admin, still):
         assert admin.post(path, data={**broken, "do": "save"}).status_code == 422
 
 
+def test_what_concerns_several_settings_leads_to_the_one_that_mends_it(admin, still):
+    """A part as a whole is told with the last setting that is named."""
+    path = f"/console/integrations/{still}/rules"
+    page = form_on(admin.get(path).text) | {"policy.opt_in": "everyone", "do": "compare"}
+    for field, said in (("", "needs opt_in_field"), ("quiz_outcome", "both fill quiz_outcome")):
+        told = admin.post(path, data=page | {"policy.opt_in_field": field}).text
+        assert '<a href="#policy.opt_in_field">policy.opt_in_field</a>' in told
+        assert said in text_of(told)
+
+
 def test_an_active_one_is_checked_before_it_is_saved(stage, admin, quiz):
     """A field that Cordial does not have is told, and saved only if the person insists."""
     path = f"/console/integrations/{quiz}/rules"

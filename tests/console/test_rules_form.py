@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from app.console.forms import Form
-from app.console.rules_form import RowForm, RulesForm, input_of
+from app.console.rules_form import MOST_ROWS, SPARE_ROWS, RowForm, RulesForm, input_of
 from app.console.rules_settings import SETTINGS
 from app.ledger.documents import document_of
-from app.operations.invalid import WrongPlace
+from app.operations.invalid import Invalid, WrongPlace
 from app.rules.integration import EuPolicy, Integration, Sms, merge_patch
 from app.rules.mapping import Rule
 from tests.conftest import integration_body
@@ -216,6 +216,24 @@ def test_words_of_two_lines_stay_one_item():
     changed = patched(stored, RulesForm.read(sent(typed))).jebbit.opt_in_labels
     assert changed.true == ["I do not want to miss it", "Ja gern", "Yes"]
     assert changed.false == labels["false"]
+
+
+def test_as_many_rules_as_it_opens_it_saves():
+    """Blank rows count for nothing; of more than it can send, it opens none."""
+    rules = [{"attribute": f"a{n}", "field": f"f{n}"} for n in range(MOST_ROWS - 1)]
+    full = integration(mapping=[{"attribute": "email", "field": "channels.email.address"}, *rules])
+    form = RulesForm.of(document_of(full), 1)
+    read = RulesForm.read(sent(form)).with_spare_rows()
+    assert read.patch(document_of(full)) == {}
+    for number in range(SPARE_ROWS):
+        row = RowForm(f"b{number}", f"g{number}")
+        read = RulesForm.read(sent(read.with_row(row))).with_spare_rows()
+    fuller = document_of(patched(full, read))
+    assert len(fuller["mapping"]) == MOST_ROWS + SPARE_ROWS
+    assert RulesForm.read(sent(RulesForm.of(fuller, 2))).patch(fuller) == {}
+    fuller = {**fuller, "mapping": [*fuller["mapping"], {"attribute": "c", "field": "h"}]}
+    with pytest.raises(Invalid, match="The editor holds 1,000 rules"):
+        RulesForm.of(fuller, 3)
 
 
 def test_a_blank_row_is_no_rule_and_places_name_the_row_that_is_seen():
