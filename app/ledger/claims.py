@@ -27,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
     update,
 )
 
@@ -40,6 +41,7 @@ from app.ledger.schema import (
     GateState,
     SubmissionStatus,
     attempts,
+    changes,
     contacts,
     integrations,
     ready_at,
@@ -202,7 +204,8 @@ async def claim(
     return await database.transact(take)
 
 
-_INTEGRATIONS = select(integrations.c.id)
+# Deleted ones too: Cordial still has what they subscribed.
+_INTEGRATIONS = union(select(integrations.c.id), select(changes.c.integration_id))
 _TEXTED = select(contacts.c.contact_key, contacts.c.integration_id, contacts.c.texted_key).where(
     among(contacts.c.integration_id, "of"),
     among(contacts.c.contact_key, "keys"),
@@ -559,7 +562,8 @@ async def texted_elsewhere(
 ) -> Collection[str]:
     """Return the keys of the phone numbers by which others subscribed a contact to texts."""
     texted = select(contacts.c.texted_key).where(
-        contacts.c.integration_id.in_(_INTEGRATIONS.where(integrations.c.id != integration_id)),
+        contacts.c.integration_id.in_(_INTEGRATIONS),
+        contacts.c.integration_id != integration_id,
         contacts.c.contact_key == contact_key,
         contacts.c.texted_key.is_not(None),
     )

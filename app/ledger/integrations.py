@@ -37,6 +37,11 @@ from app.rules.integration import Integration, slug
 
 log = structlog.get_logger("integrations")
 
+# What stays of a contact whose integration is deleted: Cordial goes on sending texts to its number.
+_ONLY_TEXTED = dict.fromkeys(
+    ("due_at", "lease", "newest_content", "delivered_seq", "delivered_occurred_at")
+)
+
 _SLUG = re.compile(r"[a-z0-9-]{1,100}")
 _RECENT_SECONDS = 1.0
 _READ_SECONDS = 3.0
@@ -433,7 +438,16 @@ class Integrations:
                     settled_at=now,
                 )
             )
-            for table in (contacts, receipts, sources, refused_webhooks):
+            texted = (contacts.c.integration_id == integration_id) & contacts.c.texted_key.is_not(
+                None
+            )
+            await connection.execute(update(contacts).where(texted).values(_ONLY_TEXTED))
+            await connection.execute(
+                delete(contacts).where(
+                    contacts.c.integration_id == integration_id, contacts.c.texted_key.is_(None)
+                )
+            )
+            for table in (receipts, sources, refused_webhooks):
                 await connection.execute(
                     delete(table).where(table.c.integration_id == integration_id)
                 )

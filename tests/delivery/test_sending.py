@@ -674,6 +674,24 @@ async def test_texts_that_another_integration_began_are_no_other_phone_s(line):
     assert await sent(5, **other) == ("14155559999", [])
 
 
+@pytest.mark.parametrize("name", ["Spring quiz", "Autumn quiz"])
+async def test_texts_that_a_deleted_integration_began_are_no_other_phone_s(line, name):
+    """Cordial goes on sending them; nothing else is known of the contact in the new one."""
+    await line.create(**TEXTS, mapping=[EMAIL, PHONE])
+    await line.start()
+    yes = said(line, 0, opt_in="yes", sms_opt_in="yes")
+    await line.settled(*await line.accept(yes))
+    await line.integrations.delete("spring-quiz", force=False, now=line.clock())
+    stored = await line.create(name=name, **TEXTS, mapping=[EMAIL, PHONE])
+    older = said(line, DAY, opt_in="yes", phone_number="+1 415 555 9999")
+    (sent,) = await line.settled(*await line.accept(older, to=stored.id))
+    assert sent.status == "delivered"
+    texts = line.cordial.contact("ann@example.com").channels["sms"]
+    assert (texts.address, texts.programs["main"].status) == ("14155552671", "subscribed")
+    (again,) = await line.settled(*await line.accept(yes, to=stored.id))
+    assert again.status == "delivered"
+
+
 async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):
     """It may have stopped texts itself; only the person's email and answers are sent."""
     await line.create(**TEXTS, mapping=[EMAIL, PHONE])
