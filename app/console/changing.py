@@ -70,6 +70,8 @@ def _said(name: str, value: str) -> str:
 async def ask_to_replay(request: Request) -> Response:
     """Count what would be sent again, and what would not, and ask."""
     visit = visit_of(request)
+    if _nothing_picked(request.query_params):
+        return _unselected(visit)
     filters = _chosen(request.query_params)
     found = await replaying.replay_all(
         visit.context, visit.who, _wanted(visit, filters), force=False, dry_run=True
@@ -97,6 +99,8 @@ async def replay(request: Request) -> Response:
 async def ask_to_discard(request: Request) -> Response:
     """Count what would be given up, and ask."""
     visit = visit_of(request)
+    if _nothing_picked(request.query_params):
+        return _unselected(visit)
     filters = _chosen(request.query_params)
     number = await discarding.discard_all(
         visit.context, visit.who, _wanted(visit, filters), dry_run=True
@@ -122,10 +126,17 @@ def _chosen(query: QueryParams) -> Filters:
         if not filters.narrow:
             raise UnreadableAddress("Say which ones: narrow the list first.")
         return filters
-    picked = query.getlist("pick")
-    if not picked:
-        raise UnreadableAddress("Nothing is selected. Go back and tick some submissions.")
-    return Filters.read(QueryParams([("id", each) for each in picked]))
+    return Filters.read(QueryParams([("id", each) for each in query.getlist("pick")]))
+
+
+def _nothing_picked(query: QueryParams) -> bool:
+    return query.get("scope") != "all" and not query.getlist("pick")
+
+
+def _unselected(visit: Visit) -> Response:
+    """Lead back to the list, which says what is missing."""
+    filters = Filters.read(visit.request.query_params)
+    return _follow(visit, filters, "unselected")
 
 
 def _again(written: Sequence[str]) -> Filters:

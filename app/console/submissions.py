@@ -333,6 +333,8 @@ _DONE = {"replayed": "put back in line", "discarded": "discarded"}
 
 def _notice(request: Request) -> str | None:
     """Return what was done just now, as the address says it."""
+    if request.query_params.get("done") == "unselected":
+        return "Nothing is selected: tick some submissions first."
     verb, _, numbers = request.query_params.get("done", "").partition("-")
     first, _, second = numbers.partition("-")
     done, refused = whole_number(first, 9), whole_number(second, 9)

@@ -98,7 +98,11 @@ def test_what_comes_in_after_the_count_stays(stage, admin, quiz, verb, until):
 @pytest.mark.parametrize("verb", ["replay", "discard"])
 def test_nothing_selected_changes_nothing(admin, verb):
     """Neither no selection, nor no filter, nor nonsense in their place."""
-    for query in ("scope=selected", "scope=all", "", "scope=selected&pick=all"):
+    for query in ("scope=selected&status=skipped", "status=skipped"):
+        led = admin.get(f"/console/submissions/{verb}?{query}").headers["location"]
+        assert led == "/console/submissions?status=skipped&done=unselected"
+        assert "Nothing is selected" in text_of(admin.get(led).text)
+    for query in ("scope=all", "scope=selected&pick=all"):
         assert admin.get(f"/console/submissions/{verb}?{query}").status_code == 422
     for wanted in ("", "x=y", "status=none"):
         answer = admin.post(f"/console/submissions/{verb}", data={"filter": wanted})
