@@ -147,6 +147,11 @@ class IntegrationView:
     problem: str | None = None
     backfill_asked: bool = False
 
+    @property
+    def creates(self) -> bool:
+        """Whether the check found something that Cordial lacks and can be told to create."""
+        return any("Cordial has no " in each.problem for each in self.findings or ())
+
 
 @router.get("/integrations/{integration_id}")
 async def show(request: Request, integration_id: str) -> Response:

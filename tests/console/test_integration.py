@@ -78,6 +78,23 @@ def test_a_check_shows_what_it_found_and_where(admin):
     assert "Cordial has quiz_outcome" in said
     assert '<a href="#rule-1">mapping.1</a>' in answer.text
     assert 'id="rule-1"' in answer.text
+    assert "Create in Cordial what is missing" not in said  # nothing is
+
+
+def test_what_the_check_misses_in_cordial_is_created_from_there(stage, admin, made):
+    """By a button, of which a finding that makes calls says nothing."""
+    rules = [
+        {"attribute": "email", "field": "channels.email.address"},
+        {"attribute": "outcome", "field": "not_there_yet"},
+    ]
+    stage.ops.patch(f"/integrations/{made}?force=true", json={"mapping": rules})
+    path = f"/console/integrations/{made}/check"
+    said = text_of(admin.post(path).text)
+    assert "Cordial has no attribute not_there_yet" in said
+    assert "Create in Cordial what is missing, and check again" in said
+    assert "create_missing" not in said
+    said = text_of(admin.post(path, data={"create_missing": "yes"}).text)
+    assert "Cordial has no attribute not_there_yet" not in said
 
 
 def test_a_check_without_findings_says_so(stage, admin, made):
