@@ -113,6 +113,30 @@ async def test_two_at_once_do_not_overwrite_each_other(stage, page, quiz):
     assert defects(page) == []
 
 
+async def test_whoever_goes_elsewhere_with_rules_unsaved_is_asked_first(stage, page, quiz):
+    """What was typed stays if they stay; who leaves the rules as they are is not asked."""
+    await opened(stage, page, quiz)
+    await page.get_by_text("Nothing is changed yet.").wait_for()
+    asked = []
+
+    async def stay(dialog):
+        asked.append(dialog.type)
+        await dialog.dismiss()
+
+    page.on("dialog", stay)
+    await page.get_by_label("Program").fill("main")
+    await page.get_by_role("button", name="Compare again").wait_for()
+    await page.get_by_label("Program").click()  # browsers ask only who has done something
+    async with page.expect_event("dialog"):
+        await page.get_by_role("link", name="Overview").click(no_wait_after=True)
+    assert asked == ["beforeunload"]
+    assert await page.get_by_label("Program").input_value() == "main"
+    await page.get_by_role("link", name="Leave them as they are").click()
+    await page.wait_for_url(f"**/console/integrations/{quiz}")
+    assert asked == ["beforeunload"]
+    assert defects(page) == []
+
+
 async def test_a_chosen_and_a_pasted_submission_are_shown(stage, page, quiz):
     """And a field that the account lacks is created by a button; then it fits."""
     await opened(stage, page, quiz)

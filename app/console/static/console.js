@@ -123,6 +123,7 @@ function mark(wrong) {
 if (editor) {
   let turn = 0;
   let stale = false; // the comparison is of other rules than those in the form
+  let leaving = false; // by the form itself, or by a link that says what becomes of it
   let timer;
   const told = document.querySelector("[data-stale]");
   const compared = document.getElementById("compared");
@@ -189,9 +190,21 @@ if (editor) {
     changed();
   });
   editor.addEventListener("submit", (event) => {
-    if (event.submitter?.value !== "preview") return; // Enter in an input
-    event.preventDefault();
+    leaving = event.submitter?.value !== "preview";
+    if (leaving) return;
+    event.preventDefault(); // Enter in an input
     tried();
+  });
+
+  // Whoever goes elsewhere is asked first, for what they typed gets lost.
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("#compared a, #problem a");
+    if (link && !link.hash) leaving = true;
+  });
+  addEventListener("beforeunload", (event) => {
+    const typed = stale || compared.querySelector("button[value=save]");
+    if (typed && !leaving) event.preventDefault();
   });
 }
 
