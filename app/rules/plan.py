@@ -33,6 +33,7 @@ from app.rules.policy import (
     read_opt_in,
     read_region,
     read_silence,
+    read_unasked_sms,
     refusals_of,
     refuse_opt_in,
     refuse_region,
@@ -212,7 +213,9 @@ def _answers(
         email = read_opt_in(submission, names.opt_in, source, given)
     else:
         email = read_silence(submission, source, given)
-    return email, read_opt_in(submission, names.sms_opt_in, source, given)
+    if names.sms_opt_in:
+        return email, read_opt_in(submission, names.sms_opt_in, source, given)
+    return email, read_unasked_sms(submission, source, given)
 
 
 def _sent_to(identity: Identity, statuses: Statuses, told: Circumstances) -> Identity:

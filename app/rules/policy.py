@@ -331,6 +331,24 @@ def read_silence(
     return OptInReading(said, speaker.key, speaker.value, None, *given, True, opted_out)
 
 
+def read_unasked_sms(
+    submission: Submission, source: JebbitSource, given: tuple[float, float]
+) -> OptInReading:
+    """Read the SMS opt-in where the configuration names none: null, but an opt-out is remembered.
+
+    So is a no under another name that tells of texts. `given` is as for `read_opt_in`.
+    """
+    ins, outs = _opting(submission, source, of_sms=True)
+    noes = [each for each in with_inner(outs) if _is_out(each, source)]
+    noes += [
+        each
+        for each in with_inner(each for each in ins if _OF_PHONE.search(letters_of(each.key)))
+        if _declines(each.value, source.opt_in_labels.labels)
+    ]
+    opted_out = any(is_believed(each, source) for each in noes)
+    return OptInReading(Answer.NULL, None, None, None, *given, opted_out=opted_out)
+
+
 _MAY_SUBSCRIBE = (Answer.YES, Answer.NULL)
 
 
@@ -374,7 +392,7 @@ def _opposed(
         said = answer(each.value, labels)
         if said is Answer.NO or (said is not Answer.NULL and agreed is Answer.NULL):
             return Answer.UNCLEAR, each
-    ins, outs = _opting(submission, name, source)
+    ins, outs = _opting(submission, source, of_sms=_is_of_sms(name, source))
     if agreed is Answer.NULL:
         for each in with_inner(ins):
             if _declines(each.value, labels):
@@ -385,12 +403,15 @@ def _opposed(
     return None
 
 
+def _is_of_sms(name: str | None, source: JebbitSource) -> bool:
+    names = source.attributes
+    return bool(name) and name == names.sms_opt_in != names.opt_in
+
+
 def _opting(
-    submission: Submission, name: str | None, source: JebbitSource
+    submission: Submission, source: JebbitSource, *, of_sms: bool
 ) -> tuple[Sequence[Attribute], Sequence[Attribute]]:
     """Return the opt-ins and the opt-outs of a channel under names that nobody agreed on."""
-    names = source.attributes
-    of_sms = bool(name) and name == names.sms_opt_in != names.opt_in
     own_channel, other_channel = (_OF_PHONE, _OF_EMAIL) if of_sms else (_OF_EMAIL, _OF_PHONE)
     ins, outs = list[Attribute](), list[Attribute]()
     for each in submission.find_opting(source.opt_in_names):
@@ -409,10 +430,15 @@ def _opted_out(submission: Submission, name: str | None, source: JebbitSource) -
     labels = source.opt_in_labels.labels
     looks = submission.find_all, submission.find_alike, submission.find_beside
     meant = [each for look in looks for each in look(name)] if name else []
-    _, outs = _opting(submission, name, source)
+    _, outs = _opting(submission, source, of_sms=_is_of_sms(name, source))
     noes = [each for each in with_inner(meant) if _declines(each.value, labels)]
-    noes += [each for each in with_inner(outs) if _opts_out(each, labels) or is_date(each.value)]
+    noes += [each for each in with_inner(outs) if _is_out(each, source)]
     return any(is_believed(each, source) for each in noes)
+
+
+def _is_out(found: Attribute, source: JebbitSource) -> bool:
+    """Whether a value under an opt-out's name says that, or since when, the person is out."""
+    return _opts_out(found, source.opt_in_labels.labels) or is_date(found.value)
 
 
 def _declines(value: JsonValue, labels: Labels) -> bool:

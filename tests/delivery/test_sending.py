@@ -692,6 +692,30 @@ async def test_texts_that_a_deleted_integration_began_are_no_other_phone_s(line,
     assert again.status == "delivered"
 
 
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"sms_opt_in": "no"}, None),
+        ({"text_opt_in": "No thanks"}, None),
+        ({"opt_out": "yes"}, None),
+        ({"sms_opt_out": "yes", "phone_number": None}, None),
+        ({"sms_opt_out": "yes", "url_params": "sms_opt_out=yes"}, "subscribed"),
+        ({"email_opt_out": "yes", "newsletter_opt_in": "no", "optin_2": "no"}, "subscribed"),
+        ({"opt_in": "no", "sms_opt_in": "yes"}, "subscribed"),
+    ],
+)
+async def test_a_no_to_texts_is_heard_where_nobody_is_asked_for_them(line, given, status):
+    """The integration names no SMS opt-in; another one brings an older yes."""
+    await line.create(mapping=[EMAIL, PHONE])
+    await line.create(name="Autumn quiz", **TEXTS, mapping=[EMAIL, PHONE])
+    await line.start()
+    await line.settled(*await line.accept(said(line, HOUR, **given)))
+    older = said(line, DAY, opt_in="yes", sms_opt_in="yes")
+    await line.settled(*await line.accept(older, to="autumn-quiz"))
+    texts = line.cordial.bodies()[-1]["channels"]["sms"].get("programs", {"main": {}})
+    assert texts["main"].get("subscribeStatus") == status
+
+
 async def test_a_phone_whose_yes_cordial_refuses_does_not_get_the_texts_of_another(line):
     """It may have stopped texts itself; only the person's email and answers are sent."""
     await line.create(**TEXTS, mapping=[EMAIL, PHONE])
