@@ -170,9 +170,11 @@ async def test_what_is_waited_for_comes_without_javascript_too(tmp_path, open_pa
         made = admin.post("/console/integrations/new", data=account | {"api_key": "sandbox-key"})
         assert made.is_redirect
         await page.goto(f"{stage.url}/console/integrations/new/spring-quiz/sample")
-        await page.get_by_text("Nothing came so far.").wait_for()
+        await page.get_by_text("No secret is stored yet").wait_for()
         body = {"webhook_secrets": [SECRET]}
         assert stage.ops.patch("/integrations/spring-quiz", json={"jebbit": body}).is_success
+        await page.get_by_role("link", name="Look again").click()
+        await page.get_by_text("Nothing came so far.").wait_for()
         stage.post(ANN, secret=SECRET)
         await page.get_by_role("link", name="Look again").click()
         await page.get_by_text("A sample came").wait_for()
