@@ -27,7 +27,6 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
-    union,
     update,
 )
 
@@ -41,7 +40,6 @@ from app.ledger.schema import (
     GateState,
     SubmissionStatus,
     attempts,
-    changes,
     contacts,
     integrations,
     ready_at,
@@ -204,22 +202,18 @@ async def claim(
     return await database.transact(take)
 
 
-# Deleted ones too: Cordial still has what they subscribed.
-_INTEGRATIONS = union(select(integrations.c.id), select(changes.c.integration_id))
 _TEXTED = select(contacts.c.contact_key, contacts.c.integration_id, contacts.c.texted_key).where(
-    among(contacts.c.integration_id, "of"),
-    among(contacts.c.contact_key, "keys"),
-    contacts.c.texted_key.is_not(None),
+    among(contacts.c.contact_key, "keys"), contacts.c.texted_key.is_not(None)
 )
 
 
 async def _with_texted(transaction: Transaction, claims: Sequence[Claim]) -> Sequence[Claim]:
-    """Add which numbers get texts by other integrations: several may feed one account."""
-    ids = [row[0] for row in await transaction.rows(_INTEGRATIONS)] if claims else []
-    if len(ids) < 2:
-        return claims
+    """Add which numbers get texts by other integrations: several may feed one account.
+
+    Deleted ones too: Cordial still has what they subscribed.
+    """
     keys = list({each.contact_key for each in claims})
-    texted = await transaction.rows(_TEXTED, of=ids, keys=keys)
+    texted = await transaction.rows(_TEXTED, keys=keys) if keys else []
     if not texted:
         return claims
     return [replace(each, texted_elsewhere=_elsewhere(each, texted)) for each in claims]
@@ -562,7 +556,6 @@ async def texted_elsewhere(
 ) -> Collection[str]:
     """Return the keys of the phone numbers by which others subscribed a contact to texts."""
     texted = select(contacts.c.texted_key).where(
-        contacts.c.integration_id.in_(_INTEGRATIONS),
         contacts.c.integration_id != integration_id,
         contacts.c.contact_key == contact_key,
         contacts.c.texted_key.is_not(None),

@@ -175,6 +175,12 @@ contacts = Table(
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
     ),
+    Index(
+        "contacts_by_texted",
+        "contact_key",
+        sqlite_where=text("texted_key IS NOT NULL"),
+        postgresql_where=text("texted_key IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,  # each row is one page to write instead of two
 )
 

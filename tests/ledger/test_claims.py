@@ -353,7 +353,7 @@ async def test_signatures_are_forgotten_when_they_are_too_old_to_be_shown(ledger
 # What every submission waits for is found by these, never by going through what is pending.
 QUICK = {
     "submissions": {"submissions_pkey", "submissions_by_contact", "submissions_by_session"},
-    "contacts": {"contacts_pkey", "contacts_due"},
+    "contacts": {"contacts_pkey", "contacts_due", "contacts_by_texted"},
     "receipts": {"receipts_pkey"},
 }
 
