@@ -537,7 +537,7 @@ def test_of_several_objections_the_first_is_told(make_integration):
 
 BOTH = {
     "attributes": {"sms_opt_in": "sms_ok"},
-    "opt_in_labels": {"true": ["ja"], "false": ["no thanks", "unsubscribe-from-news"]},
+    "opt_in_labels": {"true": ["ja", "no worries, sign me up"], "false": ["no thanks", "unsubscribe-from-news"]},
 }
 OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubscribed_from_mail")
 
@@ -558,6 +558,9 @@ OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubs
         ),
         ({"optIn": "Not now", "sms_ok": "Stop it"}, Refusals(NOW, NOW)),
         ({"opt_in": "Maybe", "sms_ok": "Notify me"}, Refusals()),
+        ({"opt_in": "No worries, sign me up"}, Refusals()),  # a label of the customer's for yes
+        ({"a": {"name": "opt_in", "value": "no"}, "opt_in": "yes"}, Refusals(NOW, None)),
+        ({"opt_in": "yes", "opt_out": "yes", "url_params": "opt_in=yes"}, Refusals(NOW, NOW)),
     ],
 )
 def test_an_opt_out_under_any_name_counts_as_the_newest_no(make_integration, given, refusals):
@@ -637,11 +640,12 @@ def test_an_older_opt_out_under_any_name_is_not_sent(make_integration):
             for said in (
                 *("No, thank you", "Not now", "Nope", "I don\u2019t want emails", "Please stop"),
                 *("Do not email me", "Unsubscribe me", "Opt me out", ["I'd rather not"]),
+                *("Please, no", "Opt-out, please", "not_now"),
             )
         ),
         *(({"email_opt_in": said}, NULL) for said in ("yes", "hm", None, "", "Don't miss out")),
         ({"email_opt_in": "Keep me posted, no spam"}, NULL),
-        *(({"email_opt_in": said}, NULL) for said in ("November", "Nothing but news", "Stopover")),
+        *(({"email_opt_in": said}, NULL) for said in ("November", "Nothing but news", "Stopover", "Ino")),
         ({"email_opt_in": "Not now", "opt_in": "yes"}, YES),
         *(
             ({key: "yes", "opt_in": own}, UNCLEAR)
