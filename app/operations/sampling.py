@@ -46,9 +46,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What came in while an integration is set up, the newest first; `refused`: was answered 401.
+    """What came in while an integration is set up, the newest first.
 
-    `sample` is the newest that can be read.
+    `sample` is the newest that can be read. `refused` was not kept; what cannot be read was, and
+    is among what `came`.
     """
 
     sample: Sample | None
@@ -93,7 +94,7 @@ async def arrivals(context: Context, stored: StoredIntegration) -> Arrivals:
         [
             each
             for each in await tallies.refused_of(context.database, stored.id)
-            if each.at >= stored.created_at
+            if each.at >= stored.created_at and each.reason != DeadReason.UNREADABLE
         ],
     )
 

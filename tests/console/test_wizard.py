@@ -10,6 +10,7 @@ import pytest
 from app.jebbit.samples import SAMPLES
 from app.sandbox.account import Attribute
 from app.sandbox.faults import Fault
+from tests.conftest import signed
 from tests.console.stage import staged
 from tests.console.test_pages import text_of
 from tests.jebbit_api.stand_in import CLIENT_ID, CLIENT_SECRET, running_stand_in
@@ -410,7 +411,23 @@ def test_what_comes_and_cannot_be_read_is_told(begun):
     stage, admin = begun
     fill_in(admin, "jebbit", secret=SECRET)
     stage.post("no object", secret=SECRET)
-    assert "cannot be read" in page(admin, f"{HERE}/sample")
+    assert "and cannot be read" in page(admin, f"{HERE}/sample")
+    refused = "/integrations/spring-quiz/refused-webhooks"
+    wait_for(lambda: stage.ops.get(refused).json()["refused"], 5, "that it is noted")
+    assert "and cannot be read" in page(admin, f"{HERE}/sample")
+
+
+def test_what_is_too_large_is_told_and_not_as_a_matter_of_clocks(begun):
+    """Nor as one of secrets."""
+    stage, admin = begun
+    fill_in(admin, "jebbit", secret=SECRET)
+    large = {"email": "ann@example.com", "a": "x" * 2**20}
+    how = signed(large, secret=SECRET)
+    assert stage.ops.post("/webhooks/jebbit/spring-quiz", **how).status_code == 413
+    refused = "/integrations/spring-quiz/refused-webhooks"
+    wait_for(lambda: stage.ops.get(refused).json()["refused"], 5, "that it is noted")
+    shown = page(admin, f"{HERE}/sample")
+    assert "was refused: it is larger than webhooks may be Send another test." in shown
 
 
 @pytest.mark.parametrize(

@@ -537,7 +537,10 @@ def test_of_several_objections_the_first_is_told(make_integration):
 
 BOTH = {
     "attributes": {"sms_opt_in": "sms_ok"},
-    "opt_in_labels": {"true": ["ja", "no worries, sign me up"], "false": ["no thanks", "unsubscribe-from-news"]},
+    "opt_in_labels": {
+        "true": ["ja", "no worries, sign me up"],
+        "false": ["no thanks", "unsubscribe-from-news"],
+    },
 }
 OUT = ("opt_out", "optOut", "opted_out", "email_opt_out", "Unsubscribe", "unsubscribed_from_mail")
 
@@ -645,7 +648,10 @@ def test_an_older_opt_out_under_any_name_is_not_sent(make_integration):
         ),
         *(({"email_opt_in": said}, NULL) for said in ("yes", "hm", None, "", "Don't miss out")),
         ({"email_opt_in": "Keep me posted, no spam"}, NULL),
-        *(({"email_opt_in": said}, NULL) for said in ("November", "Nothing but news", "Stopover", "Ino")),
+        *(
+            ({"email_opt_in": said}, NULL)
+            for said in ("November", "Nothing but news", "Stopover", "Ino")
+        ),
         ({"email_opt_in": "Not now", "opt_in": "yes"}, YES),
         *(
             ({key: "yes", "opt_in": own}, UNCLEAR)

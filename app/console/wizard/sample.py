@@ -44,8 +44,10 @@ _REASONS: Final[Mapping[str, str]] = {
     "mismatch": "its signature is wrong",
     "stale": "it was signed too long ago: a clock is wrong, or it was sent again",
     "future": "it was signed in the future: a clock is wrong",
+    "too_large": "it is larger than webhooks may be",
 }
 _OF_SECRET: Final = ("mismatch", "missing", "malformed")
+_OF_CLOCK: Final = ("stale", "future")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class RefusedView:
     text: str
     times: int
     of_secret: bool
+    of_clock: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ async def _view(
             _REASONS.get(newest.reason, newest.reason.replace("_", " ")),
             sum(each.reason == newest.reason for each in found.refused),
             newest.reason in _OF_SECRET,
+            newest.reason in _OF_CLOCK,
         )
     sample = found.sample
     return SampleView(
