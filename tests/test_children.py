@@ -22,6 +22,7 @@ from app.settings import Settings
 from tests.conftest import OPS_TOKEN, SECRET_KEY, SandboxServer, integration_body, post_webhook
 from tests.processes import STARTING_SECONDS, Program, children_of, runs, until_spent
 from tests.telemetry.test_metrics import value
+from tests.thorough import thorough
 from tests.waiting import wait_for
 
 PATIENCE = 60.0  # s; each start takes a busy machine some seconds
@@ -168,7 +169,9 @@ def test_a_signal_lets_all_finish_what_is_under_way(pair, launch):
 # --- No end without theirs --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM] if thorough() else [signal.SIGKILL]
+)
 def test_no_child_outlives_its_parent(pair, number):
     """However it ends, and while the child starts: it ends as well, and tells of no error."""
     chance = random.Random(seed := random.randrange(1_000_000))
@@ -230,6 +233,7 @@ def test_a_ledger_that_is_away_is_no_fault_of_theirs(pair, postgresql_url, postg
     service.until_cordial_has(1)
 
 
+@pytest.mark.skipif(not thorough(), reason="make faults plays it: it takes four starts")
 def test_a_file_that_cannot_be_made_is_no_ledger_that_is_away(pair, tmp_path):
     """As on a full disk: who cannot start for want of it dies, and probes tell."""
     service = pair(DATABASE_URL=f"sqlite:///{tmp_path / 'ledger.db'}", LOG_FORMAT="json")
