@@ -116,8 +116,8 @@ async def test_a_page_renews_itself(stage, page):
     await page.goto(f"{stage.url}/console/submissions?integration={quiz}")
     rows = page.locator("tbody tr")
     assert await rows.count() == 1
-    stage.post({"email": "two@example.com", "opt_in": "true"}, quiz)
     await page.get_by_role("heading", level=1).dblclick()  # selects a word
+    stage.post({"email": "two@example.com", "opt_in": "true"}, quiz)
     asked = len(page.asked)
     await page.clock.fast_forward(30_000)
     assert len(page.asked) == asked
