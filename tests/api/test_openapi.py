@@ -16,6 +16,7 @@ from app.api.integrations import EXAMPLE
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import OPS_TOKEN
+from tests.thorough import thorough
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 OPEN = {"/healthz", "/readyz", "/webhooks/jebbit/{integration_id}"}
@@ -350,7 +351,7 @@ def broken_by(shared: Any, mode: Any, call: Callable[[Any, int], None]) -> Any:
 
         @hypothesis.given(operation.as_strategy(generation_mode=mode), st.integers(0, 3))
         @hypothesis.settings(
-            max_examples=hypothesis.settings().max_examples // 50,  # of each operation
+            max_examples=40 if thorough() else 1,  # of each operation
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.ledger.database import Database
 from app.ledger.schema import contacts
 from app.sandbox.faults import Fault
-from tests.conftest import OPS_TOKEN, SECRET_KEY, integration_body, post_webhook
+from tests.conftest import OPS_TOKEN, SECRET_KEY, engines, integration_body, post_webhook
 from tests.delivery.conftest import person
 from tests.processes import Program
 from tests.waiting import wait_for
@@ -72,6 +72,7 @@ def in_ledger(url: str, statement: Any) -> list[Any]:
     return asyncio.run(run())
 
 
+@pytest.mark.parametrize("database_url", engines(), indirect=True)
 def test_a_service_killed_loses_nothing_and_one_told_to_end_leaves_nothing_open(
     deploy, database_url, sandbox_server
 ):
