@@ -15,7 +15,7 @@ from app.console.forms import Form, read_form
 from app.console.rendering import render
 from app.console.session import AdminPage, Page
 from app.console.state import Visit, visit_of
-from app.console.words import without_calls
+from app.console.words import is_lacking, without_calls
 from app.jebbit.credentials import ApiCredentials
 from app.ledger.documents import masked
 from app.ledger.integrations import StoredIntegration
@@ -150,7 +150,7 @@ class IntegrationView:
     @property
     def creates(self) -> bool:
         """Whether the check found something that Cordial lacks and can be told to create."""
-        return any("Cordial has no " in each.problem for each in self.findings or ())
+        return any(is_lacking(each.problem) for each in self.findings or ())
 
 
 @router.get("/integrations/{integration_id}")

@@ -125,6 +125,11 @@ def without_calls(text: str) -> str:
     return _CALLS.sub("", text)
 
 
+def is_lacking(problem: str) -> bool:
+    """Whether a finding of the check tells of what Cordial lacks, and may be told to create."""
+    return "Cordial has no " in problem
+
+
 def brief(status: SubmissionStatus, reason: str | None) -> str:
     """Return a few words for a list: `Skipped: opted out`."""
     if reason is None:

@@ -17,9 +17,11 @@ _CHARACTERS_EACH: Final = 64
 _ASSIGNS: Final = re.compile(r"[=%\\\uff1d\ufe66]|&(?:#|equals)")
 
 # Keys that speak of opting in or out, whatever an integration calls its own: `email_opt_out`.
-_OPTING: Final = re.compile(
-    "opt(?:ed|ing|me|us)?(?:in|out)|subscri|do(?:no|n)t(?:e?mail|contact|call|text|send)"
-)
+_OPTED: Final = "opt(?:ed|ing|me|us)?"
+_WANTS_NONE: Final = "do(?:no|n)t(?:e?mail|contact|call|text|send)"
+_OPTING: Final = re.compile(f"{_OPTED}(?:in|out)|subscri|{_WANTS_NONE}")
+OPTING_OUT: Final = re.compile(f"{_OPTED}out|unsubscri|{_WANTS_NONE}")
+"""Found in the letters of those of them that speak of opting out."""
 
 # Keys under which the page's address or its parameters stand, in Jebbit's form or one like it.
 _PAGE: Final = re.compile("url|uri|href|link|page|param|query|referr?er|location")

@@ -438,15 +438,11 @@ class Integrations:
                     settled_at=now,
                 )
             )
-            texted = (contacts.c.integration_id == integration_id) & contacts.c.texted_key.is_not(
-                None
-            )
-            await connection.execute(update(contacts).where(texted).values(_ONLY_TEXTED))
+            mine, key = contacts.c.integration_id == integration_id, contacts.c.texted_key
             await connection.execute(
-                delete(contacts).where(
-                    contacts.c.integration_id == integration_id, contacts.c.texted_key.is_(None)
-                )
+                update(contacts).where(mine, key.is_not(None)).values(_ONLY_TEXTED)
             )
+            await connection.execute(delete(contacts).where(mine, key.is_(None)))
             for table in (receipts, sources, refused_webhooks):
                 await connection.execute(
                     delete(table).where(table.c.integration_id == integration_id)

@@ -189,10 +189,9 @@ async def _said(context: Context, identity: Identity) -> Refusals:
 
 async def _gets_texts_elsewhere(context: Context, integration_id: str, identity: Identity) -> bool:
     """Whether the contact of this email was subscribed to texts by a number other than this one."""
-    if not identity.email:
+    contact_key, phone_key = address_keys(context, identity)
+    if contact_key is None:
         return False
-    contact_key = context.pseudonyms.email(identity.email)
-    _, phone_key = context.pseudonyms.keys(None, identity.phone)
     texted = await texted_key(context.database, integration_id, contact_key)
     elsewhere = await texted_elsewhere(context.database, integration_id, contact_key)
     return has_texts_of_another(phone_key, texted, elsewhere)

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import JsonValue
 
 from app.jebbit.folding import fold, fold_label, letters_of
+from app.jebbit.keys import OPTING_OUT
 from app.jebbit.submission import Attribute, Submission, is_present, with_inner
 from app.rules.integration import JebbitSource, OptInRule, Policy, Terms
 from app.rules.jurisdictions import EUROPE, Jurisdictions, country_code
@@ -417,7 +418,7 @@ def _opting(
     for each in submission.find_opting(source.opt_in_names):
         letters = letters_of(each.key)
         if own_channel.search(letters) or not other_channel.search(letters):
-            (outs if _OUT.search(letters) else ins).append(each)
+            (outs if OPTING_OUT.search(letters) else ins).append(each)
     return ins, outs
 
 
@@ -476,7 +477,6 @@ def _begins_with(text: str, word: str) -> bool:
     return rest != text and not rest[:1].isalnum()
 
 
-_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri|do(?:no|n)t(?:e?mail|contact|call|text|send)")
 _SAYS_OUT = re.compile("opt(?:ed|ing|me|us)?out|unsubscri(?:bed?|bing)?(?:me|us)?")
 # What senders of texts must take for an opt-out (CTIA's principles), and how a box may put it.
 _STOP_WORDS = frozenset(("stop", "stopall", "cancel", "end", "quit"))

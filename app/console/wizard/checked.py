@@ -19,7 +19,7 @@ from app.console.wizard.steps import (
     to,
     wizard_of,
 )
-from app.console.words import without_calls
+from app.console.words import is_lacking, without_calls
 from app.ledger.integrations import StoredIntegration
 from app.operations import checking, drafting, sampling, setting_up
 
@@ -105,7 +105,7 @@ async def _view(visit: Visit, stored: StoredIntegration) -> CheckView:
         [each for each in found if each.level == "warning"],
         [each for each in found if each.level == "note"],
         stored.unanswered,
-        any("Cordial has no " in each.problem for each in found),
+        any(is_lacking(each.problem) for each in found),
         decision_of(explained) if explained else None,
     )
 
