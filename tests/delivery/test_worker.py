@@ -399,12 +399,13 @@ async def test_a_deleted_integration_is_no_trouble_to_what_is_under_way(line):
     """Nothing is settled twice, and the worker goes on with the others."""
     await line.create()
     await line.create(name="Autumn quiz")
-    line.fail("slow", seconds=0.15, times=1)
+    line.fail("slow", seconds=1, times=1)
     (deleted,) = await line.accept(person())
     await line.start()
     await line.until(lambda: len(line.cordial.bodies()) == 1)
     await line.integrations.delete("spring-quiz", force=True, now=line.clock())
     other = await line.accept(person("bob"), to="autumn-quiz")
     await line.settled(*other)
+    await line.stop()  # which waits for the answer
     one = await line.find(deleted)
     assert (one.status, one.reason) == ("dead", "integration_deleted")
