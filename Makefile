@@ -33,7 +33,8 @@ faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS
 	$(BIN)/python -m tests.faults $(ARGS)
 	$(BIN)/python -m pytest --hypothesis-profile many tests/jebbit tests/rules tests/delivery/test_histories.py \
 		tests/delivery/test_sending.py tests/operations/test_config_as_code.py tests/operations/test_comparing.py \
-		tests/api/test_openapi.py tests/hostile/test_growth.py tests/test_children.py
+		tests/api/test_openapi.py tests/hostile/test_growth.py tests/test_children.py tests/test_ending.py \
+		tests/browser tests/load
 
 mutants: $(READY) ## small changes of the code that no test notices; ARGS="app/rules/policy.py" for one file
 	$(BIN)/python -m tests.mutants $(ARGS)

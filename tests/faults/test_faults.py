@@ -12,7 +12,6 @@ from tests.faults.theatre import Theatre
 _PAUSE = 0.1  # s; some forty webhooks a second, of which some are always under way
 _PLAYED = (
     ("killed under load", "postgresql"),
-    ("replicas killed, frozen, added", "postgresql"),
     ("PostgreSQL restarted", "postgresql"),
     ("disk full", "sqlite"),
     ("Cordial fails in every way at once", "sqlite"),
