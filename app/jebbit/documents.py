@@ -121,7 +121,7 @@ def _different(given: Sequence[JsonValue]) -> Sequence[JsonValue]:
     Objects and lists are compared with the first of them alone: one too many does no harm.
     """
     different: list[JsonValue] = []
-    plain = set[JsonValue]()
+    plain: set[JsonValue] = set()
     first: JsonValue = None
     for value in given:
         if isinstance(value, dict | list):

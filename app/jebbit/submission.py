@@ -187,7 +187,7 @@ def with_inner(found: Iterable[Attribute]) -> Iterator[Attribute]:
     What a person said may stand within: `{"value": "no"}`, two values under a key written twice. A
     value within the values of two attributes comes with the first alone.
     """
-    seen = dict[int, JsonValue]()
+    seen: dict[int, JsonValue] = {}
     for each in found:
         yield each
         for value in plain_values(each.value, seen):

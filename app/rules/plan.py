@@ -171,7 +171,8 @@ def plan(
     force_at = None if delivered_before else now
     answers = region, opt_in, sms_opt_in
     statuses = _statuses(integration, identity, held, answers, told, force_at, warnings)
-    mapped, secondary = None, list[str]()
+    mapped: Mapped | None = None
+    secondary: list[str] = []
     if stale:
         statuses = _only_no(statuses)
         warnings.append(_STALE_NO)

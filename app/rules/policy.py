@@ -413,8 +413,9 @@ def _opting(
     submission: Submission, source: JebbitSource, *, of_sms: bool
 ) -> tuple[Sequence[Attribute], Sequence[Attribute]]:
     """Return the opt-ins and the opt-outs of a channel under names that nobody agreed on."""
+    ins: list[Attribute] = []
+    outs: list[Attribute] = []
     own_channel, other_channel = (_OF_PHONE, _OF_EMAIL) if of_sms else (_OF_EMAIL, _OF_PHONE)
-    ins, outs = list[Attribute](), list[Attribute]()
     for each in submission.find_opting(source.opt_in_names):
         letters = letters_of(each.key)
         if own_channel.search(letters) or not other_channel.search(letters):
