@@ -234,8 +234,8 @@ class Worker:
         self._metrics.round()
         flying = [each.claim.integration_id for each in self._flights.values()]
         most = _CLAIMED * self._concurrency
-        if len(flying) >= most:
-            return 0
+        if len(flying) >= most or not self._holder.is_sure(self._holder.name):
+            return 0  # what is claimed in doubt would only be given back
         try:
             if self._locked_out and not await self._has_key():
                 await asyncio.sleep(POLL_SECONDS)

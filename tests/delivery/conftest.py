@@ -273,13 +273,16 @@ class Line:
     async def _standing(self) -> tuple[int, int, int]:
         """Count the contacts under way, the submissions that wait, and what Cordial got."""
         async with self.database.read() as connection:
-            leased = await connection.scalar(
-                select(func.count()).select_from(contacts).where(contacts.c.lease.is_not(None))
-            )
             waiting = await connection.scalar(
                 select(func.count()).select_from(submissions).filter_by(status="pending")
             )
-        return leased or 0, waiting or 0, len(self.cordial.bodies())
+        return await self.leased(), waiting or 0, len(self.cordial.bodies())
+
+    async def leased(self) -> int:
+        """Count the contacts under way."""
+        these = select(func.count()).select_from(contacts).where(contacts.c.lease.is_not(None))
+        async with self.database.read() as connection:
+            return await connection.scalar(these) or 0
 
     async def announced(self) -> list[str]:
         """Return the kinds of the notices that there are, in order."""

@@ -304,6 +304,7 @@ async def test_what_may_be_another_s_by_now_is_cut_short_and_given_back(line):
     assert all(each.left for each in line.cordial.sandbox.journal)  # we hung up
     await line.looked_again()
     assert len(line.cordial.bodies()) == 3
+    assert await line.leased() == 0  # nor is it claimed again and again
     assert [(await line.find(each)).attempts for each in ids] == [[]] * 5
     line.cordial.sandbox.faults = []
     holder.sure = True
