@@ -5,8 +5,8 @@ UV_VERSION := 0.13.9
 export UV_LINK_MODE := copy
 export UV_PYTHON_DOWNLOADS := never
 
-# Many tests wait for a process or a clock: two more at a time than there are cores.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Some tests wait for a process or a clock: one more at a time than there are cores.
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 BIN := .venv/bin
 READY := .venv/.ready
