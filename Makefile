@@ -32,9 +32,9 @@ test: $(READY) ## all tests, a real PostgreSQL included; ARGS are pytest's, JOBS
 faults: $(READY) ## the fault suite in its long form, one table at the end; ARGS="--seed 7" repeats a run
 	$(BIN)/python -m tests.faults $(ARGS)
 	$(BIN)/python -m pytest --hypothesis-profile many tests/jebbit tests/rules tests/delivery/test_histories.py \
-		tests/delivery/test_sending.py tests/operations/test_config_as_code.py tests/operations/test_comparing.py \
-		tests/api/test_openapi.py tests/hostile/test_growth.py tests/test_children.py tests/test_ending.py \
-		tests/browser tests/load
+		tests/delivery/test_worker.py tests/delivery/test_sending.py tests/operations/test_config_as_code.py \
+		tests/operations/test_comparing.py tests/api/test_openapi.py tests/hostile/test_growth.py tests/browser \
+		tests/load tests/test_children.py tests/test_ending.py
 
 mutants: $(READY) ## small changes of the code that no test notices; ARGS="app/rules/policy.py" for one file
 	$(BIN)/python -m tests.mutants $(ARGS)

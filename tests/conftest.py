@@ -314,6 +314,11 @@ class SandboxServer:
         """The contact that Cordial holds under an address, if any."""
         return self.sandbox.contacts.find("email", email)
 
+    def begin_anew(self) -> None:
+        """Be as if just started: earlier tests left contacts, faults, another account."""
+        self.sandbox.account = default_account()
+        self.sandbox.reset()
+
 
 @pytest.fixture(scope="session")
 def _sandbox_server() -> Iterator[SandboxServer]:
@@ -325,8 +330,7 @@ def _sandbox_server() -> Iterator[SandboxServer]:
 @pytest.fixture
 def sandbox_server(_sandbox_server: SandboxServer) -> SandboxServer:
     """The sandbox under real HTTP, as if just started."""
-    _sandbox_server.sandbox.account = default_account()
-    _sandbox_server.sandbox.reset()
+    _sandbox_server.begin_anew()
     return _sandbox_server
 
 

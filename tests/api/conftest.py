@@ -113,8 +113,9 @@ def _shared(
 
 
 @pytest.fixture
-def shared(_shared: tuple[SharedService, Clock]) -> SharedService:
-    """A service that stores and answers, and sends nothing; many tests use it at once."""
+def shared(_shared: tuple[SharedService, Clock], _sandbox_server: SandboxServer) -> SharedService:
+    """A service that stores and answers, and sends nothing; many tests use it in turn."""
+    _sandbox_server.begin_anew()
     return _shared[0]
 
 

@@ -97,7 +97,7 @@ async def staged(url: str, cordial: SandboxServer) -> AsyncIterator[Line]:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: Any, _sandbox_server: SandboxServer) -> Iterator[Stage]:
     """One ledger, worker and sandbox for all files; tries within seconds follow at once."""
-    _sandbox_server.sandbox.reset()
+    _sandbox_server.begin_anew()
     _sandbox_server.sandbox.account.attributes["colors"] = Attribute(type="array")
     _sandbox_server.sandbox.account.attributes["member_id"] = Attribute(type="string")
     folder = tmp_path_factory.mktemp("answers")

@@ -15,6 +15,7 @@ from app.ledger.holders import Holder
 from app.ledger.integrations import Gate
 from app.ledger.replays import discard
 from app.rules.mentions import Mentions
+from tests.conftest import engines
 from tests.delivery.conftest import person
 from tests.proxies import listening
 
@@ -371,6 +372,7 @@ async def test_an_erasure_wins_over_a_delivery_under_way(line):
     assert len(line.cordial.bodies()) == 1
 
 
+@pytest.mark.parametrize("database_url", engines(), indirect=True)
 @pytest.mark.parametrize("meanwhile", ["erased", "discarded"])
 async def test_what_waits_long_for_its_turn_is_not_sent_once_it_is_gone(line, meanwhile):
     """Nor is a mention of somebody who was erased."""
