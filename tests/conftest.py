@@ -93,12 +93,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Let nobody look for garbage among thousands of tests, which stay until the end."""
+    """Let nobody look for garbage among thousands of tests, which stay until the end.
+
+    Nor for the little that each of them leaves as often as usual.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 

@@ -20,6 +20,14 @@ from tests.delivery.conftest import person
 from tests.proxies import listening
 
 
+@pytest.fixture(params=engines())
+def database_url(request):
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+about_leases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
 def by_contact(line):
     """Return the journal's upserts by address, in order of arrival."""
     entries = defaultdict(list)
@@ -28,6 +36,7 @@ def by_contact(line):
     return entries
 
 
+@about_leases
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_each_contact_gets_its_submissions_once_in_order_one_at_a_time(line, workers):
     """However many contacts and workers there are; seen from Cordial's side."""
@@ -146,6 +155,7 @@ async def test_what_waits_too_long_for_its_place_is_claimed_anew(line):
     assert len(line.cordial.bodies()) == 10
 
 
+@about_leases
 async def test_no_more_could_be_sent_again_than_may_be_sent_at_once(line, monkeypatch):
     """However slowly outcomes are written: a process killed meanwhile leaves no others in doubt."""
     may_write, write = asyncio.Event(), module.settle
@@ -227,6 +237,7 @@ async def test_a_stopped_worker_finishes_what_is_under_way_and_claims_no_more(li
     assert [each.id for each in await claim(line.database, line.clock(), 5)] == [waiting]
 
 
+@about_leases
 async def test_what_does_not_finish_in_time_is_given_back(line, monkeypatch):
     """Another can take it at once, without waiting for the lease to run out."""
     monkeypatch.setattr(module, "DRAIN_SECONDS", 0.05)
@@ -267,6 +278,7 @@ async def test_what_cordial_has_is_written_before_the_rest_is_given_back(line, m
     assert await claim(line.database, line.clock(), 5) == []
 
 
+@about_leases
 async def test_a_worker_that_lost_its_lease_sends_nothing_more(line):
     """It was away for too long between two tries: the contact is another's by now."""
     await line.create()
@@ -293,6 +305,7 @@ class Doubtful(Holder):
         return self.sure
 
 
+@about_leases
 async def test_what_may_be_another_s_by_now_is_cut_short_and_given_back(line):
     """Nothing is sent of what waits for its place either; all goes out once we are sure again."""
     await line.create()
@@ -331,6 +344,7 @@ async def test_what_was_answered_before_is_settled_however_sure_we_are(line, mon
     assert (one.status, len(one.attempts), len(line.cordial.bodies())) == ("delivered", 1, 1)
 
 
+@about_leases
 async def test_a_lease_is_renewed_while_sending(line):
     """Sending takes twice as long as a lease lasts: another worker does not take it over."""
     await line.create()
@@ -352,6 +366,7 @@ async def tick(clock):
         await asyncio.sleep(0.01)
 
 
+@about_leases
 async def test_an_erasure_wins_over_a_delivery_under_way(line):
     """Cordial's answer is written nowhere, and what waited behind it is not sent."""
     await line.create()
@@ -372,7 +387,6 @@ async def test_an_erasure_wins_over_a_delivery_under_way(line):
     assert len(line.cordial.bodies()) == 1
 
 
-@pytest.mark.parametrize("database_url", engines(), indirect=True)
 @pytest.mark.parametrize("meanwhile", ["erased", "discarded"])
 async def test_what_waits_long_for_its_turn_is_not_sent_once_it_is_gone(line, meanwhile):
     """Nor is a mention of somebody who was erased."""
