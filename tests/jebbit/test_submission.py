@@ -176,7 +176,7 @@ def test_any_bytes_are_split_or_refused(raw: bytes) -> None:
 
 
 def is_empty(entry: Any) -> bool:
-    """Whether it holds nothing: also no `data` with something, and nothing of a person beside it."""
+    """Whether it holds nothing, nor stands anything of a person beside its empty `data`."""
     return entry == {} or (
         isinstance(entry, dict)
         and entry.get("data") == {}
