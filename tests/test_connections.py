@@ -30,11 +30,19 @@ class Echo:
 
     def __init__(self) -> None:
         self.go = threading.Event()
+        self.under_way = 0
         self.state = SimpleNamespace()  # in which the server looks for what is to be drained
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        self.under_way += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self.under_way -= 1
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", scope["path"] != "/refuse"
         while more:
             message = await receive()
@@ -62,10 +70,11 @@ def served() -> Iterator[tuple[Echo, tuple[str, int]]]:
 
 @pytest.fixture
 def echo(served: tuple[Echo, tuple[str, int]]) -> Iterator[Echo]:
-    """The application, whose `/later` waits."""
+    """The application, whose `/later` waits; what it still says is not said to the next test."""
     served[0].go.clear()
     yield served[0]
     served[0].go.set()
+    wait_for(lambda: not served[0].under_way)
 
 
 @pytest.fixture
