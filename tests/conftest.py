@@ -85,7 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     waiting = [each for each in items if each.nodeid.startswith(WAITING)]
     browser = [each for each in items if each.nodeid.startswith("tests/browser")]
-    others = [each for each in items if each not in {*waiting, *browser}]
+    placed = {*waiting, *browser}
+    others = [each for each in items if each not in placed]
     begins = len(items) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) + 1
     items[:] = waiting + others
     items[begins:begins] = browser
@@ -280,10 +281,18 @@ def engines() -> list[str]:
     return ["sqlite", "postgresql"] if thorough() else ["sqlite"]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database: each test that asks for one runs on both engines."""
-    return str(request.getfixturevalue(f"{request.param}_url"))
+def database_url_on(chosen: Sequence[str]) -> Any:
+    """Return the fixture `database_url`, an empty database, for tests on the chosen engines."""
+
+    @pytest.fixture(params=chosen)
+    def database_url(request: pytest.FixtureRequest) -> str:
+        return str(request.getfixturevalue(f"{request.param}_url"))
+
+    return database_url
+
+
+# Each test that asks for one runs on both engines, unless its file says otherwise.
+database_url = database_url_on(["sqlite", "postgresql"])
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from app.settings import Settings
 from tests.conftest import OPS_TOKEN, SECRET_KEY, SandboxServer, integration_body, post_webhook
 from tests.processes import STARTING_SECONDS, Program, children_of, runs, until_spent
 from tests.telemetry.test_metrics import value
-from tests.thorough import thorough
+from tests.thorough import left_to_faults, thorough
 from tests.waiting import wait_for
 
 PATIENCE = 60.0  # s; each start takes a busy machine some seconds
@@ -208,7 +208,7 @@ def test_children_that_die_again_and_again_are_told_of(pair):
     assert service.parent.end() == 0
 
 
-@pytest.mark.skipif(not thorough(), reason="make faults plays it: it takes four starts")
+@left_to_faults("it takes four starts")
 def test_a_ledger_that_is_away_is_no_fault_of_theirs(pair, postgresql_url, postgresql_server):
     """The probe that restarts stays well; however long it takes, they soon notice its return."""
     name = postgresql_url.partition("?")[0].rpartition("/")[2]
@@ -234,7 +234,7 @@ def test_a_ledger_that_is_away_is_no_fault_of_theirs(pair, postgresql_url, postg
     service.until_cordial_has(1)
 
 
-@pytest.mark.skipif(not thorough(), reason="make faults plays it: it takes four starts")
+@left_to_faults("it takes four starts")
 def test_a_file_that_cannot_be_made_is_no_ledger_that_is_away(pair, tmp_path):
     """As on a full disk: who cannot start for want of it dies, and probes tell."""
     service = pair(DATABASE_URL=f"sqlite:///{tmp_path / 'ledger.db'}", LOG_FORMAT="json")

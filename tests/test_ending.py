@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import STARTING_SECONDS, UNTIL_TOLD, Program, catches, children_of, form_of
-from tests.thorough import thorough
+from tests.thorough import left_to_faults, thorough
 from tests.waiting import POLL, wait_for
 
 
@@ -56,7 +56,7 @@ def test_the_handlers_are_there_before_anything_large_is_loaded(begin):
     assert "pydantic" not in loaded
 
 
-@pytest.mark.skipif(not thorough(), reason="make faults plays it: it keeps a core busy")
+@left_to_faults("it keeps a core busy")
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_signals_without_end_change_nothing(begin, command):
     """Also while it ends, and while the interpreter goes: the exit code stays 0."""

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from app.ledger.schema import metadata
 from app.serving import serving
-from tests.conftest import SandboxServer, engines, integration_body, post_webhook
+from tests.conftest import SandboxServer, database_url_on, engines, integration_body, post_webhook
 from tests.jebbit_api.stand_in import CLIENT_ID, CLIENT_SECRET, StandIn, running_stand_in
 from tests.waiting import wait_for
 
@@ -62,9 +62,7 @@ def told() -> Told:
     return Told()
 
 
-@pytest.fixture(params=engines())
-def database_url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(f"{request.param}_url"))
+database_url = database_url_on(engines())
 
 
 @pytest.fixture

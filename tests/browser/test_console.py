@@ -8,7 +8,7 @@ import pytest
 from tests.browser.conftest import TELEPHONE, Examiner, defects, hosts, let_in, sign_in
 from tests.conftest import OPS_TOKEN
 from tests.console.stage import VIEWER
-from tests.thorough import thorough
+from tests.thorough import left_to_faults, thorough
 
 _numbers = count(1)
 
@@ -266,7 +266,7 @@ async def test_everybody_can_use_every_page(stage, bare, open_page):
     assert defects(page) == []
 
 
-@pytest.mark.skipif(not thorough(), reason="make faults plays it: they lack only what can be done")
+@left_to_faults("they lack only what can be done")
 async def test_every_page_of_a_viewer_fits_a_telephone_too(stage, bare, open_page):
     """Also where nothing can be done."""
     stage.app.state.console.context.slowdown.free = 1_000

@@ -14,7 +14,7 @@ from app.ledger.replays import replay
 from app.sandbox.account import Attribute
 from app.sandbox.faults import Fault
 from app.serving import serving
-from tests.conftest import API_KEY, engines
+from tests.conftest import API_KEY, database_url_on, engines
 from tests.delivery.conftest import person
 
 UNKNOWN_FIELD = [
@@ -24,9 +24,7 @@ UNKNOWN_FIELD = [
 ]
 
 
-@pytest.fixture(params=engines())
-def database_url(request):
-    return str(request.getfixturevalue(f"{request.param}_url"))
+database_url = database_url_on(engines())
 
 
 def outcomes(submission):

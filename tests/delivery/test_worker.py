@@ -15,14 +15,11 @@ from app.ledger.holders import Holder
 from app.ledger.integrations import Gate
 from app.ledger.replays import discard
 from app.rules.mentions import Mentions
-from tests.conftest import engines
+from tests.conftest import database_url_on, engines
 from tests.delivery.conftest import person
 from tests.proxies import listening
 
-
-@pytest.fixture(params=engines())
-def database_url(request):
-    return str(request.getfixturevalue(f"{request.param}_url"))
+database_url = database_url_on(engines())
 
 
 about_leases = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)

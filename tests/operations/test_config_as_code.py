@@ -34,6 +34,7 @@ from tests.conftest import (
     SECRET_KEY,
     WEBHOOK_SECRET,
     SandboxServer,
+    database_url_on,
     engines,
     integration_body,
 )
@@ -80,9 +81,7 @@ FULL = {
 }
 
 
-@pytest.fixture(params=engines())
-def database_url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(f"{request.param}_url"))
+database_url = database_url_on(engines())
 
 
 def integration(**overrides: Any) -> Integration:
